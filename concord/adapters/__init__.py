@@ -1,0 +1,1 @@
+"""What keeps the promises of `concord.ports`: one module (or folder) for each technology."""

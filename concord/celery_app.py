@@ -1,0 +1,1 @@
+"""The Celery app, where `celery -A concord.celery_app` looks for it."""

@@ -1,0 +1,1 @@
+"""The `concord` command: one module for each noun."""

@@ -1,0 +1,222 @@
+"""Every failure Concord can name. The family is the retry policy; the sentence is for a person.
+
+An error says three things: what went wrong (a constant sentence), about what (fields), and what to do (a remedy).
+Secrets are never fields.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+
+class ConcordError(Exception):
+    """Root of the tree. Keyword arguments become log fields, never part of the sentence."""
+
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, remedy: str | None = None, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        self.advice = self.remedy if remedy is None else remedy
+
+    @property
+    def code(self) -> str:
+        """A stable word for this situation, for logs, tables and `--json`: `mailbox_denied`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__.removesuffix("Error")).lower()
+
+    def explain(self) -> str:
+        """The whole story in one line: sentence, facts, remedy."""
+        facts = ", ".join(f"{name}={value}" for name, value in self.fields.items() if value not in (None, ""))
+        told = f"{self.message} ({facts})" if facts else self.message
+        return f"{told}. {self.advice}" if self.advice else told
+
+
+class TransientError(ConcordError):
+    """Try again later; the work stays where it is. Counts as an attempt."""
+
+
+class PermanentError(ConcordError):
+    """Trying again cannot help; park the work and tell an operator."""
+
+
+class InfrastructureError(TransientError):
+    """Our own database, Redis or archive is away: wait, and blame no mail for it."""
+
+
+# What a person typed or configured.
+
+
+class UsageError(PermanentError):
+    """What was asked for cannot be done as written."""
+
+
+class SettingsError(UsageError):
+    """A setting is missing, misspelt or out of range."""
+
+    remedy = "Correct it and run 'concord config check'"
+
+
+class NotFoundError(UsageError):
+    """There is nothing of that name or number."""
+
+
+class ExistsError(UsageError):
+    """There is one of that name already."""
+
+
+class ConflictError(UsageError):
+    """Somebody else changed it meanwhile, or its present state forbids this."""
+
+
+# Secrets.
+
+
+class SecretKeyError(UsageError):
+    """The key that opens stored secrets is missing, malformed, or the wrong one."""
+
+    remedy = "Put the key in the credential file 'secret_key'; 'concord secrets init' makes a new one"
+
+
+# Infrastructure.
+
+
+class DatabaseDownError(InfrastructureError):
+    """The database did not answer."""
+
+    remedy = "Check that the database runs and that database.url is right; work goes on by itself once it answers"
+
+
+class SchemaError(UsageError):
+    """The database schema is not the one this version needs."""
+
+    remedy = "Run 'concord db upgrade'"
+
+
+class ArchiveDownError(InfrastructureError):
+    """The archive could not be read or written."""
+
+    remedy = "Check the archive's disk or bucket; polling goes on by itself once it answers"
+
+
+class ArchiveDamagedError(PermanentError):
+    """Stored bytes are not the bytes that were written."""
+
+    remedy = "Restore the object from a backup, then 'concord message retry'"
+
+
+class ArchiveMissingError(PermanentError):
+    """An object that should be in the archive is not there."""
+
+    remedy = "Restore the object from a backup, then 'concord message retry'"
+
+
+class QueueDownError(InfrastructureError):
+    """Redis did not answer."""
+
+    remedy = "Check that Redis runs and that redis.url is right; the sweep queues again whatever was not queued"
+
+
+# Mailboxes. One class for each typed account state (A5).
+
+
+class MailboxError(ConcordError):
+    """Something about one account's mailbox."""
+
+
+class MailboxDownError(MailboxError, TransientError):
+    """The IMAP server did not answer, or hung up halfway."""
+
+    remedy = "Check the host, the port and the network; Concord keeps trying, ever more slowly"
+
+
+class MailboxDnsError(MailboxDownError):
+    """The IMAP server's name has no address."""
+
+    remedy = "Check the spelling of the host name and this machine's DNS"
+
+
+class MailboxTlsError(MailboxError, TransientError):
+    """No trusted TLS connection to the IMAP server could be made."""
+
+    remedy = (
+        "If the server uses its own certificate authority, give its file with --ca-file; "
+        "otherwise the certificate is expired, for another name, or not to be trusted"
+    )
+
+
+class MailboxDeniedError(MailboxError, PermanentError):
+    """The IMAP server refused the login."""
+
+    remedy = (
+        "Check user and password (many providers want an app password), "
+        "then 'concord account edit NAME --password-stdin'; polling stands still until then"
+    )
+
+
+class MailboxThrottledError(MailboxError, TransientError):
+    """The IMAP server asks us to come back later."""
+
+    remedy = "Concord waits as long as asked; fewer connections or a longer interval help if it lasts"
+
+
+class MailboxFolderError(MailboxError, PermanentError):
+    """A configured folder is not on the server, or may not be opened."""
+
+    remedy = (
+        "See the server's folders with 'concord account test NAME'; correct with 'concord account edit NAME --folder …'"
+    )
+
+
+class MailboxQuotaError(MailboxError, TransientError):
+    """The mailbox is over its quota, so the server refuses changes."""
+
+    remedy = "Free some space in the mailbox"
+
+
+class MailboxProtocolError(MailboxError, TransientError):
+    """The IMAP server answered something that is not IMAP, or not the answer to what was asked."""
+
+    remedy = "Check that host and port are an IMAP server's and that --tls fits the port (993 implicit, 143 starttls)"
+
+
+class MailboxBudgetError(MailboxError, TransientError):
+    """All connections allowed to this host or login are in use."""
+
+    remedy = "It will be polled when a connection is free; raise poll.connections_per_login if it lasts"
+
+
+class PollBudgetError(MailboxError, TransientError):
+    """The poll's wall-clock budget is used up; it goes on next time."""
+
+    remedy = "Nothing to do: the next poll goes on where this one stopped"
+
+
+class MessageUnreadableError(MailboxError, TransientError):
+    """The server lists a message and will not hand it over whole."""
+
+    remedy = "Try to open it in another mail program; 'concord message retry ID' asks the server again"
+
+
+class MessageGoneError(MailboxError, PermanentError):
+    """The message was removed from the server before it could be read."""
+
+
+# Deliveries and workflows.
+
+
+class HandlerError(TransientError):
+    """A handler did not take the event; it will be offered again."""
+
+
+class HandlerRefusedError(PermanentError):
+    """A handler will never take this event as things stand."""
+
+    remedy = "Mend the receiver or the handler's configuration, then 'concord delivery retry ID'"
+
+
+class AddressForbiddenError(HandlerRefusedError):
+    """An address that Concord must not be made to call: private, local or reserved."""
+
+    remedy = "If the receiver is meant to be on a private network, list that network in webhook.allow_networks"

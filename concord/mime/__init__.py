@@ -1,0 +1,1 @@
+"""Reads any bytes at all as a mail. Never raises: what is wrong with a mail is listed in its `defects`."""

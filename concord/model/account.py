@@ -1,0 +1,182 @@
+"""An account: one mailbox on one IMAP server, how to reach it, what to take from it, and how it is doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Final, Self
+from uuid import UUID, uuid5
+
+NAMESPACE: Final = UUID("b0f6f1c2-4f0e-5d6b-9c62-0e6a54f6d3a1")
+
+ALL_FOLDERS: Final = "*"
+
+
+class Tls(StrEnum):
+    """How the connection is protected."""
+
+    IMPLICIT = "implicit"
+    STARTTLS = "starttls"
+    NONE = "none"
+
+
+class AuthKind(StrEnum):
+    """How the account logs in. OAuth2 attaches here later (A2)."""
+
+    PASSWORD = "password"  # noqa: S105 - the name of a method, not a password
+
+
+class Priority(StrEnum):
+    """How urgent a message is (P10)."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class StartKind(StrEnum):
+    """Where a new account begins (P13)."""
+
+    NEW = "new"
+    ALL = "all"
+    SINCE = "since"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartPoint:
+    """`new`, `all`, or `since:2026-01-31`."""
+
+    kind: StartKind = StartKind.NEW
+    since: date | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the form people type. Raises ValueError with the accepted forms."""
+        kind, _, day = text.partition(":")
+        if kind == StartKind.SINCE and day:
+            return cls(kind=StartKind.SINCE, since=date.fromisoformat(day))
+        if text in (StartKind.NEW, StartKind.ALL):
+            return cls(kind=StartKind(text))
+        raise ValueError("a start point is 'new', 'all' or 'since:YYYY-MM-DD'")
+
+    def __str__(self) -> str:
+        return f"since:{self.since.isoformat()}" if self.since else self.kind.value
+
+
+class AfterKind(StrEnum):
+    """What happens to a message on the server once it is processed and durable (P12)."""
+
+    LEAVE = "leave"
+    SEEN = "seen"
+    FLAG = "flag"
+    MOVE = "move"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterAction:
+    """`leave`, `seen`, `flag`, `move:FOLDER` or `delete`."""
+
+    kind: AfterKind = AfterKind.LEAVE
+    folder: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the form people type. Raises ValueError with the accepted forms."""
+        kind, _, folder = text.partition(":")
+        if kind == AfterKind.MOVE and folder:
+            return cls(kind=AfterKind.MOVE, folder=folder)
+        if text in (AfterKind.LEAVE, AfterKind.SEEN, AfterKind.FLAG, AfterKind.DELETE):
+            return cls(kind=AfterKind(text))
+        raise ValueError("an after-action is 'leave', 'seen', 'flag', 'move:FOLDER' or 'delete'")
+
+    def __str__(self) -> str:
+        return f"move:{self.folder}" if self.folder else self.kind.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A mailbox as configured. `secret` is ciphertext; only the vault can open it."""
+
+    id: int = 0
+    key: UUID | None = None  # stays the same while host and user are edited; events are named after it
+    name: str
+    host: str
+    port: int = 993
+    tls: Tls = Tls.IMPLICIT
+    user: str
+    auth: AuthKind = AuthKind.PASSWORD
+    secret: bytes = field(default=b"", repr=False)
+    ca_file: str | None = None
+    folders: tuple[str, ...] = ("INBOX",)  # ("*",) is every folder that can be selected
+    start: StartPoint = StartPoint()
+    after: AfterAction = AfterAction()
+    interval: int | None = None  # seconds; None: poll.interval
+    priority: Priority = Priority.NORMAL
+    enabled: bool = True
+
+
+def account_key(name: str, host: str, user: str) -> UUID:
+    """Name an account's identity, so that removing and adding it again cannot make a mail's event twice."""
+    return uuid5(NAMESPACE, f"{name}\n{host.lower()}\n{user}")
+
+
+class AccountState(StrEnum):
+    """How polling this account goes (A5)."""
+
+    NEW = "new"  # never polled
+    OK = "ok"
+    BACKING_OFF = "backing_off"
+    AUTH_FAILED = "auth_failed"
+    TLS = "tls"
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    THROTTLED = "throttled"
+    FOLDER_MISSING = "folder_missing"
+    QUOTA = "quota"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStatus:
+    """What the last polls found. `failures` counts failed polls in a row."""
+
+    state: AccountState = AccountState.NEW
+    failures: int = 0
+    last_success: datetime | None = None
+    last_poll: datetime | None = None
+    last_error: str | None = None  # the sentence and its remedy, without secrets
+    last_error_code: str | None = None
+    last_error_at: datetime | None = None
+    next_try: datetime | None = None  # None: at the next scheduled poll
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollLease:
+    """The right to poll one account until `until`. `fence` outdates whoever held it before."""
+
+    account_id: int
+    fence: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderCursor:
+    """How far one folder has been read, within one UIDVALIDITY (RFC 9051 section 2.3.1.1).
+
+    New mail is UID > `last_uid`. The backfill, if any, works downwards: UIDs in
+    `backfill_low <= uid < backfill_next` are still to be fetched.
+    """
+
+    account_id: int
+    folder: str
+    uidvalidity: int
+    last_uid: int
+    backfill_next: int | None = None
+    backfill_low: int = 1
+    begun_at: datetime
+    # What STATUS said when the folder was last found fully read; an equal answer means nothing new.
+    uidnext: int | None = None
+    messages: int | None = None
+    modseq: int | None = None
+    checked_at: datetime | None = None

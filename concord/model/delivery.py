@@ -1,0 +1,36 @@
+"""A delivery: one event on its way to one handler, with its own retries (P8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class DeliveryState(StrEnum):
+    """Every delivery ends `delivered` or `dead`."""
+
+    PENDING = "pending"
+    DELIVERING = "delivering"  # in a worker's hands until its lease lapses
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An outbox row. `run` is 0 for the first round and counts replays."""
+
+    id: int
+    event_id: UUID
+    message_id: int
+    handler: str
+    run: int
+    state: DeliveryState
+    attempts: int  # also the fencing token of a claim
+    due_at: datetime
+    leased_until: datetime | None
+    error: str | None
+    created_at: datetime
+    delivered_at: datetime | None
+    archive_key: str  # of the event document

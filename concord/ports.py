@@ -1,0 +1,560 @@
+"""Promises: what the pipeline asks of the world. Adapters keep them; tests keep them in memory.
+
+Whatever an implementation meets (botocore, imaplib, SQLAlchemy, redis), only the errors of `concord.errors` come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+from uuid import UUID
+
+from concord.model.account import Account, AccountStatus, FolderCursor, PollLease, Priority
+from concord.model.delivery import Delivery, DeliveryState
+from concord.model.event import EventRow, UnifiedEvent
+from concord.model.message import (
+    AfterState,
+    FetchedMail,
+    Message,
+    MessageRef,
+    MessageState,
+    Peek,
+    SeenMail,
+    Step,
+)
+from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
+from concord.model.workflow import RunState, WorkflowRun
+
+Clock = Callable[[], datetime]
+"""Says what time it is: aware, UTC."""
+
+
+# ── the archive ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """Something to be stored. `content` is the bytes, or the file that holds them."""
+
+    key: str
+    sha256: str  # lower-case hex
+    size: int  # octets
+    content: bytes | Path = field(repr=False)
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the archive knows of an object without reading it."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+class Archive(Protocol):
+    """Bytes, written once, read ever after. Keys are relative, slash-separated, of `[A-Za-z0-9._/-]`."""
+
+    def put(self, blobs: Sequence[Blob]) -> None:
+        """Store all of them; on return each is durable and verified (length and SHA-256).
+
+        Storing the same again is free and changes nothing. Raises ArchiveDownError, and ArchiveDamagedError where the
+        content given is not what `sha256` and `size` say.
+        """
+        ...
+
+    def read(self, key: str, *, sha256: str | None = None) -> bytes:
+        """All octets. Raises ArchiveMissingError, ArchiveDownError; ArchiveDamagedError where `sha256` differs."""
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """A stream of the octets; the caller closes it. Raises ArchiveMissingError, ArchiveDownError."""
+        ...
+
+    def stat(self, key: str) -> Stored | None:
+        """What is known of it; None where there is nothing."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove it, if it is there."""
+        ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Every key that begins so, in no particular order."""
+        ...
+
+    def check(self) -> None:
+        """Write, read back and remove a small probe. Raises ArchiveDownError with what to do."""
+        ...
+
+
+# ── the mailbox ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderStatus:
+    """What the server says of a folder. Only UIDVALIDITY is trusted; the rest merely hints that nothing changed."""
+
+    uidvalidity: int
+    uidnext: int | None
+    messages: int | None
+    modseq: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A UID whose bytes the server would not hand over, or that is over the size limit."""
+
+    uid: int
+    size: int | None
+    error: Exception
+    oversized: bool = False
+
+
+class MailSource(Protocol):
+    r"""A logged-in session with one account's server. Every call has a time-out; all raise MailboxError's children.
+
+    Nothing here sets \Seen except `mark`: message bytes are read with BODY.PEEK.
+    """
+
+    def folders(self) -> list[str]:
+        """Names of all folders that can be selected, decoded."""
+        ...
+
+    def status(self, folder: str) -> FolderStatus:
+        """STATUS without selecting. Raises MailboxFolderError."""
+        ...
+
+    def select(self, folder: str, *, writable: bool = False) -> FolderStatus:
+        """Open a folder; the calls below speak of it. Raises MailboxFolderError."""
+        ...
+
+    def uids(self, low: int, high: int | None = None) -> list[int]:
+        """Existing UIDs with low <= uid <= high (None: no limit), ascending. `n:*` is filtered (RFC 9051 6.4.9)."""
+        ...
+
+    def uids_since(self, day: date) -> list[int]:
+        """UIDs whose INTERNALDATE is on or after that day, ascending."""
+        ...
+
+    def fetch(self, uids: Sequence[int], *, max_size: int) -> Iterator[FetchedMail | Unreadable]:
+        """Every UID's mail or why not, in order; UIDs that vanished are left out.
+
+        In batches, big mails in chunks to a temporary file that is removed when the next item is asked for. Raises only
+        for what concerns the session as a whole (down, throttled, budget used up).
+        """
+        ...
+
+    def mark(self, uids: Sequence[int], flag: str) -> None:
+        """Add a flag (`\\Seen`, `\\Flagged`)."""
+        ...
+
+    def move(self, uids: Sequence[int], folder: str) -> None:
+        """MOVE (RFC 6851), or COPY and delete; makes the folder if it is missing."""
+        ...
+
+    def delete(self, uids: Sequence[int]) -> None:
+        """Delete these and only these (UID EXPUNGE, RFC 4315; without UIDPLUS the flag is set and stays)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStep:
+    """One step of a connection test (A4)."""
+
+    name: str  # dns, tcp, tls, login, capabilities, folders
+    ok: bool
+    detail: str
+    cause: str = ""
+    remedy: str = ""
+
+
+class MailSources(Protocol):
+    """Opens sessions; keeps some for the next poll, inside the budget of host and login (A6)."""
+
+    def open(self, account: Account, *, deadline: datetime) -> AbstractContextManager[MailSource]:
+        """A session for one poll. After `deadline` its calls raise PollBudgetError, the one in progress included."""
+        ...
+
+    def test(self, account: Account) -> Iterator[CheckStep]:
+        """Go step by step and say what each found; stops after the first failure."""
+        ...
+
+    def close(self) -> None:
+        """Log out of everything kept."""
+        ...
+
+
+class Connections(Protocol):
+    """The connection budget of the whole cluster: numbered slots for each host and login, held by leases that lapse."""
+
+    def acquire(self, host: str, login: str, *, per_login: int, per_host: int, until: datetime) -> int | None:
+        """Take a slot; its number, or None where all are in use."""
+        ...
+
+    def renew(self, slots: Sequence[int], until: datetime) -> None: ...
+
+    def release(self, slot: int) -> None: ...
+
+
+# ── the truth ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Accounts(Protocol):
+    """Accounts as configured, how they do, the poll lease and the folder cursors."""
+
+    def all(self, *, enabled_only: bool = False) -> list[Account]: ...
+
+    def get(self, account: int | str) -> Account:
+        """By id or name. Raises NotFoundError."""
+        ...
+
+    def add(self, account: Account) -> Account:
+        """Raises ExistsError. The answer has its id and key."""
+        ...
+
+    def save(self, account: Account) -> Account:
+        """Change everything but id, key and name; a changed login or secret also clears an auth_failed state."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Forget the account; its messages stay. Raises NotFoundError."""
+        ...
+
+    def status(self, account_id: int) -> AccountStatus: ...
+
+    def statuses(self) -> dict[int, AccountStatus]: ...
+
+    def set_status(self, account_id: int, status: AccountStatus) -> None: ...
+
+    def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
+        """The right to poll, if nobody has it."""
+        ...
+
+    def renew(self, lease: PollLease, *, until: datetime) -> PollLease | None:
+        """Longer, if it is still ours."""
+        ...
+
+    def release(self, lease: PollLease, status: AccountStatus | None = None) -> None:
+        """Give it back and record how it went; nothing happens if it is no longer ours."""
+        ...
+
+    def cursors(self, account_id: int) -> dict[str, FolderCursor]: ...
+
+    def save_cursor(self, lease: PollLease, cursor: FolderCursor) -> bool:
+        """Create or change a cursor while the lease is ours."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A message in our hands. `attempt` fences off whoever held it before."""
+
+    message: Message
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """All that follows from one processed message, written in one transaction (the outbox)."""
+
+    claim: Claim
+    event: UnifiedEvent
+    record_key: str  # archive key of the event document
+    peek: Peek
+    priority: Priority
+    defects: tuple[str, ...]
+    matched: tuple[str, ...]
+    handlers: tuple[str, ...]
+    workflows: tuple[WorkflowSpec, ...]
+    skipped: bool
+    after: AfterState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """What a committed `finish` made due: ids to be queued."""
+
+    deliveries: tuple[int, ...] = ()
+    runs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFilter:
+    """What a list of messages is narrowed to; None means any."""
+
+    account: str | None = None
+    folder: str | None = None
+    state: MessageState | None = None
+    message_id: str | None = None
+    search: str | None = None  # in subject and sender
+    since: datetime | None = None  # seen_at
+    until: datetime | None = None
+    before_id: int | None = None  # keyset pagination, newest first
+    limit: int = 50
+
+
+class Ledger(Protocol):
+    """The memory of the pipeline: one row for each message. Every change is conditional and leaves a trail step."""
+
+    def record(self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
+        """Rows and cursor in one transaction; the ARCHIVED rows that are new. None where the lease is no longer ours.
+
+        A UID recorded before is left alone, except that an UNFETCHED one takes the new state.
+        """
+        ...
+
+    def claim(self, ids: Sequence[int], *, until: datetime) -> list[Claim]:
+        """Take those that stand at ARCHIVED and are due, or at PROCESSING with a lapsed lease."""
+        ...
+
+    def finish(self, results: Sequence[Processed]) -> Queued:
+        """Messages, events, deliveries and runs in one transaction. Results whose claim lapsed write nothing."""
+        ...
+
+    def postpone(self, claim: Claim, error: Exception, *, due_at: datetime, counts: bool) -> None:
+        """Back to ARCHIVED until `due_at`. With `counts` false (our own infrastructure) the attempt is not counted."""
+        ...
+
+    def quarantine(self, claim: Claim, error: Exception) -> None: ...
+
+    def get(self, message: int) -> Message:
+        """Raises NotFoundError."""
+        ...
+
+    def search(self, narrowed: MessageFilter) -> list[Message]: ...
+
+    def counts(self) -> dict[str, dict[MessageState, int]]:
+        """By account name."""
+        ...
+
+    def trail(self, message_id: int) -> list[Step]: ...
+
+    def note(self, message_id: int, what: str, **detail: object) -> None:
+        """Add a step to a message's trail."""
+        ...
+
+    def retry(self, ids: Sequence[int]) -> list[MessageRef]:
+        """Quarantined or skipped ones go to ARCHIVED, or UNFETCHED where there are no bytes; attempts start anew."""
+        ...
+
+    def retry_upgraded(self, version: str) -> list[MessageRef]:
+        """What another version of Concord quarantined gets one more chance (P16)."""
+        ...
+
+    def unfetched(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[int]:
+        """UIDs whose next try at fetching is due."""
+        ...
+
+    def after_pending(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[tuple[int, int]]:
+        """(message id, UID) of processed messages whose after-action waits."""
+        ...
+
+    def after_done(self, ids: Sequence[int], state: AfterState, error: str | None = None) -> None: ...
+
+    def stale(self, *, queued_before: datetime, limit: int) -> list[MessageRef]:
+        """Due messages that were last queued before then; marks them as queued now. The sweep's question."""
+        ...
+
+
+class Outbox(Protocol):
+    """Events, deliveries and workflow runs."""
+
+    def event(self, event_id: UUID) -> EventRow:
+        """Raises NotFoundError."""
+        ...
+
+    def event_of(self, message_id: int) -> EventRow | None: ...
+
+    def events(
+        self,
+        *,
+        account: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: tuple[datetime, UUID] | None = None,
+        limit: int = 50,
+    ) -> list[EventRow]:
+        """Newest first; `before` is the last row's (created_at, id)."""
+        ...
+
+    def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]: ...
+
+    def delivered(self, delivery: Delivery, detail: Mapping[str, object]) -> bool:
+        """False where the claim lapsed."""
+        ...
+
+    def delivery_retry(
+        self, delivery: Delivery, error: Exception, *, due_at: datetime, counts: bool = True
+    ) -> None: ...
+
+    def delivery_dead(self, delivery: Delivery, error: Exception) -> None: ...
+
+    def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        handler: str | None = None,
+        event_id: UUID | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]: ...
+
+    def retry_deliveries(self, ids: Sequence[int]) -> list[int]:
+        """Dead or waiting ones become due now, attempts anew; the ids that changed."""
+        ...
+
+    def replay(self, event_id: UUID, handlers: Sequence[str]) -> list[int]:
+        """A new round of deliveries of an event; their ids."""
+        ...
+
+    def claim_run(self, run_id: int, *, until: datetime) -> WorkflowRun | None: ...
+
+    def step_done(self, run: WorkflowRun, output: Mapping[str, object]) -> WorkflowRun | None:
+        """Record the step's output and stand at the next, still claimed; ends the run after the last.
+
+        The answer is the run as it now stands; None where the claim lapsed.
+        """
+        ...
+
+    def step_retry(self, run: WorkflowRun, error: Exception, *, due_at: datetime, counts: bool = True) -> None: ...
+
+    def run_failed(self, run: WorkflowRun, error: Exception) -> None: ...
+
+    def runs(
+        self,
+        *,
+        state: RunState | None = None,
+        workflow: str | None = None,
+        event_id: UUID | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[WorkflowRun]: ...
+
+    def run(self, run_id: int) -> WorkflowRun:
+        """Raises NotFoundError."""
+        ...
+
+    def retry_runs(self, ids: Sequence[int]) -> list[int]:
+        """Failed runs become due now at the step where they failed; the ids that changed."""
+        ...
+
+    def stale(self, *, queued_before: datetime, limit: int) -> Queued:
+        """Due deliveries and runs that were last queued before then; marks them as queued now."""
+        ...
+
+
+class Rulebook(Protocol):
+    """Rules, handlers and workflows, as an operator wrote them."""
+
+    def rules(self) -> list[Rule]:
+        """In order of position, then name."""
+        ...
+
+    def save_rule(self, rule: Rule) -> Rule:
+        """Add, or change the one of that name."""
+        ...
+
+    def remove_rule(self, name: str) -> None: ...
+
+    def handlers(self) -> list[HandlerSpec]: ...
+
+    def save_handler(self, handler: HandlerSpec) -> HandlerSpec: ...
+
+    def remove_handler(self, name: str) -> None: ...
+
+    def workflows(self) -> list[WorkflowSpec]: ...
+
+    def save_workflow(self, workflow: WorkflowSpec) -> WorkflowSpec: ...
+
+    def remove_workflow(self, name: str) -> None: ...
+
+
+# ── the hints ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Queue(Protocol):
+    """Tells workers that work waits. Ids only; losing one delays work and loses none."""
+
+    def poll(self, account_id: int) -> None: ...
+
+    def process(self, messages: Iterable[MessageRef]) -> None:
+        """In chunks; high-priority ones alone and first, big ones alone."""
+        ...
+
+    def deliver(self, ids: Iterable[int]) -> None: ...
+
+    def advance(self, run_ids: Iterable[int]) -> None: ...
+
+    def depth(self) -> dict[str, int]:
+        """Messages waiting, by queue name. Raises QueueDownError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledPoll:
+    """One account's entry in the schedule."""
+
+    account_id: int
+    interval: int  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStats:
+    """What a sync changed (P2)."""
+
+    added: int
+    removed: int
+    updated: int
+    total: int
+
+
+class Schedule(Protocol):
+    """What Beat fires. Entries are a copy of the accounts; `replace` makes the copy true again."""
+
+    def replace(self, polls: Sequence[ScheduledPoll]) -> SyncStats:
+        """Make the schedule equal to these. Doing it twice changes nothing. Raises QueueDownError."""
+        ...
+
+
+# ── secrets and handlers ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Vault(Protocol):
+    """Opens and closes stored secrets. The key is never where the secrets are."""
+
+    def seal(self, plain: str) -> bytes: ...
+
+    def unseal(self, sealed: bytes) -> str:
+        """Raises SecretKeyError."""
+        ...
+
+    def reseal(self, sealed: bytes) -> bytes:
+        """The same secret under the newest key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consignment:
+    """What a handler is given: the event document and what identifies this delivery, the same at every try."""
+
+    id: str  # stable: receivers de-duplicate by it
+    event: Mapping[str, Any]
+    document: bytes = field(repr=False)  # the event, serialised; the same octets at every try
+    attempt: int = 1
+
+
+class Handler(Protocol):
+    """Takes events somewhere. May be called twice for one event: `Consignment.id` tells."""
+
+    def deliver(self, consignment: Consignment) -> Mapping[str, object]:
+        """Facts worth keeping, never secrets. HandlerError: offer it again; HandlerRefusedError: give up."""
+        ...
+
+
+RetryDelay = Callable[[int], timedelta]
+"""How long to wait after so many failed attempts."""

@@ -1,0 +1,359 @@
+"""What an operator may change: concord.toml, then credentials, then the environment. Frozen; unknown keys are errors.
+
+`deploy/concord.toml` documents every one of these and is tested against them. Sources, strongest first: environment
+(`CONCORD_POLL__INTERVAL=30`), files of the credentials directory (`$CREDENTIALS_DIRECTORY`, or
+`$CONCORD_CREDENTIALS`; a file `database__url` sets database.url), the TOML file named by `$CONCORD_CONFIG`.
+Account passwords are not settings: they lie encrypted in the database.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SourceError,
+)
+
+from concord.errors import SettingsError
+
+DEFAULT_CONFIG = Path("/etc/concord/concord.toml")
+# Variables with our prefix that say where settings are, not what they are.
+_NOT_SETTINGS = ("config", "credentials")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+
+Seconds = Annotated[int, Field(ge=1, le=30 * 86_400)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Group):
+    """Where the truth lies."""
+
+    url: SecretStr = SecretStr("sqlite:////var/lib/concord/concord.db")
+    pool_size: int = Field(default=5, ge=1, le=200)
+    busy_timeout: Seconds = 30
+
+    @field_validator("url")
+    @classmethod
+    def _known_kind(cls, url: SecretStr) -> SecretStr:
+        scheme = url.get_secret_value().partition("://")[0]
+        if scheme not in ("sqlite", "postgresql", "postgresql+psycopg"):
+            raise ValueError(
+                f"the database is sqlite:///FILE or postgresql://USER@HOST/NAME, not {scheme or 'an empty address'}://"
+            )
+        return url
+
+
+class RedisSettings(_Group):
+    """The broker and the schedule store: a hint, not the truth."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    sentinel_service: str = "mymaster"
+    key_prefix: str = Field(default="concord:", pattern=r"^[A-Za-z0-9_.-]*:?$")
+    socket_timeout: Seconds = 15
+    connect_timeout: Seconds = 5
+    health_check_interval: Seconds = 10
+
+    @field_validator("url")
+    @classmethod
+    def _no_cluster(cls, url: SecretStr) -> SecretStr:
+        scheme = urlsplit(url.get_secret_value()).scheme
+        if "cluster" in scheme:
+            raise ValueError(
+                "Redis Cluster cannot be the broker: Celery's transport (kombu) has none; "
+                "use one Redis, or Sentinel for failover (sentinel://HOST:26379,…/0)"
+            )
+        if scheme not in REDIS_SCHEMES:
+            raise ValueError("the address begins with redis://, rediss://, unix:// or sentinel://")
+        return url
+
+
+class S3Settings(_Group):
+    """An S3-compatible object store."""
+
+    bucket: str = Field(default="", max_length=255)
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    path_style: bool = True
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    connect_timeout: Seconds = 5
+    read_timeout: Seconds = 60
+    max_attempts: int = Field(default=5, ge=1, le=20)
+    multipart_threshold: int = Field(default=8 * 1024 * 1024, ge=5 * 1024 * 1024)
+    ca_file: Path | None = None
+
+
+class ArchiveSettings(_Group):
+    """Where every message's bytes are kept."""
+
+    kind: Literal["file", "s3"] = "file"
+    path: Path = Path("/var/lib/concord/archive")
+    s3: S3Settings = S3Settings()
+
+    @model_validator(mode="after")
+    def _bucket_named(self) -> Self:
+        if self.kind == "s3" and not self.s3.bucket:
+            raise ValueError("archive.kind is s3, and archive.s3.bucket is not given")
+        return self
+
+
+class PollSettings(_Group):
+    """Taking mail from servers."""
+
+    interval: Seconds = 60
+    budget: Seconds = 50
+    connect_timeout: Seconds = 10
+    timeout: Seconds = 30
+    batch_messages: int = Field(default=50, ge=1, le=500)
+    chunk_bytes: int = Field(default=256 * 1024, ge=4096, le=16 * 1024 * 1024)
+    max_message_bytes: int = Field(default=150 * 1024 * 1024, ge=1024)
+    connections_per_login: int = Field(default=8, ge=1, le=500)
+    connections_per_host: int = Field(default=200, ge=1, le=10_000)
+    keep_connections: int = Field(default=200, ge=0, le=10_000)
+    keep_seconds: Seconds = 300
+    recheck: Seconds = 900
+    backoff_base: Seconds = 30
+    backoff_max: Seconds = 3600
+
+
+class ProcessSettings(_Group):
+    """Turning messages into events."""
+
+    chunk_messages: int = Field(default=50, ge=1, le=500)
+    chunk_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    max_attempts: int = Field(default=5, ge=1, le=100)
+    retry_base: Seconds = 30
+    retry_max: Seconds = 3600
+    soft_time_limit: Seconds = 240
+    time_limit: Seconds = 300
+
+
+class DispatchSettings(_Group):
+    """Bringing events to handlers, and workflows through their steps."""
+
+    default_handlers: tuple[str, ...] = ("log",)
+    max_attempts: int = Field(default=10, ge=1, le=100)
+    retry_base: Seconds = 30
+    retry_max: Seconds = 6 * 3600
+
+
+class WebhookSettings(_Group):
+    """What every webhook keeps to."""
+
+    connect_timeout: Seconds = 5
+    timeout: Seconds = 15
+    max_body_bytes: int = Field(default=5 * 1024 * 1024, ge=1024)
+    max_response_bytes: int = Field(default=64 * 1024, ge=0)
+    max_redirects: int = Field(default=3, ge=0, le=10)
+    allow_networks: tuple[IPvAnyNetwork, ...] = ()
+    concurrency: int = Field(default=8, ge=1, le=500)
+
+
+class UpkeepSettings(_Group):
+    """What Concord does for itself, over and over."""
+
+    sweep_interval: Seconds = 30
+    requeue_after: Seconds = 300
+    sync_interval: Seconds = 300
+
+
+class PoolSettings(_Group):
+    """One worker's pool."""
+
+    concurrency: int = Field(ge=1, le=1000)
+    max_tasks_per_child: int = Field(default=1000, ge=1)
+    max_memory_per_child: int = Field(default=400_000, ge=50_000)  # KiB, as Celery counts it
+    prefetch: int = Field(default=1, ge=1, le=100)
+
+
+class WorkerSettings(_Group):
+    """The two pools: polling waits, processing works."""
+
+    poll: PoolSettings = PoolSettings(concurrency=32)
+    mail: PoolSettings = PoolSettings(concurrency=2)
+    soft_shutdown_timeout: Seconds = 30
+
+
+class BeatSettings(_Group):
+    """The scheduler."""
+
+    max_loop_interval: Seconds = 5
+    lock_timeout: Seconds = 30
+
+
+class FlowerSettings(_Group):
+    """The task monitor's page."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=5555, ge=1, le=65535)
+    user: str = "concord"
+    password: SecretStr | None = None
+    max_tasks: int = Field(default=5000, ge=100)
+
+
+class LogSettings(_Group):
+    """How Concord speaks."""
+
+    style: Literal["json", "pretty"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """The whole of it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="CONCORD_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    poll: PollSettings = PollSettings()
+    process: ProcessSettings = ProcessSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
+    worker: WorkerSettings = WorkerSettings()
+    beat: BeatSettings = BeatSettings()
+    flower: FlowerSettings = FlowerSettings()
+    log: LogSettings = LogSettings()
+    secret_key: SecretStr | None = None
+    secret_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _time_limits_fit(self) -> Self:
+        if self.process.soft_time_limit >= self.process.time_limit:
+            raise ValueError("process.soft_time_limit must be shorter than process.time_limit")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources; the first that knows a setting decides."""
+        del dotenv_settings
+        sources = [init_settings, env_settings]
+        if folder := credentials_directory():
+            sources.append(
+                NestedSecretsSettingsSource(
+                    file_secret_settings, secrets_dir=folder, secrets_nested_delimiter="__", secrets_prefix=""
+                )
+            )
+        sources.append(TomlConfigSettingsSource(settings_cls, config_path()))
+        return tuple(sources)
+
+
+def config_path() -> Path:
+    """The TOML file this process reads."""
+    return Path(os.environ.get("CONCORD_CONFIG", DEFAULT_CONFIG))
+
+
+def credentials_directory() -> Path | None:
+    """The folder of secret files: systemd's, or the one named by CONCORD_CREDENTIALS."""
+    named = os.environ.get("CREDENTIALS_DIRECTORY") or os.environ.get("CONCORD_CREDENTIALS")
+    return Path(named) if named else None
+
+
+def load() -> Settings:
+    """Read the settings of this process. Raises SettingsError, which names the setting, the cause and the remedy."""
+    config = config_path()
+    _refuse_missing_places(config)
+    _refuse_unknown_environment()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise _told(error, config) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError("The configuration file is not valid TOML", file=config, cause=error) from None
+    except OSError as error:
+        raise SettingsError("A configuration file cannot be read", file=error.filename, cause=error.strerror) from None
+    except SourceError as error:
+        raise SettingsError("An environment variable does not fit its setting", cause=error) from None
+
+
+def _refuse_missing_places(config: Path) -> None:
+    if "CONCORD_CONFIG" in os.environ and not config.is_file():
+        raise SettingsError(
+            "The configuration file does not exist", file=config, remedy="Correct CONCORD_CONFIG or create the file"
+        )
+    folder = credentials_directory()
+    if folder and not folder.is_dir():
+        raise SettingsError(
+            "The credentials directory does not exist", folder=folder, remedy="Correct CONCORD_CREDENTIALS or create it"
+        )
+
+
+def _refuse_unknown_environment() -> None:
+    known = {*Settings.model_fields, *_NOT_SETTINGS}
+    for name in os.environ:
+        if name.startswith("CONCORD_") and name.removeprefix("CONCORD_").lower().partition("__")[0] not in known:
+            raise SettingsError(
+                "An environment variable is no setting of Concord's",
+                variable=name,
+                remedy=_did_you_mean(name.removeprefix("CONCORD_").lower(), sorted(known)) or "Unset it",
+            )
+
+
+def _told(error: ValidationError, config: Path) -> SettingsError:
+    """One mistake at a time, in words, without the value where it may be a secret."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "(the whole)"
+    remedy = None
+    if first["type"] == "extra_forbidden":
+        group = _group_at(first["loc"][:-1])
+        hint = _did_you_mean(str(first["loc"][-1]), sorted(group.model_fields) if group else [])
+        cause = "there is no such setting"
+        remedy = hint or f"See deploy/concord.toml for every setting; then correct {config}"
+    else:
+        cause = first["msg"].removeprefix("Value error, ")
+    return SettingsError("A setting cannot be used", setting=place, cause=cause, file=config, remedy=remedy)
+
+
+def _group_at(path: tuple[int | str, ...]) -> type[BaseModel] | None:
+    group: type[BaseModel] = Settings
+    for part in path:
+        field = group.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return None
+        group = field.annotation
+    return group
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean '{near[0]}'?" if near else ""
