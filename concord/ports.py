@@ -150,7 +150,7 @@ class MailSource(Protocol):
         ...
 
     def mark(self, uids: Sequence[int], flag: str) -> None:
-        """Add a flag (`\\Seen`, `\\Flagged`)."""
+        r"""Add a flag (`\Seen`, `\Flagged`)."""
         ...
 
     def move(self, uids: Sequence[int], folder: str) -> None:
