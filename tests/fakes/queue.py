@@ -1,0 +1,73 @@
+"""The queue and the schedule in memory: they record what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from concord.errors import QueueDownError
+from concord.model.message import MessageRef
+from concord.ports import ScheduledPoll, SyncStats
+
+
+class MemoryQueue:
+    """Records what was queued; `down = True` makes it raise as a stopped Redis does."""
+
+    def __init__(self) -> None:
+        self.polls: list[int] = []
+        self.messages: list[MessageRef] = []
+        self.deliveries: list[int] = []
+        self.runs: list[int] = []
+        self.down = False
+
+    def poll(self, account_id: int) -> None:
+        self._refuse_when_down()
+        self.polls.append(account_id)
+
+    def process(self, messages: Iterable[MessageRef]) -> None:
+        self._refuse_when_down()
+        self.messages.extend(messages)
+
+    def deliver(self, ids: Iterable[int]) -> None:
+        self._refuse_when_down()
+        self.deliveries.extend(ids)
+
+    def advance(self, run_ids: Iterable[int]) -> None:
+        self._refuse_when_down()
+        self.runs.extend(run_ids)
+
+    def depth(self) -> dict[str, int]:
+        self._refuse_when_down()
+        return {
+            "email-poll": len(self.polls) + len(self.deliveries) + len(self.runs),
+            "email": len(self.messages),
+        }
+
+    def clear(self) -> None:
+        """As if workers had taken everything, or FLUSHALL."""
+        for waiting in (self.polls, self.messages, self.deliveries, self.runs):
+            waiting.clear()
+
+    def _refuse_when_down(self) -> None:
+        if self.down:
+            raise QueueDownError("Redis did not answer")
+
+
+class MemorySchedule:
+    """The schedule as a dictionary of account id to interval."""
+
+    def __init__(self) -> None:
+        self.intervals: dict[int, int] = {}
+        self.down = False
+
+    def replace(self, polls: Sequence[ScheduledPoll]) -> SyncStats:
+        if self.down:
+            raise QueueDownError("Redis did not answer")
+        wanted = {poll.account_id: poll.interval for poll in polls}
+        before, self.intervals = self.intervals, wanted
+        kept = wanted.keys() & before.keys()
+        return SyncStats(
+            added=len(wanted.keys() - before.keys()),
+            removed=len(before.keys() - wanted.keys()),
+            updated=sum(wanted[account] != before[account] for account in kept),
+            total=len(wanted),
+        )
