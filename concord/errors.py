@@ -150,8 +150,8 @@ class MailboxDeniedError(MailboxError, PermanentError):
     """The IMAP server refused the login."""
 
     remedy = (
-        "Check user and password (many providers want an app password), "
-        "then 'concord account edit NAME --password-stdin'; polling stands still until then"
+        "Check user and password (many providers want an app password), then "
+        "'concord account edit NAME --password-stdin'; until then Concord tries rarely, so that nobody is locked out"
     )
 
 

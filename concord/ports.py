@@ -277,10 +277,11 @@ class Processed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """What a committed `finish` made due: ids to be queued."""
+    """What a committed `finish` made due: ids to be queued. And the results that the database would not take."""
 
     deliveries: tuple[int, ...] = ()
     runs: tuple[int, ...] = ()
+    failed: tuple[tuple[Claim, Exception], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,11 +310,17 @@ class Ledger(Protocol):
         ...
 
     def claim(self, ids: Sequence[int], *, until: datetime) -> list[Claim]:
-        """Take those that stand at ARCHIVED and are due, or at PROCESSING with a lapsed lease."""
+        """Take those that stand at ARCHIVED and are due, or at PROCESSING with a lapsed lease.
+
+        A lapsed lease counts as a failure: the worker died with the message in hand.
+        """
         ...
 
     def finish(self, results: Sequence[Processed]) -> Queued:
-        """Messages, events, deliveries and runs in one transaction. Results whose claim lapsed write nothing."""
+        """Messages, events, deliveries and runs in one transaction. Results whose claim lapsed write nothing.
+
+        A result that the database refuses (not: cannot be reached) is left out and told in `failed`.
+        """
         ...
 
     def postpone(self, claim: Claim, error: Exception, *, due_at: datetime, counts: bool) -> None:
@@ -408,8 +415,8 @@ class Outbox(Protocol):
         """Dead or waiting ones become due now, attempts anew; the ids that changed."""
         ...
 
-    def replay(self, event_id: UUID, handlers: Sequence[str]) -> list[int]:
-        """A new round of deliveries of an event; their ids."""
+    def replay(self, event_id: UUID, handlers: Sequence[str], *, archive_key: str) -> list[int]:
+        """A new round of deliveries of an event, whose document is now this one; their ids."""
         ...
 
     def claim_run(self, run_id: int, *, until: datetime) -> WorkflowRun | None: ...
@@ -553,6 +560,32 @@ class Handler(Protocol):
 
     def deliver(self, consignment: Consignment) -> Mapping[str, object]:
         """Facts worth keeping, never secrets. HandlerError: offer it again; HandlerRefusedError: give up."""
+        ...
+
+
+class StepHandler(Protocol):
+    """Carries out one step of a workflow. May be called twice for one step: `key` tells."""
+
+    def run(
+        self,
+        event: Mapping[str, Any],
+        outputs: Mapping[str, Mapping[str, Any]],
+        options: Mapping[str, Any],
+        *,
+        key: str,
+    ) -> Mapping[str, object]:
+        """The step's output, for later steps and people. `outputs` has those of earlier steps by name.
+
+        HandlerError: try again; HandlerRefusedError: the run fails.
+        """
+        ...
+
+
+class Steps(Protocol):
+    """Finds the code for a kind of step."""
+
+    def get(self, kind: str) -> StepHandler:
+        """Raises HandlerRefusedError for an unknown kind."""
         ...
 
 

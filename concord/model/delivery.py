@@ -27,7 +27,8 @@ class Delivery:
     handler: str
     run: int
     state: DeliveryState
-    attempts: int  # also the fencing token of a claim
+    attempts: int  # claims so far; only ever rises: the fencing token
+    failures: int  # attempts that count, since it was made or last retried by hand
     due_at: datetime
     leased_until: datetime | None
     error: str | None

@@ -91,11 +91,15 @@ class SeenMail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRef:
-    """Enough of a ledger row to queue it: ids travel, bodies do not."""
+    """Enough of a ledger row to queue it: ids travel, bodies do not.
+
+    A `suspect` (it failed before, or a worker died with it in hand) travels alone, so that it can harm no neighbour.
+    """
 
     id: int
     priority: Priority
     size: int
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,8 @@ class Message:
     subject: str | None
     sender: str | None
     sent_at: datetime | None
-    attempts: int  # of the present state; also the fencing token of a claim
+    attempts: int  # claims so far; only ever rises: the fencing token
+    failures: int  # attempts that count against it since it was archived or last retried by hand
     error_code: str | None
     error: str | None
     due_at: datetime | None

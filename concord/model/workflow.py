@@ -37,7 +37,7 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRun:
-    """A run stands at step `position` (0-based); `attempts` of that step is the fencing token."""
+    """A run stands at step `position` (0-based)."""
 
     id: int
     event_id: UUID
@@ -45,7 +45,8 @@ class WorkflowRun:
     workflow: str
     state: RunState
     position: int
-    attempts: int
+    attempts: int  # claims so far; only ever rises: the fencing token
+    failures: int  # attempts of the present step that count
     due_at: datetime
     leased_until: datetime | None
     error: str | None

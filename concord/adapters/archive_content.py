@@ -1,0 +1,75 @@
+"""What every archive asks of what it is given: a key that is safe as a path, and octets that are what they claim to be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from concord.errors import ArchiveDamagedError
+from concord.ports import Blob
+
+PIECE = 1024 * 1024
+_KEY = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+
+
+def checked_key(key: str) -> str:
+    """The key itself. A key that could leave the archive is a mistake of ours, hence ValueError."""
+    if not _KEY.fullmatch(key) or not {".", ".."}.isdisjoint(key.split("/")):
+        raise ValueError(f"not an archive key: {key!r}")
+    return key
+
+
+def checked_batch(blobs: Sequence[Blob]) -> list[Blob]:
+    """Each key once. Raises ArchiveDamagedError where one key is given two contents."""
+    batch: dict[str, Blob] = {}
+    for blob in blobs:
+        if batch.setdefault(checked_key(blob.key), blob).sha256 != blob.sha256:
+            raise ArchiveDamagedError("Two different contents were given for one key", key=blob.key, remedy="")
+    return list(batch.values())
+
+
+def pieces(content: bytes | Path) -> Iterator[bytes]:
+    """The octets, at most PIECE at a time."""
+    if isinstance(content, bytes):
+        yield from (content[start : start + PIECE] for start in range(0, len(content), PIECE))
+        return
+    with content.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+def verified(blob: Blob) -> Iterator[bytes]:
+    """The octets of a blob; after the last, ArchiveDamagedError where length or SHA-256 are not as the blob says."""
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces(blob.content):
+        digest.update(piece)
+        size += len(piece)
+        yield piece
+    if size != blob.size or digest.hexdigest() != blob.sha256:
+        raise ArchiveDamagedError(
+            "The content to be stored is not what was announced",
+            key=blob.key,
+            size=size,
+            announced_size=blob.size,
+            sha256=digest.hexdigest(),
+            announced_sha256=blob.sha256,
+            remedy="Nothing was stored; trying again reads the content anew",
+        )
+
+
+def check_read(key: str, content: bytes, sha256: str | None) -> bytes:
+    """The content itself. Raises ArchiveDamagedError where it is not what was stored."""
+    if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise ArchiveDamagedError("An archived object is damaged", key=key, sha256=found, expected_sha256=sha256)
+    return content
+
+
+def other_content(key: str) -> ArchiveDamagedError:
+    """What to raise where a key is taken: the archive is written once."""
+    return ArchiveDamagedError(
+        "The archive holds other bytes under this key",
+        key=key,
+        remedy="Compare it with a backup; remove the stored object if it is the damaged one, then 'concord message retry'",
+    )

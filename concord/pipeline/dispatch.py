@@ -1,0 +1,94 @@
+"""Bringing events to handlers: each delivery is a row with its own retries, and ends `delivered` or `dead` (P8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import uuid5
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from concord.errors import HandlerRefusedError, InfrastructureError, PermanentError
+from concord.model.delivery import Delivery
+from concord.model.rule import HandlerSpec
+from concord.pipeline.retry import INFRASTRUCTURE, asked_for, exponential
+from concord.ports import Archive, Clock, Consignment, Handler, Outbox, Rulebook
+from concord.settings import DispatchSettings
+
+log = structlog.get_logger(__name__)
+
+# Handlers have time-outs of their own, well below this: a lapsed claim means that the worker died.
+CLAIM: Final = timedelta(minutes=5)
+# Tripled each time, ten tries from half a minute spread over about a day.
+FACTOR: Final = 3.0
+# `log` needs no configuration, so it is always there.
+BUILT_IN: Final = {"log": HandlerSpec(name="log", kind="log")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatcher:
+    """Takes deliveries to their handlers. One failing handler stops no other."""
+
+    outbox: Outbox
+    archive: Archive
+    rulebook: Rulebook
+    handler: Callable[[HandlerSpec], Handler]
+    settings: DispatchSettings
+    clock: Clock
+
+    def deliver(self, ids: Sequence[int]) -> int:
+        """Deliver those of these that are due; how many arrived."""
+        deliveries = self.outbox.claim_deliveries(ids, until=self.clock() + CLAIM)
+        if not deliveries:
+            return 0
+        specs = BUILT_IN | {spec.name: spec for spec in self.rulebook.handlers()}
+        return sum(self._attempt(delivery, specs.get(delivery.handler)) for delivery in deliveries)
+
+    def _attempt(self, delivery: Delivery, spec: HandlerSpec | None) -> bool:
+        """The border of one delivery: a handler may be foreign code, and whatever it raises is its own trouble."""
+        with bound_contextvars(message=delivery.message_id, delivery=delivery.id, handler=delivery.handler):
+            try:
+                facts = self._handler(delivery, spec).deliver(self._consignment(delivery))
+            except Exception as error:  # noqa: BLE001 - foreign code; the family of the error decides below
+                self._settle(delivery, error)
+                return False
+            log.info("delivery.delivered", attempts=delivery.attempts)
+            return self.outbox.delivered(delivery, facts)
+
+    def _handler(self, delivery: Delivery, spec: HandlerSpec | None) -> Handler:
+        if spec is None:
+            raise HandlerRefusedError(
+                "No handler of that name is configured",
+                handler=delivery.handler,
+                remedy="Add it ('concord apply'), then 'concord delivery retry ID'",
+            )
+        if not spec.enabled:
+            raise HandlerRefusedError(
+                "The handler is switched off",
+                handler=spec.name,
+                remedy="Switch it on, then 'concord delivery retry ID'",
+            )
+        return self.handler(spec)
+
+    def _consignment(self, delivery: Delivery) -> Consignment:
+        document = self.archive.read(delivery.archive_key)
+        # The same at every try, so that a receiver can tell a repetition; a replay is meant to be taken anew.
+        stable = uuid5(delivery.event_id, f"{delivery.handler}\n{delivery.run}")
+        return Consignment(id=str(stable), event=json.loads(document), document=document, attempt=delivery.attempts)
+
+    def _settle(self, delivery: Delivery, error: Exception) -> None:
+        now = self.clock()
+        if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
+            self.outbox.delivery_retry(delivery, error, due_at=now + (asked_for(error) or INFRASTRUCTURE), counts=False)
+        elif isinstance(error, PermanentError) or delivery.failures + 1 >= self.settings.max_attempts:
+            log.error("delivery.dead", error=error, failures=delivery.failures + 1)
+            self.outbox.delivery_dead(delivery, error)
+        else:
+            delay = exponential(base=self.settings.retry_base, most=self.settings.retry_max, factor=FACTOR)
+            due = now + (asked_for(error) or delay(delivery.failures + 1))
+            log.warning("delivery.postponed", error=error, failures=delivery.failures + 1, due_at=due.isoformat())
+            self.outbox.delivery_retry(delivery, error, due_at=due)

@@ -1,0 +1,363 @@
+"""One folder of one account during one poll: what is new by UID, what is left of the backfill, what waits to be marked.
+
+New mail is what has a UID above the cursor, within one UIDVALIDITY (RFC 9051 section 2.3.1.1): never what is unseen,
+recent, or has an unknown Message-ID. UIDNEXT and the counts of STATUS only hint that nothing changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+import structlog
+
+from concord import mime
+from concord.errors import MailboxError, PollBudgetError
+from concord.model.account import Account, AfterKind, FolderCursor, PollLease, Priority, StartKind
+from concord.model.message import AfterState, FetchedMail, MessageState, SeenMail
+from concord.model.rule import Rule
+from concord.pipeline.event import raw_key
+from concord.pipeline.rules import early_priority
+from concord.ports import (
+    Accounts,
+    Archive,
+    Blob,
+    Clock,
+    FolderStatus,
+    Ledger,
+    MailSource,
+    Queue,
+    Rulebook,
+    Unreadable,
+)
+from concord.settings import PollSettings
+
+log = structlog.get_logger(__name__)
+
+# Enough of a mail to see its header block: longer ones are cut, and the peek says less.
+HEAD_BYTES: Final = 64 * 1024
+RETRIES_PER_POLL: Final = 20
+AFTER_PER_POLL: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollPorts:
+    """What a poll needs besides the mailbox itself."""
+
+    accounts: Accounts
+    ledger: Ledger
+    archive: Archive
+    queue: Queue
+    rulebook: Rulebook
+    settings: PollSettings
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """How many mails were taken, by what became of them."""
+
+    archived: int = 0
+    skipped: int = 0
+    unreadable: int = 0
+
+    def __add__(self, other: Take) -> Take:
+        return Take(
+            archived=self.archived + other.archived,
+            skipped=self.skipped + other.skipped,
+            unreadable=self.unreadable + other.unreadable,
+        )
+
+
+class LeaseLostError(PollBudgetError):
+    """Another worker polls this account now; whatever this one had in hand is the other's to take."""
+
+    remedy = "Nothing to do: the poll that took over goes on from the cursor"
+
+
+class FolderVisit:
+    """The three things a poll does with a folder, in the order the poll wants."""
+
+    def __init__(  # noqa: PLR0913 - what identifies the visit, each said once by the poll
+        self,
+        *,
+        ports: PollPorts,
+        source: MailSource,
+        account: Account,
+        lease: PollLease,
+        deadline: datetime,
+        name: str,
+        cursor: FolderCursor | None,
+    ) -> None:
+        self._ports = ports
+        self._source = source
+        self._account = account
+        self._lease = lease
+        self._deadline = deadline
+        self._name = name
+        self._cursor = cursor
+
+    def new_mail(self) -> Take:
+        """Everything above the cursor, and what was unreadable before and is due again."""
+        if self._cursor and self._is_unchanged(self._cursor, self._source.status(self._name)):
+            return self._try_unreadable(self._cursor)
+        status = self._source.select(self._name)
+        cursor = self._begun(status)
+        taken = Take()
+        batch = self._ports.settings.batch_messages
+        uids = self._source.uids(cursor.last_uid + 1)
+        for start in range(0, len(uids), batch):
+            self._mind_the_time()
+            taken += self._take(uids[start : start + batch])
+        self._save(
+            uidnext=status.uidnext, messages=status.messages, modseq=status.modseq, checked_at=self._ports.clock()
+        )
+        return taken + self._try_unreadable(cursor, selected=True)
+
+    def backfill(self) -> Take:
+        """What was there before the account began: newest first, for as long as time is left."""
+        taken = Take()
+        if self._cursor is None or self._cursor.backfill_next is None:
+            return taken
+        self._source.select(self._name)
+        waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next)
+        while waiting:
+            self._mind_the_time()
+            batch = waiting[-self._ports.settings.batch_messages :]
+            taken += self._take(batch, backfill=True)
+            del waiting[-len(batch) :]
+        self._save(backfill_next=None)
+        return taken
+
+    def after_actions(self) -> Take:
+        """Mark, move or delete on the server what is processed and durable (P12)."""
+        if self._cursor is None or self._account.after.kind is AfterKind.LEAVE:
+            return Take()
+        waiting = self._ports.ledger.after_pending(
+            self._account.id, self._name, self._cursor.uidvalidity, limit=AFTER_PER_POLL
+        )
+        if waiting:
+            self._mind_the_time()
+            self._source.select(self._name, writable=True)
+            self._carry_out([uid for _, uid in waiting])
+            self._ports.ledger.after_done([message for message, _ in waiting], AfterState.DONE)
+            log.info("after.done", folder=self._name, action=str(self._account.after), count=len(waiting))
+        return Take()
+
+    def _carry_out(self, uids: list[int]) -> None:
+        after = self._account.after
+        match after.kind:
+            case AfterKind.SEEN:
+                self._source.mark(uids, "\\Seen")
+            case AfterKind.FLAG:
+                self._source.mark(uids, "\\Flagged")
+            case AfterKind.MOVE:
+                self._source.move(uids, after.folder or "")
+            case AfterKind.DELETE:
+                self._source.delete(uids)
+            case AfterKind.LEAVE:
+                pass
+
+    # Where reading begins.
+
+    def _is_unchanged(self, cursor: FolderCursor, status: FolderStatus) -> bool:
+        """Whether STATUS says just what it said when the folder was last fully read, not too long ago."""
+        recheck = timedelta(seconds=self._ports.settings.recheck)
+        return (
+            cursor.checked_at is not None
+            and self._ports.clock() - cursor.checked_at < recheck
+            and status.uidvalidity == cursor.uidvalidity
+            and (status.uidnext, status.messages, status.modseq) == (cursor.uidnext, cursor.messages, cursor.modseq)
+        )
+
+    def _begun(self, status: FolderStatus) -> FolderCursor:
+        if self._cursor is None:
+            self._store(self._first_cursor(status))
+        elif self._cursor.uidvalidity != status.uidvalidity:
+            log.warning("folder.renumbered", folder=self._name, was=self._cursor.uidvalidity, now=status.uidvalidity)
+            self._store(self._renumbered(self._cursor, status))
+        assert self._cursor is not None  # noqa: S101 - stored just above
+        return self._cursor
+
+    def _first_cursor(self, status: FolderStatus) -> FolderCursor:
+        start = self._account.start
+        present = self._source.uids(1)
+        top = present[-1] if present else 0
+        wanted = self._source.uids_since(start.since) if start.since else present
+        begins = start.kind is not StartKind.NEW and bool(wanted)
+        return FolderCursor(
+            account_id=self._account.id,
+            folder=self._name,
+            uidvalidity=status.uidvalidity,
+            last_uid=top,
+            backfill_next=top + 1 if begins else None,
+            backfill_low=wanted[0] if begins else 1,
+            begun_at=self._ports.clock(),
+        )
+
+    def _renumbered(self, cursor: FolderCursor, status: FolderStatus) -> FolderCursor:
+        """The server gave every mail a new number: read all again; the ledger knows old mail by its content."""
+        present = self._source.uids(1)
+        top = present[-1] if present else 0
+        return FolderCursor(
+            account_id=cursor.account_id,
+            folder=cursor.folder,
+            uidvalidity=status.uidvalidity,
+            last_uid=top,
+            backfill_next=top + 1 if present else None,
+            begun_at=cursor.begun_at,
+        )
+
+    def _backfill_uids(self, cursor: FolderCursor, below: int) -> list[int]:
+        uids = self._source.uids(cursor.backfill_low, below - 1) if below > cursor.backfill_low else []
+        if self._account.start.since is None:
+            return uids
+        wanted = set(self._source.uids_since(self._account.start.since))
+        return [uid for uid in uids if uid in wanted]
+
+    # Taking mails: archive, then ledger and cursor, then queue.
+
+    def _take(self, uids: list[int], *, backfill: bool = False, again: bool = False) -> Take:
+        """Take these. What came before a trouble is kept, and the cursor stands there."""
+        assert self._cursor is not None  # noqa: S101 - a folder has begun before it is read
+        mails, trouble = self._fetched(uids, backfill=backfill)
+        cursor = self._cursor
+        if not again:
+            cursor = self._moved(cursor, uids, mails, whole=trouble is None, backfill=backfill)
+        elif trouble is None:
+            mails += self._gone(uids, mails)
+        refs = self._ports.ledger.record(self._lease, cursor, mails)
+        if refs is None:
+            raise LeaseLostError("Another worker polls this account now", account=self._account.name)
+        self._cursor = cursor
+        self._ports.queue.process(refs)
+        if trouble is not None:
+            raise trouble
+        return Take(
+            archived=sum(mail.state is MessageState.ARCHIVED for mail in mails),
+            skipped=sum(mail.state is MessageState.SKIPPED for mail in mails),
+            unreadable=sum(mail.state is MessageState.UNFETCHED for mail in mails),
+        )
+
+    def _fetched(self, uids: list[int], *, backfill: bool) -> tuple[list[SeenMail], MailboxError | None]:
+        mails: list[SeenMail] = []
+        blobs: list[Blob] = []
+        trouble: MailboxError | None = None
+        try:
+            for item in self._source.fetch(uids, max_size=self._ports.settings.max_message_bytes):
+                if isinstance(item, Unreadable):
+                    mails.append(_unreadable(item))
+                    continue
+                blob = self._blob(item)
+                if isinstance(item.content, bytes):
+                    blobs.append(blob)
+                else:
+                    self._ports.archive.put([blob])  # its temporary file goes when the next mail is asked for
+                mails.append(self._seen(item, blob.key, backfill=backfill))
+        except MailboxError as error:
+            trouble = error
+        self._ports.archive.put(blobs)
+        return mails, trouble
+
+    def _blob(self, mail: FetchedMail) -> Blob:
+        return Blob(
+            key=raw_key(self._account.id, mail.sha256),
+            sha256=mail.sha256,
+            size=mail.size,
+            content=mail.content,
+            content_type="message/rfc822",
+        )
+
+    def _seen(self, mail: FetchedMail, key: str, *, backfill: bool) -> SeenMail:
+        peek = mime.peek(_head(mail))
+        wanted = early_priority(
+            self._rules,
+            peek,
+            account=self._account.name,
+            folder=self._name,
+            size=mail.size,
+            base=self._account.priority,
+        )
+        late = backfill and wanted is Priority.NORMAL  # a backfill waits behind new mail (P13)
+        return SeenMail(
+            uid=mail.uid,
+            state=MessageState.SKIPPED if backfill and self._predates(mail) else MessageState.ARCHIVED,
+            sha256=mail.sha256,
+            size=mail.size,
+            archive_key=key,
+            internal_date=mail.internal_date,
+            flags=mail.flags,
+            priority=Priority.LOW if late else wanted,
+            peek=peek,
+            error="It was there before the account began" if backfill and self._predates(mail) else None,
+        )
+
+    def _predates(self, mail: FetchedMail) -> bool:
+        """After a renumbering, what was there before a `start: new` account began is still not new."""
+        return (
+            self._account.start.kind is StartKind.NEW
+            and self._cursor is not None
+            and mail.internal_date is not None
+            and mail.internal_date < self._cursor.begun_at
+        )
+
+    @cached_property
+    def _rules(self) -> list[Rule]:
+        return self._ports.rulebook.rules()
+
+    def _try_unreadable(self, cursor: FolderCursor, *, selected: bool = False) -> Take:
+        uids = self._ports.ledger.unfetched(self._account.id, self._name, cursor.uidvalidity, limit=RETRIES_PER_POLL)
+        if not uids:
+            return Take()
+        if not selected:
+            self._source.select(self._name)
+        return self._take(sorted(uids), again=True)
+
+    @staticmethod
+    def _gone(uids: list[int], mails: list[SeenMail]) -> list[SeenMail]:
+        found = {mail.uid for mail in mails}
+        reason = "It was removed from the server before it could be read"
+        return [SeenMail(uid=uid, state=MessageState.SKIPPED, error=reason) for uid in uids if uid not in found]
+
+    @staticmethod
+    def _moved(
+        cursor: FolderCursor, uids: list[int], mails: list[SeenMail], *, whole: bool, backfill: bool
+    ) -> FolderCursor:
+        if backfill:
+            # A half-read batch is read again: it is the lowest of what is left, and recording twice changes nothing.
+            return replace(cursor, backfill_next=uids[0]) if whole else cursor
+        if whole:
+            return replace(cursor, last_uid=uids[-1])
+        return replace(cursor, last_uid=mails[-1].uid) if mails else cursor
+
+    # The cursor.
+
+    def _save(self, **changes: object) -> None:
+        assert self._cursor is not None  # noqa: S101 - a folder has begun before its cursor changes
+        self._store(replace(self._cursor, **changes))  # type: ignore[arg-type]  # names are checked by replace itself
+
+    def _store(self, cursor: FolderCursor) -> None:
+        if not self._ports.accounts.save_cursor(self._lease, cursor):
+            raise LeaseLostError("Another worker polls this account now", account=self._account.name)
+        self._cursor = cursor
+
+    def _mind_the_time(self) -> None:
+        if self._ports.clock() >= self._deadline:
+            raise PollBudgetError("The poll's time is used up", account=self._account.name, folder=self._name)
+
+
+def _head(mail: FetchedMail) -> bytes:
+    if isinstance(mail.content, bytes):
+        return mail.content[:HEAD_BYTES]
+    with mail.content.open("rb") as stream:
+        return stream.read(HEAD_BYTES)
+
+
+def _unreadable(item: Unreadable) -> SeenMail:
+    if item.oversized:
+        reason = "It is larger than poll.max_message_bytes"
+        return SeenMail(uid=item.uid, state=MessageState.SKIPPED, size=item.size, error_code="oversized", error=reason)
+    code = getattr(item.error, "code", "message_unreadable")
+    return SeenMail(uid=item.uid, state=MessageState.UNFETCHED, size=item.size, error_code=code, error=str(item.error))

@@ -1,0 +1,77 @@
+"""How an account is doing, and when to ask it again: the typed states of A5, back-off with jitter, the circuit.
+
+A failing account is tried ever more slowly; one try at a time (the poll lease) is the half-open probe, and one success
+closes the circuit. A refused login waits longest from the first: nobody is locked out by Concord.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from concord.errors import (
+    MailboxBudgetError,
+    MailboxDeniedError,
+    MailboxDnsError,
+    MailboxDownError,
+    MailboxError,
+    MailboxFolderError,
+    MailboxQuotaError,
+    MailboxThrottledError,
+    MailboxTlsError,
+)
+from concord.model.account import AccountState, AccountStatus
+from concord.settings import PollSettings
+
+DENIED_FIRST: Final = timedelta(minutes=15)
+DENIED_MOST: Final = timedelta(hours=6)
+
+# The first class that fits names the state.
+_STATES: Final[tuple[tuple[type[MailboxError], AccountState], ...]] = (
+    (MailboxDeniedError, AccountState.AUTH_FAILED),
+    (MailboxTlsError, AccountState.TLS),
+    (MailboxDnsError, AccountState.DNS),
+    (MailboxThrottledError, AccountState.THROTTLED),
+    (MailboxFolderError, AccountState.FOLDER_MISSING),
+    (MailboxQuotaError, AccountState.QUOTA),
+    (MailboxDownError, AccountState.UNREACHABLE),
+)
+
+
+def succeeded(status: AccountStatus, now: datetime) -> AccountStatus:
+    """The circuit is closed; the last error stays readable."""
+    return replace(status, state=AccountState.OK, failures=0, last_poll=now, last_success=now, next_try=None)
+
+
+def failed(status: AccountStatus, error: MailboxError, now: datetime, settings: PollSettings) -> AccountStatus:
+    """One more failure in a row, and when to try next."""
+    failures = status.failures + 1
+    return replace(
+        status,
+        state=next((state for kind, state in _STATES if isinstance(error, kind)), AccountState.BACKING_OFF),
+        failures=failures,
+        last_poll=now,
+        last_error=error.explain(),
+        last_error_code=error.code,
+        last_error_at=now,
+        next_try=now + pause(error, failures, settings) if backs_off(error) else None,
+    )
+
+
+def backs_off(error: MailboxError) -> bool:
+    """A missing folder, a full mailbox or a full connection budget does not keep the rest from being polled."""
+    return not isinstance(error, MailboxFolderError | MailboxQuotaError | MailboxBudgetError)
+
+
+def pause(error: MailboxError, failures: int, settings: PollSettings) -> timedelta:
+    """How long to leave the server alone. Jitter (half to whole) keeps accounts from coming back in step."""
+    asked = error.fields.get("retry_after")
+    if isinstance(asked, int | float):
+        return timedelta(seconds=float(asked))
+    base, most = timedelta(seconds=settings.backoff_base), timedelta(seconds=settings.backoff_max)
+    if isinstance(error, MailboxDeniedError):
+        base, most = DENIED_FIRST, DENIED_MOST
+    doubled: timedelta = min(base * 2 ** min(failures - 1, 20), most)
+    return doubled * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

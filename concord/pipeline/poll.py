@@ -1,0 +1,170 @@
+"""One poll of one account: what is new comes into the archive first, then into the ledger, then to the workers.
+
+The order is the guarantee (P4, P5): raw bytes durable and verified, then row and cursor in one transaction, then the
+queue. Whatever stops a poll in between, the next one begins at the cursor and does the rest again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from concord.errors import MailboxError, NotFoundError, PollBudgetError
+from concord.model.account import ALL_FOLDERS, Account, AfterKind, PollLease
+from concord.pipeline import health
+from concord.pipeline.folder import FolderVisit, PollPorts, Take
+from concord.ports import MailSource, MailSources
+
+log = structlog.get_logger(__name__)
+
+# The lease outlives the budget by this, so that it never lapses under a poll that is just ending.
+LEASE_MARGIN: Final = timedelta(seconds=60)
+
+
+class PollOutcome(StrEnum):
+    """How a poll ended."""
+
+    DONE = "done"
+    PARTIAL = "partial"  # the wall-clock budget ran out; the next poll goes on
+    BUSY = "busy"  # somebody else is polling it
+    WAITING = "waiting"  # backing off until `next_try`
+    DISABLED = "disabled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollReport:
+    """What a poll did."""
+
+    account: str
+    outcome: PollOutcome
+    archived: int = 0
+    skipped: int = 0
+    unreadable: int = 0
+    error: MailboxError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poller:
+    """Polls accounts, one at a time each across the whole cluster."""
+
+    ports: PollPorts
+    sources: MailSources
+
+    def poll(self, account_id: int, *, forced: bool = False) -> PollReport:
+        """Take what is new. `forced` ignores the back-off. Mailbox troubles are told, not raised."""
+        try:
+            account = self.ports.accounts.get(account_id)
+        except NotFoundError:
+            return PollReport(account=str(account_id), outcome=PollOutcome.DISABLED)
+        with bound_contextvars(account=account.name):
+            if not account.enabled and not forced:
+                return PollReport(account=account.name, outcome=PollOutcome.DISABLED)
+            return self._leased(account, forced=forced)
+
+    def _leased(self, account: Account, *, forced: bool) -> PollReport:
+        now = self.ports.clock()
+        status = self.ports.accounts.status(account.id)
+        if not forced and status.next_try and status.next_try > now:
+            return PollReport(account=account.name, outcome=PollOutcome.WAITING)
+        deadline = now + timedelta(seconds=self.ports.settings.budget)
+        lease = self.ports.accounts.lease(account.id, until=deadline + LEASE_MARGIN)
+        if lease is None:
+            return PollReport(account=account.name, outcome=PollOutcome.BUSY)
+        report = self._guarded(account, lease, deadline)
+        if report.error is None:
+            self.ports.accounts.release(lease, health.succeeded(status, self.ports.clock()))
+        else:
+            self.ports.accounts.release(
+                lease, health.failed(status, report.error, self.ports.clock(), self.ports.settings)
+            )
+        return report
+
+    def _guarded(self, account: Account, lease: PollLease, deadline: datetime) -> PollReport:
+        """The poll itself. What is ours and down (database, archive) is raised: no account is blamed for it."""
+        visit = _Visit(ports=self.ports, account=account, lease=lease, deadline=deadline)
+        try:
+            with self.sources.open(account, deadline=deadline) as source:
+                visit.run(source)
+        except PollBudgetError:
+            return visit.report(PollOutcome.PARTIAL)
+        except MailboxError as error:
+            log.warning("poll.failed", error=error)
+            return visit.report(PollOutcome.FAILED, error)
+        except BaseException:
+            self.ports.accounts.release(lease)
+            raise
+        if visit.trouble:
+            log.warning("poll.failed", error=visit.trouble)
+            return visit.report(PollOutcome.FAILED, visit.trouble)
+        return visit.report(PollOutcome.DONE)
+
+
+class _Visit:
+    """One poll under way: folders first for new mail, then for what is to be done afterwards, then for the backfill."""
+
+    def __init__(self, *, ports: PollPorts, account: Account, lease: PollLease, deadline: datetime) -> None:
+        self._ports = ports
+        self._account = account
+        self._lease = lease
+        self._deadline = deadline
+        self._taken = Take()
+        self.trouble: MailboxError | None = None
+
+    def run(self, source: MailSource) -> None:
+        """New mail of every folder comes before any backfill (P13)."""
+        visits = list(self._folders(source))
+        for visit in visits:
+            self._try(visit.new_mail)
+        for visit in visits:
+            self._try(visit.after_actions)
+        for visit in visits:
+            self._try(visit.backfill)
+
+    def _try(self, work: Callable[[], Take]) -> None:
+        """One folder's trouble is kept for the report and does not stop the others, unless the session is lost."""
+        try:
+            self._taken += work()
+        except MailboxError as error:
+            if isinstance(error, PollBudgetError) or health.backs_off(error):
+                raise
+            self.trouble = error
+
+    def _folders(self, source: MailSource) -> Iterator[FolderVisit]:
+        cursors = self._ports.accounts.cursors(self._account.id)
+        for name in folders_of(self._account, source):
+            yield FolderVisit(
+                ports=self._ports,
+                source=source,
+                account=self._account,
+                lease=self._lease,
+                deadline=self._deadline,
+                name=name,
+                cursor=cursors.get(name),
+            )
+
+    def report(self, outcome: PollOutcome, error: MailboxError | None = None) -> PollReport:
+        """Say what came of it."""
+        taken = self._taken
+        if taken.archived or taken.skipped or taken.unreadable:
+            log.info("poll.done", outcome=outcome.value, archived=taken.archived, skipped=taken.skipped)
+        return PollReport(
+            account=self._account.name,
+            outcome=outcome,
+            archived=taken.archived,
+            skipped=taken.skipped,
+            unreadable=taken.unreadable,
+            error=error,
+        )
+
+
+def folders_of(account: Account, source: MailSource) -> list[str]:
+    """The folders to poll. Where mail is moved to is never polled: what Concord put there is not new."""
+    names = source.folders() if account.folders == (ALL_FOLDERS,) else list(account.folders)
+    return [name for name in names if account.after.kind is not AfterKind.MOVE or name != account.after.folder]
