@@ -1,1 +1,201 @@
-"""The composition root: the only place where a port meets its adapter."""
+"""The composition root: the only place where a port meets its adapter.
+
+Everything is made when first asked for, once per process: what a process does not use, it does not connect to.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import cached_property
+
+from celery import Celery
+from sqlalchemy import Engine
+
+from concord import __version__, settings
+from concord.adapters.archive_file import FileArchive
+from concord.adapters.archive_s3 import S3Archive
+from concord.adapters.celery import make_app
+from concord.adapters.imap import ImapSources
+from concord.adapters.queue import CeleryQueue
+from concord.adapters.redbeat import RedBeatSchedule
+from concord.adapters.redis import connect
+from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.connections import SqlConnections
+from concord.adapters.sql.engine import make_engine
+from concord.adapters.sql.ledger import SqlLedger
+from concord.adapters.sql.outbox import SqlOutbox
+from concord.adapters.sql.rulebook import SqlRulebook
+from concord.adapters.vault import FernetVault
+from concord.handlers import Handlers, HandlerTools, WorkflowSteps
+from concord.pipeline.dispatch import Dispatcher
+from concord.pipeline.folder import PollPorts
+from concord.pipeline.poll import Poller
+from concord.pipeline.process import Processor
+from concord.pipeline.replay import Replayer
+from concord.pipeline.schedule import sync
+from concord.pipeline.sweep import Sweeper
+from concord.pipeline.workflow import WorkflowRunner
+from concord.ports import Archive, SyncStats
+from concord.settings import Settings
+
+
+def now() -> datetime:
+    """The clock of every real process."""
+    return datetime.now(UTC)
+
+
+class Concord:
+    """The parts of one process, joined."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pid = os.getpid()
+
+    # Adapters.
+
+    @cached_property
+    def engine(self) -> Engine:
+        return make_engine(self.settings.database)
+
+    @cached_property
+    def vault(self) -> FernetVault:
+        return FernetVault.from_settings(self.settings)
+
+    @cached_property
+    def accounts(self) -> SqlAccounts:
+        return SqlAccounts(self.engine, now)
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        return SqlLedger(self.engine, now, version=__version__)
+
+    @cached_property
+    def outbox(self) -> SqlOutbox:
+        return SqlOutbox(self.engine, now)
+
+    @cached_property
+    def rulebook(self) -> SqlRulebook:
+        return SqlRulebook(self.engine)
+
+    @cached_property
+    def archive(self) -> Archive:
+        if self.settings.archive.kind == "s3":
+            return S3Archive(self.settings.archive.s3)
+        return FileArchive(self.settings.archive.path)
+
+    @cached_property
+    def sources(self) -> ImapSources:
+        return ImapSources(self.settings.poll, self.vault, SqlConnections(self.engine, now), now)
+
+    @cached_property
+    def celery(self) -> Celery:
+        return make_app(self.settings)
+
+    @cached_property
+    def queue(self) -> CeleryQueue:
+        return CeleryQueue(self.celery, self.settings)
+
+    @cached_property
+    def schedule(self) -> RedBeatSchedule:
+        return RedBeatSchedule(self.celery)
+
+    @cached_property
+    def tools(self) -> HandlerTools:
+        return HandlerTools(
+            webhook=self.settings.webhook,
+            redis=lambda: connect(self.settings.redis),
+            send_task=self.queue.send_task,
+            unseal=self.vault.unseal,
+        )
+
+    @cached_property
+    def handlers(self) -> Handlers:
+        return Handlers(self.tools)
+
+    # Stages.
+
+    @cached_property
+    def poller(self) -> Poller:
+        ports = PollPorts(
+            accounts=self.accounts,
+            ledger=self.ledger,
+            archive=self.archive,
+            queue=self.queue,
+            rulebook=self.rulebook,
+            settings=self.settings.poll,
+            clock=now,
+        )
+        return Poller(ports=ports, sources=self.sources)
+
+    @cached_property
+    def processor(self) -> Processor:
+        return Processor(
+            ledger=self.ledger,
+            archive=self.archive,
+            accounts=self.accounts,
+            rulebook=self.rulebook,
+            queue=self.queue,
+            settings=self.settings.process,
+            default_handlers=self.settings.dispatch.default_handlers,
+            clock=now,
+        )
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            outbox=self.outbox,
+            archive=self.archive,
+            rulebook=self.rulebook,
+            handler=self.handlers.get,
+            settings=self.settings.dispatch,
+            clock=now,
+        )
+
+    @cached_property
+    def workflows(self) -> WorkflowRunner:
+        return WorkflowRunner(
+            outbox=self.outbox,
+            archive=self.archive,
+            steps=WorkflowSteps(self.tools),
+            settings=self.settings.dispatch,
+            clock=now,
+        )
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        return Sweeper(
+            ledger=self.ledger,
+            outbox=self.outbox,
+            queue=self.queue,
+            settings=self.settings.upkeep,
+            version=__version__,
+            clock=now,
+        )
+
+    @cached_property
+    def replayer(self) -> Replayer:
+        return Replayer(
+            ledger=self.ledger,
+            outbox=self.outbox,
+            archive=self.archive,
+            accounts=self.accounts,
+            rulebook=self.rulebook,
+            queue=self.queue,
+            default_handlers=self.settings.dispatch.default_handlers,
+        )
+
+    def sync(self) -> SyncStats:
+        """Make the schedule equal to the accounts (P2)."""
+        return sync(self.accounts, self.schedule, default_interval=self.settings.poll.interval)
+
+
+_here: Concord | None = None
+
+
+def concord() -> Concord:
+    """This process's Concord. A forked child gets its own: nothing with a socket is shared."""
+    global _here  # noqa: PLW0603 - the one per-process object, by design
+    if _here is None or _here.pid != os.getpid():
+        _here = Concord(settings.load())
+    return _here

@@ -1,4 +1,4 @@
-"""The sweep: whatever stands still in the ledger or the outbox is queued again; without Redis, mail is only late (P5)."""
+"""The sweep: what stands still in the ledger or the outbox is queued again; without Redis, mail is only late (P5)."""
 
 from __future__ import annotations
 

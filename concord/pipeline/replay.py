@@ -1,0 +1,75 @@
+"""Running a message again from the archive: to all handlers the rules name now, or to given ones (P18).
+
+The event keeps its id; what it says is read anew, so that a mended parser or rule shows. A workflow runs once per
+event and is not started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from concord.errors import NotFoundError
+from concord.model.message import Message, MessageState
+from concord.pipeline.reading import Book, Reading, read
+from concord.ports import Accounts, Archive, Ledger, Outbox, Queue, Rulebook
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What running one message again did, or would do."""
+
+    message: Message
+    handlers: tuple[str, ...]
+    matched: tuple[str, ...]
+    deliveries: tuple[int, ...] = ()  # empty in a dry run, and where the message went back to be processed
+    reprocessed: bool = False  # it had no event yet: it waits to be processed like new mail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayer:
+    """Runs messages again."""
+
+    ledger: Ledger
+    outbox: Outbox
+    archive: Archive
+    accounts: Accounts
+    rulebook: Rulebook
+    queue: Queue
+    default_handlers: tuple[str, ...]
+
+    def preview(self, message: Message, handlers: Sequence[str] = ()) -> Replayed:
+        """The dry run: what the present rules would do. Changes nothing."""
+        reading = self.reading(message)
+        return Replayed(
+            message=message,
+            handlers=tuple(handlers) or reading.decision.handlers,
+            matched=reading.decision.matched,
+        )
+
+    def replay(self, message: Message, handlers: Sequence[str] = ()) -> Replayed:
+        """A new round of deliveries; or, for a message without an event, back to be processed."""
+        if message.state is not MessageState.PROCESSED:
+            self.queue.process(self.ledger.retry([message.id]))
+            return Replayed(message=message, handlers=(), matched=(), reprocessed=True)
+        event = self.outbox.event_of(message.id)
+        if event is None:
+            raise NotFoundError("This message has no event", message_id=message.id)
+        reading = self.reading(message)
+        self.archive.put(reading.blobs)
+        wanted = tuple(handlers) or reading.decision.handlers
+        deliveries = self.outbox.replay(event.id, wanted, archive_key=reading.document_key)
+        self.queue.deliver(deliveries)
+        log.info("message.replayed", message=message.id, handlers=wanted)
+        return Replayed(
+            message=message, handlers=wanted, matched=reading.decision.matched, deliveries=tuple(deliveries)
+        )
+
+    def reading(self, message: Message) -> Reading:
+        """The message as the present rules and parser see it."""
+        book = Book.open(self.rulebook, self.accounts, default_handlers=self.default_handlers)
+        return read(message, self.archive, book)

@@ -1,0 +1,20 @@
+"""What Concord does for itself, over and over."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from concord.adapters.celery import SWEEP, SYNC_EMAIL_TASKS
+from concord.bootstrap import concord
+
+
+@shared_task(name=SWEEP)  # type: ignore[untyped-decorator]  # celery ships no types
+def sweep() -> None:
+    """Queue again what stands still."""
+    concord().sweeper.sweep()
+
+
+@shared_task(name=SYNC_EMAIL_TASKS)  # type: ignore[untyped-decorator]  # celery ships no types
+def sync_email_tasks() -> None:
+    """Make the schedule equal to the accounts."""
+    concord().sync()
