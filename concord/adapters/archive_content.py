@@ -1,4 +1,4 @@
-"""What every archive asks of what it is given: a key that is safe as a path, and octets that are what they claim to be."""
+"""What every archive asks of what it is given: keys that are safe as paths, octets that are what they claim to be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
-from concord.errors import ArchiveDamagedError
-from concord.ports import Blob
+from concord.errors import ArchiveDamagedError, ArchiveDownError, ArchiveMissingError
+from concord.ports import Archive, Blob
 
 PIECE = 1024 * 1024
 _KEY = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
@@ -19,6 +20,14 @@ def checked_key(key: str) -> str:
     if not _KEY.fullmatch(key) or not {".", ".."}.isdisjoint(key.split("/")):
         raise ValueError(f"not an archive key: {key!r}")
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """The beginning of a key, itself. Raises ValueError where no key begins so."""
+    # Whatever part of a key stands here, one more letter makes it a whole one; "a/.." is none even so.
+    if prefix:
+        checked_key(f"{prefix}x" if prefix.endswith("/") else prefix)
+    return prefix
 
 
 def checked_batch(blobs: Sequence[Blob]) -> list[Blob]:
@@ -71,5 +80,21 @@ def other_content(key: str) -> ArchiveDamagedError:
     return ArchiveDamagedError(
         "The archive holds other bytes under this key",
         key=key,
-        remedy="Compare it with a backup; remove the stored object if it is the damaged one, then 'concord message retry'",
+        remedy="Compare it with a backup; if the stored one is damaged, remove it, then 'concord message retry'",
     )
+
+
+def probe(archive: Archive) -> None:
+    """Write, read back and remove a small object. Raises ArchiveDownError where that does not work."""
+    content = uuid4().hex.encode()
+    digest = hashlib.sha256(content).hexdigest()
+    key = f"probe/{digest}"
+    try:
+        archive.put([Blob(key=key, sha256=digest, size=len(content), content=content)])
+        archive.read(key, sha256=digest)
+        archive.delete(key)
+        left = archive.stat(key)
+    except (ArchiveDamagedError, ArchiveMissingError) as error:
+        raise ArchiveDownError("The archive does not give back what it was given", key=key) from error
+    if left is not None:
+        raise ArchiveDownError("The archive does not remove what it is told to", key=key)

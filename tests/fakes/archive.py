@@ -1,0 +1,74 @@
+"""An archive in memory that keeps the promises of `ports.Archive`, with knobs for what can go wrong."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from concord.adapters.archive_content import (
+    check_read,
+    checked_batch,
+    checked_key,
+    checked_prefix,
+    other_content,
+    verified,
+)
+from concord.errors import ArchiveDownError, ArchiveMissingError
+from concord.ports import Blob, Stored
+
+
+class MemoryArchive:
+    """`down` makes every call fail; `puts` counts the objects really written; `damage` spoils what is stored."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.puts = 0
+        self.objects: dict[str, bytes] = {}
+        self._written: dict[str, datetime] = {}
+
+    def put(self, blobs: Sequence[Blob]) -> None:
+        self._answer()
+        contents = {blob.key: b"".join(verified(blob)) for blob in checked_batch(blobs)}
+        fresh = {key: content for key, content in contents.items() if key not in self.objects}
+        for key, content in contents.items():
+            if self.objects.get(key, content) != content:
+                raise other_content(key)
+        self.objects.update(fresh)
+        self._written.update(dict.fromkeys(fresh, datetime.now(UTC)))
+        self.puts += len(fresh)
+
+    def read(self, key: str, *, sha256: str | None = None) -> bytes:
+        self._answer()
+        if checked_key(key) not in self.objects:
+            raise ArchiveMissingError("An archived object is missing", key=key)
+        return check_read(key, self.objects[key], sha256)
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.read(key))
+
+    def stat(self, key: str) -> Stored | None:
+        self._answer()
+        if checked_key(key) not in self.objects:
+            return None
+        return Stored(key=key, size=len(self.objects[key]), modified_at=self._written[key])
+
+    def delete(self, key: str) -> None:
+        self._answer()
+        self.objects.pop(checked_key(key), None)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        self._answer()
+        yield from [key for key in self.objects if key.startswith(checked_prefix(prefix))]
+
+    def check(self) -> None:
+        self._answer()
+
+    def damage(self, key: str) -> None:
+        """Change a stored object behind the archive's back."""
+        self.objects[key] += b"?"
+
+    def _answer(self) -> None:
+        if self.down:
+            raise ArchiveDownError("The archive is down, as the test asked")
