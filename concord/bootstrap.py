@@ -194,7 +194,7 @@ _here: Concord | None = None
 
 
 def concord() -> Concord:
-    """This process's Concord. A forked child gets its own: nothing with a socket is shared."""
+    """The Concord of this process. A forked child gets its own: nothing with a socket is shared."""
     global _here  # noqa: PLW0603 - the one per-process object, by design
     if _here is None or _here.pid != os.getpid():
         _here = Concord(settings.load())

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 pytest_plugins = [
     "tests.servers.fixtures_redis",
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have Concord's variables set; no test sees them."""
+    for name in os.environ:
+        if name.startswith("CONCORD_") or name == "CREDENTIALS_DIRECTORY":
+            monkeypatch.delenv(name)
