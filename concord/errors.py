@@ -6,7 +6,9 @@ Secrets are never fields.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -31,6 +33,12 @@ class ConcordError(Exception):
         facts = ", ".join(f"{name}={value}" for name, value in self.fields.items() if value not in (None, ""))
         told = f"{self.message} ({facts})" if facts else self.message
         return f"{told}. {self.advice}" if self.advice else told
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The likeliest word that was meant, as a remedy's sentence; empty where none is near."""
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"Did you mean '{near[0]}'?" if near else ""
 
 
 class TransientError(ConcordError):

@@ -54,6 +54,7 @@ class Decision:
     handlers: tuple[str, ...]
     workflows: tuple[str, ...]
     skipped: bool
+    warnings: tuple[str, ...] = ()  # conditions that could not be judged, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
