@@ -1,0 +1,49 @@
+# What a person types in a checkout. Every target first makes ready what it needs (packaging/bootstrap).
+
+BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format bench lock clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## Run everything privately, deliver a dozen mails, show the events (DEMO_EXIT=1: then stop)
+	@packaging/bootstrap demo
+	@exec $(BIN)/python deploy/demo/demo.py
+
+run: ## Run the daemons privately for development; ^C stops them (REDIS_PORT, IMAP_PORT, FLOWER_PORT)
+	@packaging/bootstrap demo
+	@exec $(BIN)/python deploy/demo/run.py
+
+test: ## The whole suite on real servers, with coverage
+	@packaging/bootstrap test
+	@exec $(BIN)/pytest --cov --cov-report=term $(TESTS)
+
+check: ## What to run before each commit: format, lint, types, layers, unit tests
+	@packaging/bootstrap
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit
+
+format: ## Let the formatter and the linter mend what they can
+	@packaging/bootstrap
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: ## Measure mails per second, from mailbox to handler
+	@packaging/bootstrap test
+	@exec $(BIN)/python -m tests.bench
+
+lock: ## Resolve the dependencies of pyproject.toml anew, with hashes
+	@packaging/bootstrap
+	$(COMPILE) -o packaging/requirements.lock pyproject.toml
+	$(COMPILE) --extra dev -c packaging/requirements.lock -o packaging/requirements-dev.lock pyproject.toml
+
+clean: ## Remove what the targets above have made, the demo's mail included
+	rm -rf .venv .run .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
+	find logs -type f ! -name .gitkeep -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
