@@ -7,6 +7,7 @@ import os
 import pytest
 
 pytest_plugins = [
+    "tests.servers.fixtures_dovecot",
     "tests.servers.fixtures_redis",
 ]
 
