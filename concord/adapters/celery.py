@@ -1,0 +1,204 @@
+"""Celery as Concord uses it: names, queues, priorities, time limits. Every option that ever hurt is set by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+from concord.adapters.celery_log import connect_logging
+from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_options, sentinels, shown_url, timeouts
+from concord.adapters.task_names import (
+    ADVANCE_WORKFLOW,
+    DELIVER,
+    DELIVERY_CHUNK,
+    LEVEL,
+    MAIL_QUEUE,
+    POLL_EMAIL_ACCOUNT,
+    POLL_QUEUE,
+    PRIORITY_STEPS,
+    PROCESS_EMAIL,
+    SWEEP,
+    SYNC_EMAIL_TASKS,
+    URGENT,
+)
+from concord.settings import Settings
+
+__all__ = [
+    "ADVANCE_WORKFLOW",
+    "DELIVER",
+    "MAIL_QUEUE",
+    "POLL_EMAIL_ACCOUNT",
+    "POLL_QUEUE",
+    "PROCESS_EMAIL",
+    "SWEEP",
+    "SYNC_EMAIL_TASKS",
+    "make_app",
+]
+
+
+def make_app(settings: Settings) -> Celery:
+    """The app of one process. Nothing is connected to before it is used."""
+    app = Celery("concord")
+    app.conf.update(
+        **_broker(settings),
+        **_tasks(settings),
+        **_worker(settings),
+        **_beat(settings),
+    )
+    # RedBeat would open a connection for each entry under Sentinel; it uses this one when it finds it.
+    app.redbeat_redis = connect(settings.redis)
+    connect_logging(settings.log)
+    return app
+
+
+def visibility_timeout(settings: Settings) -> int:
+    """After how many seconds Redis hands out an unacknowledged message again.
+
+    A message may wait behind those prefetched with it before it runs, and each may take as long as a task may: its hard
+    limit, a poll's budget, or a chunk of webhooks that all time out. Sooner would run tasks twice, in a loop.
+    """
+    webhook = settings.webhook.connect_timeout + settings.webhook.timeout
+    longest = max(settings.process.time_limit, settings.poll.budget, DELIVERY_CHUNK * webhook)
+    prefetched = max(settings.worker.poll.prefetch, settings.worker.mail.prefetch)
+    return longest * (prefetched + 1) + 60
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": broker_url(settings.redis),
+        "broker_use_ssl": broker_tls(settings.redis),
+        "broker_transport_options": _transport(settings),
+        "broker_connection_timeout": settings.redis.connect_timeout,
+        # 0 would mean "for ever" to no one but the reader: None does.
+        "broker_connection_max_retries": None,
+        "broker_connection_retry_on_startup": True,
+        "broker_pool_limit": 10,
+        "broker_pool_acquire_timeout": settings.redis.socket_timeout,
+        # Nobody waits for a result: the ledger knows what was done, and Flower listens to events.
+        "result_backend": None,
+        "result_expires": None,
+    }
+
+
+def _transport(settings: Settings) -> dict[str, Any]:
+    options = {
+        **timeouts(settings.redis),
+        "socket_keepalive": True,
+        # A publish that timed out may have arrived; whether to send it again is for the sweep to say.
+        "retry_on_timeout": False,
+        "global_keyprefix": settings.redis.key_prefix,
+        "visibility_timeout": visibility_timeout(settings),
+        "priority_steps": list(PRIORITY_STEPS),
+        "queue_order_strategy": "priority",
+        # Look for abandoned messages every 10 s, not every 100.
+        "unacked_restore_throttle": 1,
+        # How often and how long a publisher tries to connect. Unset, it tries for ever.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.2,
+        "connect_retries_timeout": settings.redis.connect_timeout,
+    }
+    if sentinels(settings.redis):
+        options["master_name"] = settings.redis.sentinel_service
+        options["sentinel_kwargs"] = sentinel_options(settings.redis)
+    return options
+
+
+def _tasks(settings: Settings) -> dict[str, Any]:
+    return {
+        "enable_utc": True,
+        "timezone": "UTC",
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "task_queues": [_queue(POLL_QUEUE), _queue(MAIL_QUEUE)],
+        "task_default_queue": MAIL_QUEUE,
+        "task_default_exchange": MAIL_QUEUE,
+        "task_default_routing_key": MAIL_QUEUE,
+        # Without it, a task sent by hand would have priority 0, the highest.
+        "task_default_priority": LEVEL,
+        "task_create_missing_queues": True,
+        "task_routes": _routes(),
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_publish_retry": False,
+        "task_send_sent_event": False,
+        "task_acks_late": True,
+        # A task that failed, or was killed at its limit, has said so in the ledger; the sweep brings it back.
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        # A child that was killed hands its message back at once; leases and counted attempts stop a loop. The 5.7
+        # alternative (retry_on_worker_lost) would hold it as an ETA for three minutes.
+        "task_reject_on_worker_lost": True,
+        "task_retry_on_worker_lost": False,
+        "task_soft_time_limit": settings.process.soft_time_limit,
+        "task_time_limit": settings.process.time_limit,
+    }
+
+
+def _queue(name: str) -> Queue:
+    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]  # kombu is typed in part
+    return Queue(name, exchange=exchange, routing_key=name)  # type: ignore[no-untyped-call]  # as above
+
+
+def _routes() -> dict[str, dict[str, Any]]:
+    waits = {"queue": POLL_QUEUE, "priority": LEVEL}
+    works = {"queue": MAIL_QUEUE, "priority": LEVEL}
+    upkeep = {"queue": MAIL_QUEUE, "priority": URGENT}
+    return {
+        POLL_EMAIL_ACCOUNT: waits,
+        DELIVER: waits,
+        ADVANCE_WORKFLOW: waits,
+        PROCESS_EMAIL: works,
+        SWEEP: upkeep,
+        SYNC_EMAIL_TASKS: upkeep,
+    }
+
+
+def _worker(settings: Settings) -> dict[str, Any]:
+    return {
+        "worker_prefetch_multiplier": settings.worker.mail.prefetch,
+        "worker_soft_shutdown_timeout": settings.worker.soft_shutdown_timeout,
+        "worker_enable_soft_shutdown_on_idle": False,
+        # Redis gives nothing back when a connection is lost; work under way is better finished than begun again.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": True,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "event_queue_expires": 60,
+        "event_queue_ttl": 5,
+        "control_queue_expires": 60,
+        "control_queue_ttl": 60,
+    }
+
+
+def _beat(settings: Settings) -> dict[str, Any]:
+    prefix = f"{settings.redis.key_prefix}beat:"
+    return {
+        "beat_scheduler": "concord.adapters.redbeat:ConcordScheduler",
+        "beat_max_loop_interval": settings.beat.max_loop_interval,
+        "beat_schedule": {
+            "sweep": _every(settings.upkeep.sweep_interval, SWEEP),
+            "sync-email-tasks": _every(settings.upkeep.sync_interval, SYNC_EMAIL_TASKS),
+        },
+        # Without the password: `celery inspect conf` and Flower show this one as it stands. The client itself is
+        # handed over in make_app.
+        "redbeat_redis_url": shown_url(settings.redis),
+        "redbeat_redis_options": timeouts(settings.redis),
+        "redbeat_redis_use_ssl": None,
+        "redbeat_key_prefix": prefix,
+        "redbeat_lock_key": f"{prefix}:lock",
+        "redbeat_lock_timeout": settings.beat.lock_timeout,
+    }
+
+
+def _every(seconds: int, task: str) -> dict[str, Any]:
+    return {
+        "task": task,
+        "schedule": float(seconds),
+        "options": {"queue": MAIL_QUEUE, "priority": URGENT, "expires": seconds},
+    }

@@ -1,0 +1,63 @@
+"""Celery logs through our pipeline, and every line says which task and which mail it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from celery import signals
+
+from concord import log
+from concord.adapters.task_names import ADVANCE_WORKFLOW, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
+from concord.settings import LogSettings
+
+SHOWN_IDS = 5
+_ARGUMENT_NAMES = {
+    POLL_EMAIL_ACCOUNT: "account_id",
+    PROCESS_EMAIL: "message_ids",
+    DELIVER: "delivery_ids",
+    ADVANCE_WORKFLOW: "run_ids",
+}
+
+
+def connect_logging(settings: LogSettings) -> None:
+    """Take logging out of Celery's hands. Doing it again replaces what was connected before."""
+
+    def configure(**_: object) -> None:
+        log.configure(settings.style, settings.level)
+
+    def begin_child(**_: object) -> None:
+        structlog.contextvars.clear_contextvars()
+        log.configure(settings.style, settings.level)
+
+    wiring = {
+        signals.setup_logging: configure,
+        signals.worker_process_init: begin_child,
+        signals.task_prerun: _bind,
+        signals.task_postrun: _unbind,
+    }
+    for signal, receiver in wiring.items():
+        uid = f"concord.{receiver.__name__}"
+        signal.disconnect(dispatch_uid=uid)
+        signal.connect(receiver, weak=False, dispatch_uid=uid)
+
+
+def _bind(task_id: str, task: object, args: Sequence[object], kwargs: Mapping[str, object], **_: object) -> None:
+    name = str(getattr(task, "name", ""))
+    facts: dict[str, object] = {"task_id": task_id, "task": name}
+    argument = _ARGUMENT_NAMES.get(name)
+    if argument:
+        facts[argument] = _shortened(args[0] if args else kwargs.get(argument))
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**facts)
+
+
+def _unbind(**_: object) -> None:
+    structlog.contextvars.clear_contextvars()
+
+
+def _shortened(ids: object) -> object:
+    """The first few ids and how many more there are."""
+    if not isinstance(ids, list) or len(ids) <= SHOWN_IDS:
+        return ids
+    return [*ids[:SHOWN_IDS], f"and {len(ids) - SHOWN_IDS} more"]

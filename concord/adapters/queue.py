@@ -1,0 +1,139 @@
+"""Telling workers that work waits, through Celery and Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from concord.adapters.redis import connect, translated
+from concord.adapters.task_names import (
+    ADVANCE_WORKFLOW,
+    BEHIND,
+    DELIVER,
+    DELIVERY_CHUNK,
+    LEVEL,
+    MAIL_QUEUE,
+    POLL_EMAIL_ACCOUNT,
+    POLL_QUEUE,
+    PRIORITY_STEPS,
+    PROCESS_EMAIL,
+    URGENT,
+)
+from concord.errors import QueueDownError
+from concord.model.account import Priority
+from concord.model.message import MessageRef
+from concord.settings import Settings
+
+_STEPS = {Priority.HIGH: URGENT, Priority.NORMAL: LEVEL, Priority.LOW: BEHIND}
+_STEP_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and its step; step 0 has none
+_BIG_SHARE = 4  # a message over a quarter of a chunk's bytes travels alone
+
+
+class CeleryQueue:
+    """Keeps `ports.Queue`. A call ends within the time-outs, sent or with QueueDownError."""
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    def poll(self, account_id: int) -> None:
+        # Late polls are dropped, never piled up (P1).
+        self._send(POLL_EMAIL_ACCOUNT, [account_id], POLL_QUEUE, LEVEL, expires=self._settings.poll.interval)
+
+    def process(self, messages: Iterable[MessageRef]) -> None:
+        limits = self._settings.process
+        for step, ids in chunks(messages, limits.chunk_messages, limits.chunk_bytes):
+            self._send(PROCESS_EMAIL, [ids], MAIL_QUEUE, step)
+
+    def deliver(self, ids: Iterable[int]) -> None:
+        self._send_waiting(DELIVER, ids)
+
+    def advance(self, run_ids: Iterable[int]) -> None:
+        self._send_waiting(ADVANCE_WORKFLOW, run_ids)
+
+    def depth(self) -> dict[str, int]:
+        """Messages waiting, by queue; `unacked` are those in a worker's hands, of both queues together."""
+        prefix = self._settings.redis.key_prefix
+        queues = (POLL_QUEUE, MAIL_QUEUE)
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                for step in PRIORITY_STEPS:
+                    pipe.llen(prefix + step_key(queue, step))
+            pipe.hlen(f"{prefix}unacked")
+            *lengths, unacked = pipe.execute()
+        width = len(PRIORITY_STEPS)
+        waiting = {queue: sum(lengths[at * width : (at + 1) * width]) for at, queue in enumerate(queues)}
+        return {**waiting, "unacked": unacked}
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        queue: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Send somebody else's task by name; its id. Raises QueueDownError."""
+        return self._send(name, list(args), queue, LEVEL, kwargs=dict(kwargs or {}), **options)
+
+    def _send_waiting(self, name: str, ids: Iterable[int]) -> None:
+        # The first chunk stands level with polls, a backlog behind them: neither starves the other on their one queue.
+        remaining = iter(ids)
+        step = LEVEL
+        while chunk := list(islice(remaining, DELIVERY_CHUNK)):
+            self._send(name, [chunk], POLL_QUEUE, step)
+            step = BEHIND
+
+    def _send(self, name: str, args: list[Any], queue: str | None, step: int, **options: Any) -> str:
+        if queue:
+            options["queue"] = queue
+        try:
+            sent = self._app.send_task(name, args=args, priority=step, retry=False, ignore_result=True, **options)
+        # kombu tells a lost connection and a server that says no as OperationalError, but not on every path.
+        except (OperationalError, RedisError, OSError) as error:
+            raise QueueDownError("Redis did not answer", task=name, cause=error) from error
+        return str(sent.id)
+
+    @cached_property
+    def _client(self) -> redis.Redis:
+        return connect(self._settings.redis)
+
+
+def step_key(queue: str, step: int) -> str:
+    """The Redis list of one queue's step, without the prefix."""
+    return f"{queue}{_STEP_SEPARATOR}{step}" if step else queue
+
+
+def chunks(messages: Iterable[MessageRef], most: int, most_bytes: int) -> Iterator[tuple[int, list[int]]]:
+    """Cut messages into tasks: (priority step, ids), the urgent first. Urgent ones and big ones travel alone."""
+    by_priority: dict[Priority, list[MessageRef]] = {priority: [] for priority in Priority}
+    for message in messages:
+        by_priority[message.priority].append(message)
+    for priority, waiting in by_priority.items():
+        alone_over = 0 if priority is Priority.HIGH else most_bytes // _BIG_SHARE
+        for ids in _packed(waiting, most, most_bytes, alone_over):
+            yield _STEPS[priority], ids
+
+
+def _packed(messages: Iterable[MessageRef], most: int, most_bytes: int, alone_over: int) -> Iterator[list[int]]:
+    packed: list[int] = []
+    size = 0
+    for message in messages:
+        if alone_over == 0 or message.size > alone_over:
+            yield [message.id]
+            continue
+        if packed and (len(packed) == most or size + message.size > most_bytes):
+            yield packed
+            packed, size = [], 0
+        packed.append(message.id)
+        size += message.size
+    if packed:
+        yield packed

@@ -1,0 +1,146 @@
+"""One address of Redis, said the way each library wants to hear it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from concord.errors import QueueDownError, SettingsError
+from concord.settings import RedisSettings
+
+SENTINEL_PORT = 26379
+_TLS_REQUIREMENTS = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+
+
+def connect(settings: RedisSettings) -> redis.Redis:
+    """A client of the master. It connects when first used, and again after a loss; with Sentinel it asks anew then."""
+    options = {"decode_responses": True, "socket_keepalive": True, "retry": _retry(), **timeouts(settings)}
+    url = settings.url.get_secret_value()
+    if _scheme(settings) != "sentinel":
+        return redis.Redis.from_url(url, **options)
+    parts = urlsplit(url)
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves Sentinel untyped
+        sentinels(settings),
+        sentinel_kwargs=sentinel_options(settings),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        db=_database(settings),
+        **options,
+    )
+    master: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]  # as above
+        settings.sentinel_service, redis.Redis
+    )
+    return master
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Whatever redis-py raises comes out as QueueDownError."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise QueueDownError("Redis did not answer", cause=error) from error
+
+
+def timeouts(settings: RedisSettings) -> dict[str, Any]:
+    """What keeps any call from waiting for ever."""
+    return {
+        "socket_timeout": settings.socket_timeout,
+        "socket_connect_timeout": settings.connect_timeout,
+        "health_check_interval": settings.health_check_interval,
+    }
+
+
+def broker_url(settings: RedisSettings) -> str:
+    """The address as kombu reads it. Its Sentinel form repeats login and database for each sentinel."""
+    url = settings.url.get_secret_value()
+    parts = urlsplit(url)
+    login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    if parts.scheme == "unix":
+        query = dict(parse_qsl(parts.query))
+        secret = query.pop("password", None)
+        if secret and not login:
+            login = f":{quote(secret, safe='')}@"
+        return f"redis+socket://{login}{parts.path}?{urlencode({'virtual_host': query.get('db', '0')})}"
+    if parts.scheme == "sentinel":
+        database = _database(settings)
+        return ";".join(f"sentinel://{login}{_netloc(*each)}/{database}" for each in sentinels(settings))
+    return url
+
+
+def broker_tls(settings: RedisSettings) -> dict[str, Any] | None:
+    """TLS for kombu, which without this would trust any certificate. redis-py reads the same query by itself."""
+    if _scheme(settings) != "rediss":
+        return None
+    query = dict(parse_qsl(urlsplit(settings.url.get_secret_value()).query))
+    wanted = {name: value for name, value in query.items() if name.startswith("ssl_")}
+    strictness = wanted.pop("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    return {**wanted, "ssl_cert_reqs": _TLS_REQUIREMENTS.get(strictness, ssl.CERT_REQUIRED)}
+
+
+def shown_url(settings: RedisSettings) -> str:
+    """The address without login and query: fit for logs, banners and `celery inspect conf`."""
+    parts = urlsplit(settings.url.get_secret_value())
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def sentinels(settings: RedisSettings) -> list[tuple[str, int]]:
+    """Every sentinel of a `sentinel://` address; an empty list for the other kinds."""
+    if _scheme(settings) != "sentinel":
+        return []
+    netloc = urlsplit(settings.url.get_secret_value()).netloc.rpartition("@")[2]
+    return [_host_and_port(each) for each in netloc.split(",") if each]
+
+
+def sentinel_options(settings: RedisSettings) -> dict[str, Any]:
+    """How to speak to the sentinels themselves; a frozen one must not hold us up. They may have their own password."""
+    query = dict(parse_qsl(urlsplit(settings.url.get_secret_value()).query))
+    options: dict[str, Any] = {
+        "socket_timeout": settings.connect_timeout,
+        "socket_connect_timeout": settings.connect_timeout,
+        # redis-py's default asks a silent sentinel eleven times.
+        "retry": None,
+    }
+    if "sentinel_password" in query:
+        options["password"] = query["sentinel_password"]
+    return options
+
+
+def _retry() -> Retry:
+    # Once more after a lost connection, which a restarted server explains; never after a time-out, whose
+    # repetition redis-py would otherwise make eleven times socket_timeout.
+    return Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+
+
+def _scheme(settings: RedisSettings) -> str:
+    return urlsplit(settings.url.get_secret_value()).scheme
+
+
+def _database(settings: RedisSettings) -> int:
+    path = urlsplit(settings.url.get_secret_value()).path.strip("/")
+    if not path.isdecimal() and path:
+        raise SettingsError("The database in redis.url is not a number", database=path)
+    return int(path or 0)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text.strip("[]"), SENTINEL_PORT
+    if not port.isdecimal():
+        raise SettingsError("A sentinel's port in redis.url is not a number", sentinel=text)
+    return host.strip("[]"), int(port)
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

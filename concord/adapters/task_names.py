@@ -1,0 +1,19 @@
+"""What tasks, queues and priorities are called on the wire. People type the queues' names."""
+
+from __future__ import annotations
+
+POLL_QUEUE = "email-poll"
+MAIL_QUEUE = "email"
+
+POLL_EMAIL_ACCOUNT = "concord.poll_email_account"
+PROCESS_EMAIL = "concord.process_email"
+DELIVER = "concord.deliver"
+ADVANCE_WORKFLOW = "concord.advance_workflow"
+SWEEP = "concord.sweep"
+SYNC_EMAIL_TASKS = "concord.sync_email_tasks"
+
+# kombu keeps one Redis list for each queue and step, and takes from the lowest number first.
+URGENT, LEVEL, BEHIND = 0, 3, 6
+PRIORITY_STEPS = (URGENT, LEVEL, BEHIND)
+
+DELIVERY_CHUNK = 20
