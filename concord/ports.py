@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 from uuid import UUID
 
 from concord.model.account import Account, AccountStatus, FolderCursor, PollLease, Priority
@@ -484,6 +484,11 @@ class Rulebook(Protocol):
 # ── the hints ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+# The two queues, by the names that people type. Polling and delivering wait; processing works.
+POLL_QUEUE: Final = "email-poll"
+MAIL_QUEUE: Final = "email"
+
+
 class Queue(Protocol):
     """Tells workers that work waits. Ids only; losing one delays work and loses none."""
 
@@ -498,7 +503,7 @@ class Queue(Protocol):
     def advance(self, run_ids: Iterable[int]) -> None: ...
 
     def depth(self) -> dict[str, int]:
-        """Messages waiting, by queue name. Raises QueueDownError."""
+        """Messages waiting, by queue name; `unacked` are those in workers' hands. Raises QueueDownError."""
         ...
 
 

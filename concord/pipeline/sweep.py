@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from concord.ports import Clock, Ledger, Outbox, Queue
+from concord.ports import MAIL_QUEUE, POLL_QUEUE, Clock, Ledger, Outbox, Queue
 from concord.settings import UpkeepSettings
 
 log = structlog.get_logger(__name__)
 
 MOST: Final = 2000
-# Where nothing at all waits in Redis, what was queued longer ago than this is not under way: it was lost.
-SETTLED: Final = timedelta(seconds=10)
+# Where nothing waits in Redis, what was queued longer ago than this was lost; or a worker has it and has not begun,
+# and is told twice, which is harmless.
+SETTLED: Final = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,9 @@ class Swept:
     messages: int
     deliveries: int
     runs: int
+
+
+NOTHING: Final = Swept(messages=0, deliveries=0, runs=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,19 +44,19 @@ class Sweeper:
 
     def sweep(self) -> Swept:
         """Queue again what stands still; what another version gave up gets one more chance."""
-        queued_before = self.clock() - self._patience()
-        messages = self.ledger.retry_upgraded(self.version) + self.ledger.stale(queued_before=queued_before, limit=MOST)
-        outbox = self.outbox.stale(queued_before=queued_before, limit=MOST)
-        self.queue.process(messages)
+        waiting = self.queue.depth()
+        upgraded = self.ledger.retry_upgraded(self.version)
+        stale = self.ledger.stale(queued_before=self._before(waiting[MAIL_QUEUE]), limit=MOST)
+        outbox = self.outbox.stale(queued_before=self._before(waiting[POLL_QUEUE]), limit=MOST)
+        self.queue.process([*upgraded, *stale])
         self.queue.deliver(outbox.deliveries)
         self.queue.advance(outbox.runs)
-        swept = Swept(messages=len(messages), deliveries=len(outbox.deliveries), runs=len(outbox.runs))
-        if swept != Swept(messages=0, deliveries=0, runs=0):
+        swept = Swept(messages=len(upgraded) + len(stale), deliveries=len(outbox.deliveries), runs=len(outbox.runs))
+        if swept != NOTHING:
             log.info("sweep.queued", messages=swept.messages, deliveries=swept.deliveries, runs=swept.runs)
         return swept
 
-    def _patience(self) -> timedelta:
-        """A busy queue may simply be long; an empty one has forgotten what is not in it."""
-        if sum(self.queue.depth().values()) == 0:
-            return SETTLED
-        return timedelta(seconds=self.settings.requeue_after)
+    def _before(self, waiting: int) -> datetime:
+        """What was queued before then is lost. A busy queue may simply be long; an empty one has forgotten."""
+        patience = timedelta(seconds=self.settings.requeue_after) if waiting else SETTLED
+        return self.clock() - min(patience, timedelta(seconds=self.settings.requeue_after))

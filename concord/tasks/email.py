@@ -6,28 +6,33 @@ from celery import shared_task
 
 from concord.adapters.celery import ADVANCE_WORKFLOW, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
 from concord.bootstrap import concord
+from concord.tasks.border import border
 
 
 @shared_task(name=POLL_EMAIL_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
 def poll_email_account(account_id: int) -> None:
     """Take what is new in one account."""
-    concord().poller.poll(account_id)
+    with border():
+        concord().poller.poll(account_id)
 
 
 @shared_task(name=PROCESS_EMAIL)  # type: ignore[untyped-decorator]  # celery ships no types
 def process_email(message_ids: int | list[int]) -> None:
     """Turn archived messages into events. One id, or a chunk of them."""
     ids = [message_ids] if isinstance(message_ids, int) else message_ids
-    concord().processor.process(ids)
+    with border():
+        concord().processor.process(ids)
 
 
 @shared_task(name=DELIVER)  # type: ignore[untyped-decorator]  # celery ships no types
 def deliver(delivery_ids: list[int]) -> None:
     """Bring events to their handlers."""
-    concord().dispatcher.deliver(delivery_ids)
+    with border():
+        concord().dispatcher.deliver(delivery_ids)
 
 
 @shared_task(name=ADVANCE_WORKFLOW)  # type: ignore[untyped-decorator]  # celery ships no types
 def advance_workflow(run_ids: list[int]) -> None:
     """Take workflow runs through their steps."""
-    concord().workflows.advance(run_ids)
+    with border():
+        concord().workflows.advance(run_ids)

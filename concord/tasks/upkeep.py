@@ -6,15 +6,18 @@ from celery import shared_task
 
 from concord.adapters.celery import SWEEP, SYNC_EMAIL_TASKS
 from concord.bootstrap import concord
+from concord.tasks.border import border
 
 
 @shared_task(name=SWEEP)  # type: ignore[untyped-decorator]  # celery ships no types
 def sweep() -> None:
     """Queue again what stands still."""
-    concord().sweeper.sweep()
+    with border():
+        concord().sweeper.sweep()
 
 
 @shared_task(name=SYNC_EMAIL_TASKS)  # type: ignore[untyped-decorator]  # celery ships no types
 def sync_email_tasks() -> None:
     """Make the schedule equal to the accounts."""
-    concord().sync()
+    with border():
+        concord().sync()
