@@ -1,0 +1,270 @@
+"""Mail servers in memory: users, folders, messages with UIDs and flags, and knobs that make them fail."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from concord.errors import (
+    MailboxDeniedError,
+    MailboxDownError,
+    MailboxFolderError,
+    MailboxThrottledError,
+    MessageUnreadableError,
+    PollBudgetError,
+)
+from concord.model.account import Account
+from concord.model.message import FetchedMail
+from concord.ports import CheckStep, Clock, FolderStatus, Unreadable
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class MemoryMessage:
+    raw: bytes
+    flags: set[str]
+    internal_date: datetime
+
+
+@dataclass(kw_only=True)
+class MemoryFolder:
+    uidvalidity: int = 1
+    uidnext: int = 1
+    modseq: int = 1
+    messages: dict[int, MemoryMessage] = field(default_factory=dict)
+
+    def add(self, message: MemoryMessage) -> int:
+        """File a message under the next UID."""
+        uid, self.uidnext = self.uidnext, self.uidnext + 1
+        self.messages[uid] = message
+        self.modseq += 1
+        return uid
+
+    @property
+    def status(self) -> FolderStatus:
+        return FolderStatus(
+            uidvalidity=self.uidvalidity, uidnext=self.uidnext, messages=len(self.messages), modseq=self.modseq
+        )
+
+
+@dataclass(kw_only=True)
+class MemoryMailbox:
+    """One user's folders, and what is wrong with the server when this user asks."""
+
+    folders: dict[str, MemoryFolder] = field(default_factory=lambda: {"INBOX": MemoryFolder()})
+    down: bool = False
+    denied: bool = False
+    throttled: float | None = None  # seconds to stay away
+    unreadable: set[int] = field(default_factory=set)  # UIDs that are listed and not handed over
+    before_fetch: Callable[[int], None] | None = None  # told each UID: raise, advance a clock, deliver more
+    opened: int = 0
+
+    def refuse(self, account: Account) -> None:
+        """Raise what the knobs say."""
+        facts: dict[str, Any] = {"host": account.host, "port": account.port, "account": account.name}
+        if self.down:
+            raise MailboxDownError("The IMAP server did not answer", **facts)
+        if self.throttled is not None:
+            raise MailboxThrottledError(
+                "The IMAP server asks us to come back later", retry_after=self.throttled, **facts
+            )
+        if self.denied:
+            raise MailboxDeniedError("The IMAP server refused the login", **facts)
+
+
+class MemoryMailboxes:
+    """Keeps `ports.MailSources`. Users are found by `account.user`."""
+
+    def __init__(self, clock: Clock = _now, *, in_memory: int = 256 * 1024) -> None:
+        self.mailboxes: dict[str, MemoryMailbox] = {}
+        self.closed = False
+        self._clock = clock
+        self._in_memory = in_memory  # octets; bigger mails come as files
+
+    # The tests' side; a real server in the tests has the same.
+
+    def add_user(self, name: str, password: str = "sesame") -> str:  # noqa: S107 - a test's password
+        del password  # there is no login to check: `denied` refuses
+        self.mailboxes[name] = MemoryMailbox()
+        return name
+
+    def deliver(
+        self,
+        user: str,
+        raw: bytes,
+        folder: str = "INBOX",
+        *,
+        flags: Sequence[str] = (),
+        internal_date: datetime | None = None,
+    ) -> int:
+        """Put one mail into a folder, made if missing; its UID."""
+        into = self.mailboxes[user].folders.setdefault(folder, MemoryFolder())
+        return into.add(MemoryMessage(raw=raw, flags=set(flags), internal_date=internal_date or self._clock()))
+
+    def append_many(
+        self, user: str, mails: Sequence[bytes], folder: str = "INBOX", *, flags: Sequence[str] = ()
+    ) -> list[int]:
+        return [self.deliver(user, raw, folder, flags=flags) for raw in mails]
+
+    def create_folder(self, user: str, folder: str) -> None:
+        self.mailboxes[user].folders[folder] = MemoryFolder()
+
+    def flags(self, user: str, folder: str = "INBOX") -> dict[int, tuple[str, ...]]:
+        messages = self.mailboxes[user].folders[folder].messages
+        return {uid: tuple(sorted(message.flags)) for uid, message in sorted(messages.items())}
+
+    def expunge(self, user: str, uids: Sequence[int], folder: str = "INBOX") -> None:
+        """Somebody else removes mails."""
+        for uid in uids:
+            del self.mailboxes[user].folders[folder].messages[uid]
+
+    def reset_uidvalidity(self, user: str, folder: str = "INBOX") -> None:
+        """The folder gets a new UIDVALIDITY, and its messages new UIDs from 1."""
+        old = self.mailboxes[user].folders[folder]
+        fresh = MemoryFolder(uidvalidity=old.uidvalidity + 1)
+        for _, message in sorted(old.messages.items()):
+            fresh.add(message)
+        self.mailboxes[user].folders[folder] = fresh
+
+    # The port.
+
+    @contextmanager
+    def open(self, account: Account, *, deadline: datetime) -> Iterator[MemorySession]:
+        mailbox = self.mailboxes[account.user]
+        mailbox.refuse(account)
+        mailbox.opened += 1
+        session = MemorySession(account, mailbox, clock=self._clock, deadline=deadline, in_memory=self._in_memory)
+        yield session
+
+    def test(self, account: Account) -> Iterator[CheckStep]:
+        mailbox = self.mailboxes.get(account.user, MemoryMailbox(denied=True))
+        down, denied = mailbox.down, mailbox.denied
+        yield CheckStep(name="tcp", ok=not down, detail=f"{account.host}:{account.port}", cause="down" if down else "")
+        if not down:
+            yield CheckStep(name="login", ok=not denied, detail=account.user, cause="denied" if denied else "")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class MemorySession:
+    """Keeps `ports.MailSource`."""
+
+    def __init__(
+        self, account: Account, mailbox: MemoryMailbox, *, clock: Clock, deadline: datetime, in_memory: int
+    ) -> None:
+        self._account = account
+        self._mailbox = mailbox
+        self._clock = clock
+        self._deadline = deadline
+        self._in_memory = in_memory
+        self._selected: str | None = None
+
+    def folders(self) -> list[str]:
+        self._ready()
+        return list(self._mailbox.folders)
+
+    def status(self, folder: str) -> FolderStatus:
+        self._ready()
+        return self._folder(folder).status
+
+    def select(self, folder: str, *, writable: bool = False) -> FolderStatus:
+        del writable
+        self._ready()
+        self._selected = None
+        status = self._folder(folder).status
+        self._selected = folder
+        return status
+
+    def uids(self, low: int, high: int | None = None) -> list[int]:
+        self._ready()
+        return sorted(uid for uid in self._messages if low <= uid and (high is None or uid <= high))
+
+    def uids_since(self, day: date) -> list[int]:
+        self._ready()
+        return sorted(uid for uid, message in self._messages.items() if message.internal_date.date() >= day)
+
+    def fetch(self, uids: Sequence[int], *, max_size: int) -> Iterator[FetchedMail | Unreadable]:
+        for uid in uids:
+            self._ready()
+            if self._mailbox.before_fetch:
+                self._mailbox.before_fetch(uid)
+                self._ready()
+            message = self._messages.get(uid)
+            if message is None:
+                continue
+            if uid in self._mailbox.unreadable:
+                error = MessageUnreadableError("The IMAP server would not hand over a message", uid=uid)
+                yield Unreadable(uid=uid, size=len(message.raw), error=error)
+            elif len(message.raw) > max_size:
+                too_big = MessageUnreadableError("A message is larger than allowed", uid=uid, size=len(message.raw))
+                yield Unreadable(uid=uid, size=len(message.raw), error=too_big, oversized=True)
+            else:
+                yield from self._handed_over(uid, message)
+
+    def mark(self, uids: Sequence[int], flag: str) -> None:
+        self._ready()
+        for uid in uids:
+            if uid in self._messages:
+                self._messages[uid].flags.add(flag)
+                self._current.modseq += 1
+
+    def move(self, uids: Sequence[int], folder: str) -> None:
+        self._ready()
+        into = self._mailbox.folders.setdefault(folder, MemoryFolder())
+        for uid in uids:
+            if uid in self._messages:
+                into.add(self._messages.pop(uid))
+                self._current.modseq += 1
+
+    def delete(self, uids: Sequence[int]) -> None:
+        self._ready()
+        for uid in uids:
+            self._messages.pop(uid, None)
+            self._current.modseq += 1
+
+    def _handed_over(self, uid: int, message: MemoryMessage) -> Iterator[FetchedMail]:
+        with tempfile.TemporaryDirectory() as place:
+            content: bytes | Path = message.raw
+            if len(message.raw) > self._in_memory:
+                content = Path(place) / "mail"
+                content.write_bytes(message.raw)
+            yield FetchedMail(
+                uid=uid,
+                size=len(message.raw),
+                sha256=hashlib.sha256(message.raw).hexdigest(),
+                internal_date=message.internal_date,
+                flags=tuple(sorted(message.flags)),
+                content=content,
+            )
+
+    def _ready(self) -> None:
+        if self._clock() >= self._deadline:
+            raise PollBudgetError("The poll's time is used up", account=self._account.name)
+        self._mailbox.refuse(self._account)
+
+    def _folder(self, name: str) -> MemoryFolder:
+        try:
+            return self._mailbox.folders[name]
+        except KeyError:
+            raise MailboxFolderError(
+                "There is no such folder on the IMAP server", account=self._account.name, folder=name
+            ) from None
+
+    @property
+    def _current(self) -> MemoryFolder:
+        assert self._selected is not None, "select a folder first"
+        return self._mailbox.folders[self._selected]
+
+    @property
+    def _messages(self) -> dict[int, MemoryMessage]:
+        return self._current.messages
