@@ -1,0 +1,109 @@
+"""Finds and makes the handler that a configuration asks for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from concord.errors import HandlerRefusedError, UsageError, did_you_mean
+from concord.handlers import plugins
+from concord.handlers.celery_task import CeleryHandler, CeleryOptions
+from concord.handlers.log import LogHandler, LogOptions
+from concord.handlers.options import Options, read
+from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
+from concord.handlers.signature import Signer
+from concord.handlers.tools import HandlerTools
+from concord.handlers.webhook import WebhookHandler, WebhookOptions
+from concord.model.rule import HandlerSpec
+from concord.ports import Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of handler that Concord brings itself."""
+
+    options: type[Options]
+    make: Callable[[Any, HandlerTools, str | None], Handler]
+    check_secret: Callable[[str], object] | None = None  # None: it has no use for a secret
+
+
+def _webhook(options: WebhookOptions, tools: HandlerTools, secret: str | None) -> Handler:
+    return WebhookHandler(options, tools, Signer.parse(secret) if secret else None)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "log": Kind(options=LogOptions, make=lambda _options, _tools, _secret: LogHandler()),
+    "webhook": Kind(options=WebhookOptions, make=_webhook, check_secret=Signer.parse),
+    "redis-stream": Kind(
+        options=RedisStreamOptions, make=lambda options, tools, _secret: RedisStreamHandler(options, tools.redis)
+    ),
+    "celery": Kind(options=CeleryOptions, make=lambda options, tools, _secret: CeleryHandler(options, tools.send_task)),
+}
+
+
+class Handlers:
+    """Makes each handler once, and anew when its configuration has changed."""
+
+    def __init__(self, tools: HandlerTools) -> None:
+        self._tools = tools
+        self._made: dict[str, tuple[HandlerSpec, Handler]] = {}
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def kinds() -> tuple[str, ...]:
+        """All that can be configured: Concord's own, then those that installed packages bring."""
+        brought = (name for name in plugins.names(plugins.HANDLERS) if name not in KINDS)
+        return (*KINDS, *brought)
+
+    def get(self, spec: HandlerSpec) -> Handler:
+        """Raises HandlerRefusedError for a kind or options that cannot be used, SecretKeyError for the wrong key."""
+        with self._lock:
+            known = self._made.get(spec.name)
+            if known is None or known[0] != spec:
+                known = (spec, self._make(spec))
+                self._made[spec.name] = known
+            return known[1]
+
+    @classmethod
+    def check(cls, kind: str, options: Mapping[str, Any], *, has_secret: bool) -> None:
+        """Refuse what cannot be used before it is kept. Raises UsageError; HandlerRefusedError for a broken package."""
+        if kind not in cls.kinds():
+            raise _unknown(kind, cls.kinds())
+        own = KINDS.get(kind)
+        if own is None:
+            plugins.check(plugins.HANDLERS, kind)
+            return
+        read(own.options, options, kind=kind)
+        if has_secret and own.check_secret is None:
+            raise UsageError("This kind of handler has no use for a secret", kind=kind, remedy="Leave the secret out")
+
+    @staticmethod
+    def check_secret(kind: str, secret: str) -> None:
+        """Refuse a secret that the kind cannot use. Raises UsageError, which never shows it."""
+        own = KINDS.get(kind)
+        if own and own.check_secret:
+            own.check_secret(secret)
+
+    def _make(self, spec: HandlerSpec) -> Handler:
+        secret = self._tools.unseal(spec.secret) if spec.secret else None
+        try:
+            own = KINDS.get(spec.kind)
+            if own is not None:
+                return own.make(read(own.options, spec.options, kind=spec.kind), self._tools, secret)
+            if spec.kind not in self.kinds():
+                raise _unknown(spec.kind, self.kinds())
+            return plugins.make_handler(spec.kind, {**spec.options, **({"secret": secret} if secret else {})})
+        except UsageError as error:
+            raise HandlerRefusedError(
+                error.message, remedy=error.advice, **({"handler": spec.name} | error.fields)
+            ) from error
+
+
+def _unknown(kind: str, known: tuple[str, ...]) -> UsageError:
+    return UsageError(
+        "There is no such kind of handler",
+        kind=kind,
+        remedy=did_you_mean(kind, known) or f"The kinds are {', '.join(known)}",
+    )
