@@ -20,7 +20,7 @@ from concord.settings import WebhookSettings
 class SendTask(Protocol):
     """Puts a task on a queue of the broker."""
 
-    def __call__(self, name: str, args: Sequence[Any], *, queue: str, task_id: str) -> None:
+    def __call__(self, name: str, args: Sequence[Any], *, queue: str, task_id: str) -> object:
         """Raises QueueDownError."""
         ...
 
