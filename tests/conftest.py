@@ -9,6 +9,8 @@ import pytest
 pytest_plugins = [
     "tests.servers.fixtures_dovecot",
     "tests.servers.fixtures_redis",
+    "tests.servers.fixtures_s3",
+    "tests.servers.fixtures_webhook",
 ]
 
 
