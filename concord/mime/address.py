@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from concord.mime import limits, words
@@ -33,6 +33,7 @@ class _Entry:
 
     name: list[str] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    local: str = ""  # a quoted local part, before its @
     angle: str | None = None
 
     def is_empty(self) -> bool:
@@ -54,7 +55,12 @@ def parse(raw: str | None, defects: Defects) -> tuple[Address, ...]:
         if len(found) >= limits.ADDRESSES:
             defects.add(Defect.TOO_MANY_ADDRESSES)
             break
-        found.append(_address(entry, defects))
+        name, address = _halves(entry, defects)
+        if not name and not address:
+            continue
+        if "@" not in address:
+            defects.add(Defect.ADDRESS_MALFORMED)
+        found.append(Address(name=name, address=address))
     return tuple(found)
 
 
@@ -81,6 +87,10 @@ def _add(entry: _Entry, token: re.Match[str]) -> None:
         entry.angle = token["angle"] if not entry.angle else entry.angle
     elif token["comment"] is not None:
         entry.comments.append(token["comment"])
+    elif token["quoted"] is not None and token.string.startswith("@", token.end()):
+        entry.local = token[0]
+    elif entry.local and entry.angle is None:
+        entry.angle = entry.local + token[0]
     elif token["quoted"] is not None:
         entry.name.append(_ESCAPE.sub(r"\1", token["quoted"]))
     elif token[0] not in ("<", ">", "(", ")", '"'):
@@ -95,7 +105,7 @@ def _whole_entries(entries: Iterator[tuple[_Entry, str]], defects: Defects) -> I
         if waiting is not None:
             if entry.angle is not None and entry.bare():
                 defects.add(Defect.ADDRESS_MALFORMED)
-                current = _Entry([f"{waiting.bare()}, {entry.bare()}"], entry.comments, entry.angle)
+                current = replace(entry, name=[f"{waiting.bare()}, {entry.bare()}"])
             else:
                 yield waiting
             waiting = None
@@ -109,17 +119,12 @@ def _whole_entries(entries: Iterator[tuple[_Entry, str]], defects: Defects) -> I
         yield waiting
 
 
-def _address(entry: _Entry, defects: Defects) -> Address:
-    name, address = _halves(entry, defects)
-    if "@" not in address:
-        defects.add(Defect.ADDRESS_MALFORMED)
-    return Address(name=name, address=address)
-
-
 def _halves(entry: _Entry, defects: Defects) -> tuple[str, str]:
     comment = words.decode(" ".join(entry.comments), defects)
     if entry.angle is not None:
-        address = "".join(words.decode(entry.angle, defects).split())
+        address = words.decode(entry.angle, defects)
+        if '"' not in address:
+            address = "".join(address.split())
         return words.decode(entry.bare(), defects) or comment, address.removeprefix("mailto:")
     bare = words.decode(_AROUND_AT.sub("@", entry.bare()), defects)
     if hidden := _WHOLE.fullmatch(bare):  # name and address inside one encoded word

@@ -17,8 +17,7 @@ _EXTENSION: Final = 16
 def safe(name: str) -> tuple[str, bool]:
     """The name to use, perhaps empty, and whether anything dangerous had to be taken out."""
     tidy = " ".join(name.split())
-    clean = " ".join(_INVISIBLE.sub(" " if "\n" in name else "", name).split())
-    clean = re.split(r"[/\\]", clean.rstrip("/\\"))[-1]
+    clean = re.split(r"[/\\]", _INVISIBLE.sub("", tidy).rstrip("/\\"))[-1].strip()
     clean = _FORBIDDEN.sub("_", clean).rstrip(". ")
     if _DEVICE.match(clean):
         clean = f"_{clean}"

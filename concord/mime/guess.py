@@ -61,7 +61,7 @@ def _marked(data: bytes) -> str | None:
 
 
 def _by_pattern(data: bytes) -> str:
-    sample = data[:_SAMPLE]
+    sample = data if len(data) <= _SAMPLE else data[: data.rfind(b"\n", 0, _SAMPLE) + 1 or _SAMPLE]
     for codec, looks in _CANDIDATES:
         if not looks(sample):
             continue
@@ -85,7 +85,7 @@ def _runs(sample: bytes) -> list[bytes]:
 
 def _pairs_with(sample: bytes, low: int, high: int) -> float:
     """The share of two-octet characters whose lead lies in a range, 0 unless the high octets come in pairs."""
-    runs = _runs(sample[: -1 if sample[-1:] > b"\x7f" else None])
+    runs = _runs(sample)
     even = [run for run in runs if len(run) % 2 == 0]
     if len(even) < _NEARLY_ALL * len(runs):
         return 0.0

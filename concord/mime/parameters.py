@@ -12,8 +12,9 @@ from concord.mime import charset, limits, words
 from concord.mime.defect import Defect, Defects
 
 _PARAMETER: Final = re.compile(
-    r"""[;\s]*(?P<name>[^\s=;"]{1,100})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<bare>[^;]*))""", re.DOTALL
+    r"""(?P<name>[^\s=;"]{1,100})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<bare>[^;]*))""", re.DOTALL
 )
+_NOISE: Final = re.compile(r"(?:[;\s]|\([^()]*\))*+")  # comments too
 _SKIP: Final = re.compile(r"[^;]*;?")
 _ESCAPE: Final = re.compile(r"\\([\\\"])")
 _CHARSET: Final = re.compile(r"([^']{0,60})'[^']{0,60}'")  # utf-8'en'
@@ -58,10 +59,11 @@ def parse(raw: str | None, defects: Defects) -> Valued:
 def _pairs(rest: str, defects: Defects) -> Iterator[tuple[str, str]]:
     at = 0
     for _ in range(limits.PARAMETERS):
+        at = _NOISE.match(rest, at).end()  # type: ignore[union-attr] # a pattern that also matches nothing
+        if at >= len(rest):
+            return
         match = _PARAMETER.match(rest, at)
         if match is None:
-            if not rest[at:].strip("; \t"):
-                return
             defects.add(Defect.PARAMETER_MALFORMED)
             at = _SKIP.match(rest, at).end()  # type: ignore[union-attr] # a pattern that also matches nothing
             continue

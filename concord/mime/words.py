@@ -14,6 +14,8 @@ from concord.mime import charset
 from concord.mime.defect import Defect, Defects
 
 _START: Final = re.compile(r"=\?([A-Za-z0-9_.:()+'-]{1,60})(?:\*[A-Za-z0-9-]{0,40})?\?([BbQq])\?")
+_END: Final = re.compile(r"\?=(?![0-9A-F]{2})")
+_ANY_END: Final = re.compile(r"\?=")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _Q_SPACE: Final = str.maketrans("_", " ")
@@ -40,7 +42,8 @@ def _pieces(raw: str, defects: Defects) -> list[str]:
     pieces: list[str] = []
     run, label, reached = bytearray(), "", 0
     starts = list(_START.finditer(raw))
-    for start, following in zip(starts, [*starts[1:], None], strict=True):
+    limits = [following.start() for following in starts[1:]] + [len(raw)]
+    for start, limit in zip(starts, limits, strict=False):
         between = raw[reached : start.start()]
         name = charset.normalise(start[1])
         apart = not label or bool(between.strip())
@@ -50,7 +53,6 @@ def _pieces(raw: str, defects: Defects) -> list[str]:
         if apart:
             pieces.append(_plain(between, defects))
         label = name
-        limit = following.start() if following else len(raw)
         content, reached = _content(raw, start.end(), limit, defects)
         run += _octets(content, start[2], defects)
     pieces.append(charset.decode(bytes(run), label, defects))
@@ -60,9 +62,10 @@ def _pieces(raw: str, defects: Defects) -> list[str]:
 
 def _content(raw: str, begin: int, limit: int, defects: Defects) -> tuple[str, int]:
     """An encoded word's inside, and where what follows it begins."""
-    end = raw.find("?=", begin, limit)
-    if end >= 0:
-        return raw[begin:end], end + 2
+    # Some senders leave a question mark as it is, and "?=C3" is not yet the end.
+    end = _END.search(raw, begin, limit) or _ANY_END.search(raw, begin, limit)
+    if end:
+        return raw[begin : end.start()], end.end()
     defects.add(Defect.ENCODED_WORD_MALFORMED)
     return raw[begin:limit].rstrip().removesuffix("?"), limit
 
