@@ -11,11 +11,11 @@ help: ## This list
 
 demo: ## Run everything privately, deliver a dozen mails, show the events (DEMO_EXIT=1: then stop)
 	@packaging/bootstrap demo
-	@exec $(BIN)/python deploy/demo/demo.py
+	@exec $(BIN)/python -m deploy.demo.demo
 
 run: ## Run the daemons privately for development; ^C stops them (REDIS_PORT, IMAP_PORT, FLOWER_PORT)
 	@packaging/bootstrap demo
-	@exec $(BIN)/python deploy/demo/run.py
+	@exec $(BIN)/python -m deploy.demo.run
 
 test: ## The whole suite on real servers, with coverage
 	@packaging/bootstrap test

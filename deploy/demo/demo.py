@@ -1,0 +1,113 @@
+"""`make demo`: the whole of Concord on private servers, a dozen mails delivered, each watched until it is an event.
+
+With DEMO_EXIT=1 it ends after that, with status 0 only if every mail became an event; otherwise it stays until ^C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from concord import settings
+from concord.bootstrap import Concord
+from deploy.demo import table
+from deploy.demo.daemons import Daemons, concord, running, tail_of_logs
+from deploy.demo.deliver import deliver
+from deploy.demo.mails import ALICE, BOB, INVOICES, mails
+from deploy.demo.prepare import mail_password
+from deploy.demo.run import places, watch
+from deploy.demo.state import ROOT, CannotRunError, State
+from deploy.demo.watch import Arrival, Watch
+
+ARRIVE_SECONDS: Final = 120.0
+PROGRAMS: Final = ["concord-beat", "concord-worker-poll", "concord-flower"]
+
+
+def main() -> int:
+    """Exit status 0 if every mail became an event (or ^C ended the stay), 1 if not."""
+    try:
+        state = State.read(os.environ)
+        with running(state) as daemons:
+            return _demonstrate(daemons)
+    except CannotRunError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.")
+        return 130 if _ends_by_itself() else 0
+
+
+def _demonstrate(daemons: Daemons) -> int:
+    state = daemons.state
+    _say(f"Starting beat, two workers, Flower, Redis and Dovecot under supervisord ({state.folder}) …")
+    daemons.wait_until_up()
+    os.environ.update(state.environment())
+    _add_accounts(state)
+    concord(state, "apply", str(ROOT / "deploy/demo/rules.toml"))
+    concord(state, "sync-email-tasks")
+    arrivals, missed = _deliver_and_watch(daemons)
+    _say(_summary(arrivals, missed))
+    good = not missed and all(arrival.is_whole for arrival in arrivals)
+    if not good:
+        _say(tail_of_logs(state.logs, PROGRAMS))
+    _say("\n" + places(state))
+    if not _ends_by_itself():
+        _say("\nSend more mail to alice or bob, or ^C to stop everything.")
+        watch(daemons)
+    return 0 if good else 1
+
+
+def _add_accounts(state: State) -> None:
+    """Two mailboxes, one over TLS and one over STARTTLS; from an earlier run, they only learn the ports."""
+    known = {account["name"] for account in json.loads(concord(state, "account", "list", "--json"))}
+    common = ["--host", "localhost", "--ca-file", str(state.certificate), "--password-stdin"]
+    wanted = {
+        ALICE: ["--port", str(state.ports.imaps), "--tls", "implicit", "--folder", "INBOX", "--folder", INVOICES],
+        BOB: ["--port", str(state.ports.imap), "--tls", "starttls", "--after", "seen"],
+    }
+    for name, options in wanted.items():
+        verb = ["edit", name] if name in known else ["add", name, "--user", name, "--start", "all"]
+        concord(state, "account", *verb, *common, *options, stdin=mail_password(state))
+
+
+def _deliver_and_watch(daemons: Daemons) -> tuple[list[Arrival], dict[str, str]]:
+    """The mails that arrived, and of the others where they stand."""
+    run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    delivered = deliver(daemons.state, mails(run))
+    _say(f"{len(delivered)} mails delivered by IMAP. Their events, as they arrive:\n\n{table.heading()}")
+    looking = Watch(Concord(settings.load()), delivered)
+    arrivals: list[Arrival] = []
+    deadline = time.monotonic() + ARRIVE_SECONDS
+    while looking.missing and time.monotonic() < deadline:
+        daemons.check_alive()
+        for arrival in looking.arrivals():
+            arrivals.append(arrival)
+            _say(table.row(arrival))
+        time.sleep(0.2)
+    return arrivals, {one.mail.kind: looking.standing(one) for one in looking.missing}
+
+
+def _summary(arrivals: list[Arrival], missed: dict[str, str]) -> str:
+    whole = sum(arrival.is_whole for arrival in arrivals)
+    total = len(arrivals) + len(missed)
+    lines = [
+        f"\n{len(arrivals)} of {total} mails became events; {whole} with equal octets in the archive and delivered."
+    ]
+    lines += [f"  missing: {kind:28} {standing}" for kind, standing in missed.items()]
+    return "\n".join(lines)
+
+
+def _ends_by_itself() -> bool:
+    return os.environ.get("DEMO_EXIT") == "1"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
