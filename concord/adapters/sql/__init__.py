@@ -1,0 +1,1 @@
+"""The truth: accounts, ledger and outbox in SQLite or PostgreSQL."""

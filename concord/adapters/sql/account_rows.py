@@ -1,0 +1,96 @@
+"""Accounts, their states and cursors, between values and rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row
+
+from concord.model.account import (
+    Account,
+    AccountState,
+    AccountStatus,
+    AfterAction,
+    AuthKind,
+    FolderCursor,
+    StartPoint,
+    Tls,
+)
+
+
+def account_values(account: Account) -> dict[str, Any]:
+    """What of an account an operator may change: everything but id, key and name."""
+    return {
+        "host": account.host,
+        "port": account.port,
+        "tls": account.tls.value,
+        "login": account.user,
+        "auth": account.auth.value,
+        "secret": account.secret,
+        "ca_file": account.ca_file,
+        "folders": list(account.folders),
+        "start": str(account.start),
+        "after": str(account.after),
+        "interval": account.interval,
+        "priority": account.priority,
+        "enabled": account.enabled,
+    }
+
+
+def account_of(row: Row[Any]) -> Account:
+    """The account a row says."""
+    return Account(
+        id=row.id,
+        key=row.key,
+        name=row.name,
+        host=row.host,
+        port=row.port,
+        tls=Tls(row.tls),
+        user=row.login,
+        auth=AuthKind(row.auth),
+        secret=row.secret,
+        ca_file=row.ca_file,
+        folders=tuple(row.folders),
+        start=StartPoint.parse(row.start),
+        after=AfterAction.parse(row.after),
+        interval=row.interval,
+        priority=row.priority,
+        enabled=row.enabled,
+    )
+
+
+def status_values(status: AccountStatus) -> dict[str, Any]:
+    """The columns of a status; the lease is not among them."""
+    return asdict(status) | {"state": status.state.value}
+
+
+def status_of(row: Row[Any]) -> AccountStatus:
+    """The status a row says."""
+    return AccountStatus(
+        state=AccountState(row.state),
+        failures=row.failures,
+        last_success=row.last_success,
+        last_poll=row.last_poll,
+        last_error=row.last_error,
+        last_error_code=row.last_error_code,
+        last_error_at=row.last_error_at,
+        next_try=row.next_try,
+    )
+
+
+def cursor_of(row: Row[Any]) -> FolderCursor:
+    """The cursor a row says."""
+    return FolderCursor(
+        account_id=row.account_id,
+        folder=row.folder,
+        uidvalidity=row.uidvalidity,
+        last_uid=row.last_uid,
+        backfill_next=row.backfill_next,
+        backfill_low=row.backfill_low,
+        begun_at=row.begun_at,
+        uidnext=row.uidnext,
+        messages=row.messages,
+        modseq=row.modseq,
+        checked_at=row.checked_at,
+    )

@@ -1,0 +1,192 @@
+"""Accounts as configured, how they do, the poll lease and the folder cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from concord.adapters.sql import leases
+from concord.adapters.sql.account_rows import account_of, account_values, status_of, status_values
+from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.tables import account_states, accounts, folders
+from concord.errors import ExistsError, NotFoundError
+from concord.model.account import Account, AccountState, AccountStatus, FolderCursor, PollLease, account_key
+from concord.ports import Clock
+
+_LIVING: Final = accounts.c.removed_at.is_(None)
+# When one of these changes, a refused login is worth another try.
+_LOGIN: Final = ("host", "port", "login", "auth", "secret")
+
+
+class SqlAccounts:
+    """Accounts in the database."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def all(self, *, enabled_only: bool = False) -> list[Account]:
+        """By name."""
+        wanted = select(accounts).where(_LIVING).order_by(accounts.c.name)
+        if enabled_only:
+            wanted = wanted.where(accounts.c.enabled)
+        with reading(self._engine) as connection:
+            return [account_of(row) for row in connection.execute(wanted)]
+
+    def get(self, account: int | str) -> Account:
+        """By id or name."""
+        with reading(self._engine) as connection:
+            return account_of(_living(connection, account))
+
+    def add(self, account: Account) -> Account:
+        """A new account; or the same row again, where this very mailbox was removed before: its mails are known."""
+        key = account_key(account.name, account.host, account.user)
+        values = account_values(account) | {"name": account.name, "removed_at": None}
+        with transaction(self._engine) as connection, _one_of_a_name(account.name):
+            removed = _removed(connection, account, key)
+            if removed is None:
+                made = insert(accounts).values(values | {"key": key, "created_at": self._clock()})
+                account_id = connection.execute(made.returning(accounts.c.id)).scalar_one()
+                connection.execute(insert(account_states).values(account_id=account_id, state=AccountState.NEW.value))
+            else:
+                account_id = removed.id
+                connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
+                _begin_anew(connection, account_id)
+            return account_of(_living(connection, account_id))
+
+    def save(self, account: Account) -> Account:
+        """Change it; a changed login or secret is tried at the next poll."""
+        values = account_values(account)
+        with transaction(self._engine) as connection:
+            before = _living(connection, account.id, for_update=True)
+            connection.execute(update(accounts).where(accounts.c.id == account.id).values(values))
+            if any(getattr(before, name) != values[name] for name in _LOGIN):
+                _forgive(connection, account.id)
+            return account_of(_living(connection, account.id))
+
+    def remove(self, name: str) -> None:
+        """Forget it. A poll under way loses its lease and writes nothing more."""
+        with transaction(self._engine) as connection:
+            account_id = _living(connection, name, for_update=True).id
+            connection.execute(
+                update(accounts).where(accounts.c.id == account_id).values(removed_at=self._clock(), secret=b"")
+            )
+            _end_lease(connection, account_id)
+
+    def status(self, account_id: int) -> AccountStatus:
+        """How it does; a fresh status where there is no such account."""
+        wanted = select(account_states).where(account_states.c.account_id == account_id)
+        with reading(self._engine) as connection:
+            row = connection.execute(wanted).one_or_none()
+        return AccountStatus() if row is None else status_of(row)
+
+    def statuses(self) -> dict[int, AccountStatus]:
+        """All living accounts', by id."""
+        wanted = select(account_states).join(accounts).where(_LIVING)
+        with reading(self._engine) as connection:
+            return {row.account_id: status_of(row) for row in connection.execute(wanted)}
+
+    def set_status(self, account_id: int, status: AccountStatus) -> None:
+        """Say how it does, whoever polls it."""
+        here = account_states.c.account_id == account_id
+        with transaction(self._engine) as connection:
+            connection.execute(update(account_states).where(here).values(status_values(status)))
+
+    def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
+        """The right to poll, if nobody has it."""
+        with transaction(self._engine) as connection:
+            return leases.lease(connection, account_id, now=self._clock(), until=until)
+
+    def renew(self, lease: PollLease, *, until: datetime) -> PollLease | None:
+        """Longer, if it is still ours."""
+        with transaction(self._engine) as connection:
+            if not leases.change(connection, lease, self._clock(), {"leased_until": until}):
+                return None
+        return PollLease(account_id=lease.account_id, fence=lease.fence, until=until)
+
+    def release(self, lease: PollLease, status: AccountStatus | None = None) -> None:
+        """Give it back and record how it went."""
+        values: dict[str, Any] = {"leased_until": None} | (status_values(status) if status else {})
+        with transaction(self._engine) as connection:
+            leases.change(connection, lease, self._clock(), values)
+
+    def cursors(self, account_id: int) -> dict[str, FolderCursor]:
+        """By folder."""
+        with reading(self._engine) as connection:
+            return leases.cursors(connection, account_id)
+
+    def save_cursor(self, lease: PollLease, cursor: FolderCursor) -> bool:
+        """Create or change a cursor while the lease is ours."""
+        now = self._clock()
+        with transaction(self._engine) as connection:
+            if not leases.hold(connection, lease, now):
+                return False
+            leases.save_cursor(connection, cursor, now)
+        return True
+
+
+def _living(connection: Connection, account: int | str, *, for_update: bool = False) -> Row[Any]:
+    named = accounts.c.name == account if isinstance(account, str) else accounts.c.id == account
+    wanted = select(accounts).where(named, _LIVING)
+    row = connection.execute(wanted.with_for_update() if for_update else wanted).one_or_none()
+    if row is None:
+        raise NotFoundError("There is no such account", account=account, remedy="See them with 'concord account list'")
+    return row
+
+
+def _removed(connection: Connection, account: Account, key: object) -> Row[Any] | None:
+    """The same mailbox under the same name, removed before; the one of that key comes first."""
+    same = and_(
+        accounts.c.name == account.name,
+        func.lower(accounts.c.host) == account.host.lower(),
+        accounts.c.login == account.user,
+    )
+    wanted = (
+        select(accounts.c.id)
+        .where(accounts.c.removed_at.is_not(None), or_(accounts.c.key == key, same))
+        .order_by((accounts.c.key == key).desc(), accounts.c.removed_at.desc())
+        .limit(1)
+    )
+    return connection.execute(wanted).one_or_none()
+
+
+def _begin_anew(connection: Connection, account_id: int) -> None:
+    """Its folders begin at its start point again, as a new account's do."""
+    connection.execute(delete(folders).where(folders.c.account_id == account_id))
+    _end_lease(connection, account_id)
+    connection.execute(
+        update(account_states).where(account_states.c.account_id == account_id).values(status_values(AccountStatus()))
+    )
+
+
+def _end_lease(connection: Connection, account_id: int) -> None:
+    connection.execute(
+        update(account_states)
+        .where(account_states.c.account_id == account_id)
+        .values(leased_until=None, fence=account_states.c.fence + 1)
+    )
+
+
+def _forgive(connection: Connection, account_id: int) -> None:
+    """The refusal was of the old login."""
+    refused = and_(account_states.c.account_id == account_id, account_states.c.state == AccountState.AUTH_FAILED.value)
+    forgiven = {"state": AccountState.NEW.value, "failures": 0, "next_try": None}
+    cleared = dict.fromkeys(("last_error", "last_error_code", "last_error_at"))
+    connection.execute(update(account_states).where(refused).values(forgiven | cleared))
+
+
+@contextmanager
+def _one_of_a_name(name: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise ExistsError(
+            "There is an account of that name already",
+            account=name,
+            remedy="Take another name, or change that one with 'concord account edit'",
+        ) from error

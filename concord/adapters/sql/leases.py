@@ -1,0 +1,84 @@
+"""The poll lease and the folder cursors it guards: one account at a time across the whole cluster (P3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
+
+from concord.adapters.sql.account_rows import cursor_of
+from concord.adapters.sql.tables import UNFETCHED, account_states, accounts, folders, messages
+from concord.adapters.sql.trail import add_steps
+from concord.adapters.sql.upsert import insert_for
+from concord.model.account import FolderCursor, PollLease
+from concord.model.message import MessageState
+
+RENUMBERED: Final = "The server gave every mail of this folder a new number before this one could be read"
+
+
+def lease(connection: Connection, account_id: int, *, now: datetime, until: datetime) -> PollLease | None:
+    """Take the lease where nobody has it. The fence rises, so that whoever had it writes nothing more."""
+    free = or_(account_states.c.leased_until.is_(None), account_states.c.leased_until <= now)
+    living = exists().where(accounts.c.id == account_id, accounts.c.removed_at.is_(None))
+    take = (
+        update(account_states)
+        .where(account_states.c.account_id == account_id, free, living)
+        .values(leased_until=until, fence=account_states.c.fence + 1)
+        .returning(account_states.c.fence)
+    )
+    fence = connection.execute(take).scalar_one_or_none()
+    return None if fence is None else PollLease(account_id=account_id, fence=fence, until=until)
+
+
+def change(connection: Connection, lease: PollLease, now: datetime, values: dict[str, Any]) -> bool:
+    """Change the account's state while the lease is ours."""
+    return connection.execute(update(account_states).where(ours(lease, now)).values(values)).rowcount == 1
+
+
+def ours(lease: PollLease, now: datetime) -> ColumnElement[bool]:
+    """Whether a state row says that this lease holds."""
+    return and_(
+        account_states.c.account_id == lease.account_id,
+        account_states.c.fence == lease.fence,
+        account_states.c.leased_until > now,
+    )
+
+
+def hold(connection: Connection, lease: PollLease, now: datetime) -> bool:
+    """Whether the lease is ours; if so, nobody can take it before this transaction ends."""
+    held = select(account_states.c.fence).where(ours(lease, now)).with_for_update()
+    return connection.execute(held).one_or_none() is not None
+
+
+def cursors(connection: Connection, account_id: int) -> dict[str, FolderCursor]:
+    """The account's cursors by folder."""
+    rows = connection.execute(select(folders).where(folders.c.account_id == account_id))
+    return {row.folder: cursor_of(row) for row in rows}
+
+
+def save_cursor(connection: Connection, cursor: FolderCursor, now: datetime) -> None:
+    """Create or change it. The caller holds the lease."""
+    values = asdict(cursor)
+    put = insert_for(connection, folders).values(values)
+    changed = {name: put.excluded[name] for name in values if name not in ("account_id", "folder")}
+    connection.execute(put.on_conflict_do_update(index_elements=["account_id", "folder"], set_=changed))
+    _give_up_old_numbers(connection, cursor, now)
+
+
+def _give_up_old_numbers(connection: Connection, cursor: FolderCursor, now: datetime) -> None:
+    """What was never fetched under an older UIDVALIDITY cannot be asked for again; its mail has a new number now."""
+    old = (
+        select(messages.c.id)
+        .where(messages.c.account_id == cursor.account_id, messages.c.folder == cursor.folder, UNFETCHED)
+        .where(messages.c.uidvalidity != cursor.uidvalidity)
+    )
+    ids = list(connection.execute(old).scalars())
+    if not ids:
+        return
+    skipped = {"state": MessageState.SKIPPED.value, "error_code": "renumbered", "error": RENUMBERED, "due_at": None}
+    connection.execute(
+        update(messages).where(messages.c.id == bindparam("b_id")).values(skipped), [{"b_id": known} for known in ids]
+    )
+    add_steps(connection, [(known, "message.skipped", {"reason": RENUMBERED}) for known in ids], now)

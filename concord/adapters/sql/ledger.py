@@ -1,0 +1,168 @@
+"""The memory of the pipeline: one row for each message. Each method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from concord import __version__
+from concord.adapters.sql import claims, ledger_lists
+from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.finishing import Finishing
+from concord.adapters.sql.recording import Recording
+from concord.adapters.sql.tables import messages
+from concord.adapters.sql.trail import add_steps, steps_of
+from concord.errors import NotFoundError, PermanentError
+from concord.model.account import FolderCursor, PollLease
+from concord.model.message import AfterState, Message, MessageRef, MessageState, SeenMail, Step
+from concord.ports import Claim, Clock, MessageFilter, Processed, Queued
+
+# What a database or its driver says about a value it cannot keep. That it cannot be reached is a ConcordError by then.
+_REFUSALS: Final = (StatementError, ValueError, TypeError, OverflowError)
+
+
+class ResultRefusedError(PermanentError):
+    """The database would not take what was made of a message."""
+
+    remedy = "This is a defect of Concord's: report it with the message's trace, then 'concord message retry ID'"
+
+
+class SqlLedger:
+    """The ledger in the database."""
+
+    def __init__(self, engine: Engine, clock: Clock, version: str = __version__) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._version = version
+
+    def record(self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
+        """Rows and cursor in one transaction; the ARCHIVED rows that are new. None where the lease is gone."""
+        with transaction(self._engine) as connection:
+            recording = Recording(connection=connection, cursor=cursor, now=self._clock(), version=self._version)
+            return recording.record(lease, mails)
+
+    def claim(self, ids: Sequence[int], *, until: datetime) -> list[Claim]:
+        """Take those that wait."""
+        if not ids:
+            return []
+        with transaction(self._engine) as connection:
+            return claims.claim(connection, ids, now=self._clock(), until=until)
+
+    def finish(self, results: Sequence[Processed]) -> Queued:
+        """All in one transaction; where the database refuses a value, each in its own, so that the good ones pass."""
+        if not results:
+            return Queued()
+        try:
+            return self._finish(results)
+        except _REFUSALS:
+            return _joined([self._finish_alone(result) for result in results])
+
+    def _finish(self, results: Sequence[Processed]) -> Queued:
+        with transaction(self._engine) as connection:
+            return Finishing(connection=connection, now=self._clock()).finish(results)
+
+    def _finish_alone(self, result: Processed) -> Queued:
+        try:
+            return self._finish([result])
+        except _REFUSALS as error:
+            refused = ResultRefusedError(
+                "The database would not take what was made of this message", cause=_words(error)
+            )
+            refused.__cause__ = error
+            return Queued(failed=((result.claim, refused),))
+
+    def postpone(self, claim: Claim, error: Exception, *, due_at: datetime, counts: bool) -> None:
+        """Back to ARCHIVED until it is due."""
+        with transaction(self._engine) as connection:
+            claims.postpone(connection, claim, error, due_at=due_at, counts=counts, now=self._clock())
+
+    def quarantine(self, claim: Claim, error: Exception) -> None:
+        """Out of the way, with the reason."""
+        with transaction(self._engine) as connection:
+            claims.quarantine(connection, claim, error, version=self._version, now=self._clock())
+
+    def get(self, message: int) -> Message:
+        """By id."""
+        with reading(self._engine) as connection:
+            found = ledger_lists.get(connection, message)
+        if found is None:
+            raise _no_message(message)
+        return found
+
+    def search(self, narrowed: MessageFilter) -> list[Message]:
+        """Newest first."""
+        with reading(self._engine) as connection:
+            return ledger_lists.search(connection, narrowed)
+
+    def counts(self) -> dict[str, dict[MessageState, int]]:
+        """By account name."""
+        with reading(self._engine) as connection:
+            return ledger_lists.counts(connection)
+
+    def trail(self, message_id: int) -> list[Step]:
+        """Oldest step first."""
+        with reading(self._engine) as connection:
+            return steps_of(connection, message_id)
+
+    def note(self, message_id: int, what: str, **detail: object) -> None:
+        """Add a step to a message's trail."""
+        try:
+            with transaction(self._engine) as connection:
+                add_steps(connection, [(message_id, what, detail)], self._clock())
+        except IntegrityError as error:
+            raise _no_message(message_id) from error
+
+    def retry(self, ids: Sequence[int]) -> list[MessageRef]:
+        """Quarantined and skipped ones begin anew."""
+        if not ids:
+            return []
+        with transaction(self._engine) as connection:
+            return claims.retry(connection, messages.c.id.in_(ids), self._clock(), "asked for")
+
+    def retry_upgraded(self, version: str) -> list[MessageRef]:
+        """What another version of Concord gave up gets one more chance."""
+        now = self._clock()
+        with transaction(self._engine) as connection:
+            return claims.retry(connection, claims.gave_up_by_another(version), now, f"Concord is {version} now")
+
+    def unfetched(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[int]:
+        """UIDs whose next try at fetching is due."""
+        now = self._clock()
+        with reading(self._engine) as connection:
+            return ledger_lists.unfetched(connection, (account_id, folder, uidvalidity), now=now, limit=limit)
+
+    def after_pending(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[tuple[int, int]]:
+        """(message id, UID) whose after-action waits."""
+        with reading(self._engine) as connection:
+            return ledger_lists.after_pending(connection, (account_id, folder, uidvalidity), limit=limit)
+
+    def after_done(self, ids: Sequence[int], state: AfterState, error: str | None = None) -> None:
+        """Say what came of the after-action."""
+        with transaction(self._engine) as connection:
+            ledger_lists.after_done(connection, ids, state, error, now=self._clock())
+
+    def stale(self, *, queued_before: datetime, limit: int) -> list[MessageRef]:
+        """Due messages that were last queued before then; now they are."""
+        with transaction(self._engine) as connection:
+            return claims.stale(connection, now=self._clock(), queued_before=queued_before, limit=limit)
+
+
+def _joined(parts: Sequence[Queued]) -> Queued:
+    return Queued(
+        deliveries=tuple(known for part in parts for known in part.deliveries),
+        runs=tuple(known for part in parts for known in part.runs),
+        failed=tuple(pair for part in parts for pair in part.failed),
+    )
+
+
+def _words(error: Exception) -> str:
+    told = getattr(error, "orig", None) or error
+    return f"{type(told).__name__}: {str(told).splitlines()[0] if str(told) else ''}"
+
+
+def _no_message(message: int) -> NotFoundError:
+    return NotFoundError("There is no such message", message_id=message, remedy="See them with 'concord message list'")

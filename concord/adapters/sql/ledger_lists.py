@@ -1,0 +1,95 @@
+"""Looking into the ledger: lists, counts, and what a poll asks before it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, or_, select, update
+
+from concord.adapters.sql.message_rows import message_of, message_query
+from concord.adapters.sql.tables import AFTER_PENDING, UNFETCHED, accounts, messages
+from concord.adapters.sql.trail import add_steps
+from concord.model.message import AfterState, Message, MessageState
+from concord.ports import MessageFilter
+
+_Folder = tuple[int, str, int]  # account id, name, UIDVALIDITY
+
+
+def get(connection: Connection, message_id: int) -> Message | None:
+    """One by id."""
+    row = connection.execute(message_query().where(messages.c.id == message_id)).one_or_none()
+    return None if row is None else message_of(row)
+
+
+def search(connection: Connection, narrowed: MessageFilter) -> list[Message]:
+    """Newest first, from below `before_id`."""
+    wanted = _narrow(message_query(), narrowed).order_by(messages.c.id.desc()).limit(narrowed.limit)
+    return [message_of(row) for row in connection.execute(wanted)]
+
+
+def _narrow(wanted: Select[Any], narrowed: MessageFilter) -> Select[Any]:
+    conditions = {
+        accounts.c.name.__eq__: narrowed.account,
+        messages.c.folder.__eq__: narrowed.folder,
+        messages.c.state.__eq__: narrowed.state.value if narrowed.state else None,
+        messages.c.message_id.__eq__: narrowed.message_id,
+        messages.c.seen_at.__ge__: narrowed.since,
+        messages.c.seen_at.__lt__: narrowed.until,
+        messages.c.id.__lt__: narrowed.before_id,
+    }
+    for compare, value in conditions.items():
+        if value is not None:
+            wanted = wanted.where(compare(value))
+    if narrowed.search:
+        held = [
+            column.icontains(narrowed.search, autoescape=True) for column in (messages.c.subject, messages.c.sender)
+        ]
+        wanted = wanted.where(or_(*held))
+    return wanted
+
+
+def counts(connection: Connection) -> dict[str, dict[MessageState, int]]:
+    """How many stand where, by account name."""
+    grouped = (
+        select(accounts.c.name, messages.c.state, func.count())
+        .join(accounts, messages.c.account_id == accounts.c.id)
+        .group_by(accounts.c.name, messages.c.state)
+    )
+    found: dict[str, dict[MessageState, int]] = {}
+    for name, state, count in connection.execute(grouped):
+        found.setdefault(name, {})[MessageState(state)] = count
+    return found
+
+
+def _in_folder(wanted: Select[Any], folder: _Folder) -> Select[Any]:
+    account_id, name, uidvalidity = folder
+    return wanted.where(
+        messages.c.account_id == account_id, messages.c.folder == name, messages.c.uidvalidity == uidvalidity
+    )
+
+
+def unfetched(connection: Connection, folder: _Folder, *, now: datetime, limit: int) -> list[int]:
+    """UIDs that are to be asked for again, the longest due first."""
+    wanted = _in_folder(select(messages.c.uid), folder).where(UNFETCHED, messages.c.due_at <= now)
+    return list(connection.execute(wanted.order_by(messages.c.due_at, messages.c.uid).limit(limit)).scalars())
+
+
+def after_pending(connection: Connection, folder: _Folder, *, limit: int) -> list[tuple[int, int]]:
+    """(message id, UID) whose after-action waits."""
+    wanted = _in_folder(select(messages.c.id, messages.c.uid), folder).where(AFTER_PENDING)
+    rows = connection.execute(wanted.order_by(messages.c.id).limit(limit))
+    return [(row.id, row.uid) for row in rows]
+
+
+def after_done(
+    connection: Connection, ids: Sequence[int], state: AfterState, error: str | None, *, now: datetime
+) -> None:
+    """Say what came of it; an action that was settled already is left alone."""
+    settle = (
+        update(messages).where(messages.c.id.in_(ids), AFTER_PENDING).values(after=state.value).returning(messages.c.id)
+    )
+    detail = {"state": state.value} | ({"error": error} if error else {})
+    settled = sorted(connection.execute(settle).scalars())
+    add_steps(connection, [(message, "message.after", detail) for message in settled], now)

@@ -1,0 +1,139 @@
+"""Recording what a poll took: rows and cursor in one transaction, in the same few statements for one mail or fifty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from concord.adapters.sql import leases, renumbering
+from concord.adapters.sql.message_rows import mail_values, ref
+from concord.adapters.sql.tables import accounts, messages
+from concord.adapters.sql.trail import add_steps
+from concord.adapters.sql.upsert import insert_for
+from concord.model.account import FolderCursor, PollLease
+from concord.model.message import AfterState, MessageKey, MessageRef, MessageState, SeenMail
+
+# What a server lists and does not hand over is asked for again after 5, 10, 20 and 40 minutes, then quarantined.
+FETCH_ATTEMPTS: Final = 5
+FETCH_BACKOFF: Final = timedelta(minutes=5)
+
+_Step = tuple[int, str, dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One batch of one folder on its way into the ledger."""
+
+    connection: Connection
+    cursor: FolderCursor
+    now: datetime
+    version: str
+
+    def record(self, lease: PollLease, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
+        """The ARCHIVED rows that are new; None where the lease is no longer ours."""
+        if not leases.hold(self.connection, lease, self.now):
+            return None
+        leases.save_cursor(self.connection, self.cursor, self.now)
+        if not mails:
+            return []
+        known = renumbering.known_uids(self.connection, self.cursor, [mail.uid for mail in mails])
+        fresh = [mail for mail in mails if mail.uid not in known]
+        again = {
+            known[mail.uid].id: mail
+            for mail in mails
+            if mail.uid in known and known[mail.uid].state == MessageState.UNFETCHED
+        }
+        moved = renumbering.remap(self.connection, self.cursor, fresh, again, self.now)
+        inserted = self._insert([mail for mail in fresh if mail.uid not in moved])
+        changed = self._update({row: mail for row, mail in again.items() if mail.uid not in moved}, known)
+        return inserted + changed
+
+    def _insert(self, mails: Sequence[SeenMail]) -> list[MessageRef]:
+        if not mails:
+            return []
+        key = self.connection.execute(
+            select(accounts.c.key).where(accounts.c.id == self.cursor.account_id)
+        ).scalar_one()
+        put = insert_for(self.connection, messages).on_conflict_do_nothing()
+        rows = self._named([self._new_row(key, mail) for mail in mails])
+        made = self.connection.execute(put.returning(messages.c.id, messages.c.uid), rows).all()
+        by_uid = {mail.uid: mail for mail in mails}
+        return self._told([(row.id, by_uid[row.uid], 1) for row in sorted(made)])
+
+    def _new_row(self, key: UUID, mail: SeenMail) -> dict[str, Any]:
+        named = MessageKey(account=key, folder=self.cursor.folder, uidvalidity=self.cursor.uidvalidity, uid=mail.uid)
+        place = {
+            "account_id": self.cursor.account_id,
+            "folder": self.cursor.folder,
+            "uidvalidity": self.cursor.uidvalidity,
+            "uid": mail.uid,
+            "event_id": named.event_id,
+            "after": AfterState.NONE.value,
+            "seen_at": self.now,
+        }
+        return place | mail_values(mail) | self._standing(mail, failures=1)
+
+    def _named(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A number that the server gave once more, to another mail: that one needs a name of its own."""
+        wanted = [row["event_id"] for row in rows]
+        taken = set(
+            self.connection.execute(select(messages.c.event_id).where(messages.c.event_id.in_(wanted))).scalars()
+        )
+        return [
+            row | {"event_id": uuid5(row["event_id"], row["sha256"] or "unread")} if row["event_id"] in taken else row
+            for row in rows
+        ]
+
+    def _update(self, again: dict[int, SeenMail], known: dict[int, Row[Any]]) -> list[MessageRef]:
+        """UNFETCHED rows take what came of asking again."""
+        if not again:
+            return []
+        failures = {row: known[mail.uid].failures + 1 for row, mail in again.items()}
+        rows = [
+            {
+                f"b_{name}": value
+                for name, value in (mail_values(mail) | self._standing(mail, failures=failures[row])).items()
+            }
+            | {"b_id": row}
+            for row, mail in again.items()
+        ]
+        names = [name.removeprefix("b_") for name in rows[0] if name != "b_id"]
+        self.connection.execute(
+            update(messages)
+            .where(messages.c.id == bindparam("b_id"))
+            .values({name: bindparam(f"b_{name}") for name in names}),
+            rows,
+        )
+        return self._told([(row, mail, failures[row]) for row, mail in again.items()])
+
+    def _standing(self, mail: SeenMail, *, failures: int) -> dict[str, Any]:
+        """Where a row stands after this: an unread mail waits ever longer, and is quarantined in the end."""
+        state = _state(mail, failures)
+        unread = mail.state is MessageState.UNFETCHED
+        return {
+            "state": state.value,
+            "failures": failures if unread else 0,
+            "due_at": self.now + FETCH_BACKOFF * 2 ** (failures - 1) if state is MessageState.UNFETCHED else None,
+            "queued_at": self.now if state is MessageState.ARCHIVED else None,
+            "gave_up_version": self.version if state is MessageState.QUARANTINED else None,
+        }
+
+    def _told(self, done: list[tuple[int, SeenMail, int]]) -> list[MessageRef]:
+        steps: list[_Step] = [(row, f"message.{_state(mail, failures)}", _detail(mail)) for row, mail, failures in done]
+        add_steps(self.connection, steps, self.now)
+        return [ref(row, mail.priority, mail.size) for row, mail, _ in done if mail.state is MessageState.ARCHIVED]
+
+
+def _state(mail: SeenMail, failures: int) -> MessageState:
+    gave_up = mail.state is MessageState.UNFETCHED and failures >= FETCH_ATTEMPTS
+    return MessageState.QUARANTINED if gave_up else mail.state
+
+
+def _detail(mail: SeenMail) -> dict[str, object]:
+    facts = {"archive_key": mail.archive_key, "size": mail.size, "error": mail.error_code, "reason": mail.error}
+    return {name: value for name, value in facts.items() if value is not None}

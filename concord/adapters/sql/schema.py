@@ -1,0 +1,85 @@
+"""The schema's version: bringing the database up to it, and saying where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from concord.adapters.sql.engine import place, reading, transaction
+from concord.errors import SchemaError
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+# Any number that is the same in every Concord: two upgrades of one database take turns.
+_LOCK: Final = 0x636F6E63
+
+
+def upgrade(engine: Engine) -> str:
+    """Bring the schema up to this version of Concord; the version it then has. All of it or nothing."""
+    with transaction(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            # Building an index may take longer than any question should.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        _refuse_newer(engine, _current(connection))
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return newest()
+
+
+def check(engine: Engine) -> None:
+    """Raise SchemaError where the database is not at the version that this Concord needs."""
+    found = version(engine)
+    if found == newest():
+        return
+    _refuse_newer(engine, found)
+    if found is None:
+        raise SchemaError("The database is empty", database=place(engine), needed=newest())
+    raise SchemaError("The database is of an older version", database=place(engine), found=found, needed=newest())
+
+
+def version(engine: Engine) -> str | None:
+    """Where the database stands; None where it has no schema yet."""
+    with reading(engine) as connection:
+        return _current(connection)
+
+
+def newest() -> str:
+    """The version that this Concord needs."""
+    head = _scripts().get_current_head()
+    assert head is not None  # noqa: S101 - the package is never shipped without migrations
+    return head
+
+
+def _refuse_newer(engine: Engine, found: str | None) -> None:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaError(
+            "The database was made by a newer Concord",
+            database=place(engine),
+            found=found,
+            needed=newest(),
+            remedy="Upgrade Concord on this machine, or restore the backup made before the upgrade",
+        )
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    # ConfigParser reads % as the start of a reference.
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,185 @@
+"""The tables of intake: accounts, how they do, their folders, the ledger and its trail; and what belongs to no one.
+
+`outbox_tables.py` has what follows from a message. Both describe the schema that the migrations make; a test compares.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from concord.adapters.sql.clean import LINE, REASON
+from concord.adapters.sql.types import BigId, CleanJson, CleanText, PriorityRank, UtcDateTime
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def partial(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
+    """An index of only the rows that meet a condition."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("key", Uuid, nullable=False, unique=True),
+    Column("name", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("tls", String, nullable=False),
+    Column("login", String, nullable=False),
+    Column("auth", String, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("ca_file", String),
+    Column("folders", CleanJson, nullable=False),
+    Column("start", String, nullable=False),
+    Column("after", String, nullable=False),
+    Column("interval", Integer),
+    Column("priority", PriorityRank, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
+    # A name is taken by one living account; removed ones keep theirs, so that their messages can say it.
+    partial("ix_accounts_living_name", "removed_at IS NULL", "name", unique=True),
+    sqlite_autoincrement=True,
+)
+
+account_states: Final = Table(
+    "account_states",
+    metadata,
+    Column("account_id", BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("last_success", UtcDateTime),
+    Column("last_poll", UtcDateTime),
+    Column("last_error", CleanText(REASON)),
+    Column("last_error_code", CleanText(LINE)),
+    Column("last_error_at", UtcDateTime),
+    Column("next_try", UtcDateTime),
+    # The poll lease: who holds the newest fence may poll until then.
+    Column("leased_until", UtcDateTime),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+)
+
+folders: Final = Table(
+    "folders",
+    metadata,
+    Column("account_id", BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("folder", String, primary_key=True),
+    Column("uidvalidity", BigInteger, nullable=False),
+    Column("last_uid", BigInteger, nullable=False),
+    Column("backfill_next", BigInteger),
+    Column("backfill_low", BigInteger, nullable=False),
+    Column("begun_at", UtcDateTime, nullable=False),
+    Column("uidnext", BigInteger),
+    Column("messages", BigInteger),
+    # RFC 7162 section 3: 63 bits, which is what a BIGINT holds.
+    Column("modseq", BigInteger),
+    Column("checked_at", UtcDateTime),
+)
+
+# Written out, word for word, in the questions they serve: a database uses a partial index only where it can see that
+# the question implies its condition.
+WAITING: Final = text("messages.state IN ('archived', 'processing')")
+UNFETCHED: Final = text("messages.state = 'unfetched'")
+AFTER_PENDING: Final = text("messages.after = 'pending'")
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("account_id", BigId, ForeignKey("accounts.id"), nullable=False),
+    Column("folder", String, nullable=False),
+    Column("uidvalidity", BigInteger, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("event_id", Uuid, nullable=False, unique=True),
+    Column("state", String, nullable=False),
+    Column("priority", PriorityRank, nullable=False),
+    Column("sha256", String),
+    Column("size", BigInteger),
+    Column("archive_key", String),
+    Column("internal_date", UtcDateTime),
+    Column("flags", CleanJson, nullable=False),
+    Column("message_id", CleanText(LINE)),
+    Column("subject", CleanText(LINE)),
+    Column("sender", CleanText(LINE)),
+    Column("sent_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("error_code", CleanText(LINE)),
+    Column("error", CleanText(REASON)),
+    # The version of Concord that quarantined it: another one may do better.
+    Column("gave_up_version", String),
+    Column("due_at", UtcDateTime),
+    Column("leased_until", UtcDateTime),
+    Column("queued_at", UtcDateTime),
+    Column("after", String, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("processed_at", UtcDateTime),
+    UniqueConstraint("account_id", "folder", "uidvalidity", "uid"),
+    # Lists, newest first.
+    Index(None, "account_id", "id"),
+    Index(None, "state", "id"),
+    Index(None, "message_id"),
+    # After a change of UIDVALIDITY, old mail is known by its content.
+    Index(None, "account_id", "folder", "sha256"),
+    # What every poll and every sweep asks: small, however many messages are done.
+    partial("ix_messages_waiting", "state IN ('archived', 'processing')", "priority", "id"),
+    partial("ix_messages_unfetched", "state = 'unfetched'", "account_id", "folder", "uidvalidity", "due_at"),
+    partial("ix_messages_after_pending", "after = 'pending'", "account_id", "folder", "uidvalidity", "id"),
+    sqlite_autoincrement=True,
+)
+
+trail: Final = Table(
+    "trail",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("message_id", BigId, ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("what", String, nullable=False),
+    Column("detail", CleanJson, nullable=False),
+    Index(None, "message_id", "id"),
+)
+
+connection_slots: Final = Table(
+    "connection_slots",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("host", String, nullable=False),
+    Column("login", String, nullable=False),
+    Column("leased_until", UtcDateTime, nullable=False),
+    Index(None, "host", "login"),
+    # A slot's number is never given twice: releasing a lapsed one cannot free another's.
+    sqlite_autoincrement=True,
+)
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
