@@ -116,9 +116,9 @@ def part_key(account_id: int, sha256: str) -> str:
     return f"parts/{account_id}/{sha256[:2]}/{sha256}"
 
 
-def event_key(account_id: int, event_id: UUID) -> str:
-    """Where an event's document is kept."""
-    return f"events/{account_id}/{str(event_id)[:2]}/{event_id}.json"
+def event_key(account_id: int, event_id: UUID, sha256: str) -> str:
+    """Where an event's document is kept. Its content is in the name: read differently one day, it is another object."""
+    return f"events/{account_id}/{str(event_id)[:2]}/{event_id}-{sha256[:16]}.json"
 
 
 def _data(
