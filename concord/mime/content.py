@@ -148,7 +148,7 @@ def _safe_name(part: Part, octets: bytes, number: int, defects: Defects) -> str:
 def _made_up_name(part: Part, octets: bytes, number: int) -> str:
     if part.content_type in _NESTED:
         subject = header.split(octets, 0, len(octets), set()).first("subject")
-        name, _ = filename.safe(f"{words.decode(subject, set())}.eml" if subject else "")
-        return name if name and not name.startswith(".") else f"message-{number}.eml"
+        title = words.decode(subject or "", set()).replace("/", "_").replace("\\", "_")
+        return filename.safe(f"{title}.eml")[0] if title else f"message-{number}.eml"
     usual = _USUAL_NAMES.get(part.content_type)
     return usual or f"part-{number}{_EXTENSIONS.get(part.content_type, '.bin')}"
