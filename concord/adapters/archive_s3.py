@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
@@ -72,7 +73,7 @@ class S3Archive:
         answer = self._head(key)
         if answer is None:
             return None
-        return Stored(key=key, size=answer["ContentLength"], modified_at=answer["LastModified"])
+        return Stored(key=key, size=answer["ContentLength"], modified_at=answer["LastModified"].astimezone(UTC))
 
     def delete(self, key: str) -> None:
         name = self._name(key)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, SSLError
+from botocore.handlers import add_expect_header
 
 from concord.errors import ArchiveDownError
 from concord.settings import S3Settings
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 THREADS = 8
 _KEYS = "Check archive.s3.access_key_id and archive.s3.secret_access_key"
 _REGION = "Set archive.s3.region and archive.s3.endpoint_url to those of the bucket"
+# Swift and others say AccessDenied of a wrong key too.
 _RIGHTS = (
-    "Allow this access key to get, put, delete and list in the bucket "
-    "(s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload), and check the key itself"
+    f"{_KEYS}; allow that key to get, put, delete and list in the bucket "
+    "(s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload)"
 )
 _BUCKET = "Create the bucket, or correct archive.s3.bucket (and archive.s3.path_style, where the store knows one style)"
 _ENDPOINT = "Check archive.s3.endpoint_url, the network, and that the object store runs; work goes on by itself"
@@ -76,7 +78,7 @@ class S3Connection:
             raise self._down("The object store has no credentials to be asked with", error, key, _KEYS) from error
         except SSLError as error:
             remedy = "If the store has its own certificate authority, name its file in archive.s3.ca_file"
-            raise self._down("No trusted TLS connection to the object store", error, key, remedy) from error
+            raise self._down("There is no trusted TLS connection to the object store", error, key, remedy) from error
         except BotoCoreError as error:
             raise self._down("The object store does not answer", error, key, _ENDPOINT) from error
 
@@ -98,6 +100,9 @@ class S3Connection:
         from boto3.session import Session  # noqa: PLC0415 - see above
 
         settings = self._settings
+        if settings.ca_file and not settings.ca_file.is_file():
+            remedy = "Put the certificate authority's file there, or correct archive.s3.ca_file"
+            raise self._down("The object store's certificate file is missing", settings.ca_file, None, remedy)
         secret = settings.secret_access_key
         session = Session(
             aws_access_key_id=settings.access_key_id,
@@ -105,7 +110,7 @@ class S3Connection:
             region_name=settings.region,
         )
         try:
-            return session.client(
+            client = session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
                 verify=str(settings.ca_file) if settings.ca_file else None,
@@ -114,6 +119,9 @@ class S3Connection:
         except ValueError as error:
             remedy = "Write archive.s3.endpoint_url as https://host or http://host:port"
             raise self._down("The object store's address is no URL", error, None, remedy) from error
+        # `Expect: 100-continue` would cost every write a round trip before its first octet.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
+        return client
 
     def _config(self) -> Config:
         settings = self._settings
