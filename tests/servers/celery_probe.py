@@ -1,0 +1,72 @@
+"""A Celery app with Concord's configuration and tasks that write down in Redis that they ran."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from concord import settings
+from concord.adapters.celery import (
+    ADVANCE_WORKFLOW,
+    DELIVER,
+    POLL_EMAIL_ACCOUNT,
+    PROCESS_EMAIL,
+    SWEEP,
+    SYNC_EMAIL_TASKS,
+    make_app,
+)
+from concord.adapters.redbeat import RedBeatSchedule
+from concord.adapters.redis import connect
+from concord.ports import ScheduledPoll
+
+chosen = settings.load()
+app = make_app(chosen)
+RAN = "probe:ran"
+PIDS = "probe:pids"
+HOLD = "probe:hold"
+
+
+def _ran(name: str, argument: object) -> None:
+    with connect(chosen.redis) as client:
+        client.rpush(RAN, f"{name} {argument} {time.time()}")
+
+
+@app.task(name=POLL_EMAIL_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
+def poll(account_id: int) -> None:
+    """Say so."""
+    _ran("poll", account_id)
+
+
+@app.task(name=PROCESS_EMAIL)  # type: ignore[untyped-decorator]  # celery ships no types
+def process(message_ids: list[int]) -> None:
+    """Say so, and stay for as long as the test holds."""
+    with connect(chosen.redis) as client:
+        client.rpush(PIDS, os.getpid())
+        while client.exists(HOLD):
+            time.sleep(0.05)
+    _ran("process", ",".join(map(str, message_ids)))
+
+
+@app.task(name=DELIVER)  # type: ignore[untyped-decorator]  # celery ships no types
+def deliver(delivery_ids: list[int]) -> None:
+    """Say so."""
+    _ran("deliver", ",".join(map(str, delivery_ids)))
+
+
+@app.task(name=ADVANCE_WORKFLOW)  # type: ignore[untyped-decorator]  # celery ships no types
+def advance(run_ids: list[int]) -> None:
+    """Say so."""
+    _ran("advance", ",".join(map(str, run_ids)))
+
+
+@app.task(name=SWEEP)  # type: ignore[untyped-decorator]  # celery ships no types
+def sweep() -> None:
+    """Say so."""
+    _ran("sweep", "-")
+
+
+@app.task(name=SYNC_EMAIL_TASKS)  # type: ignore[untyped-decorator]  # celery ships no types
+def sync() -> None:
+    """Say so, and put one account's poll into the schedule, as the real one would."""
+    RedBeatSchedule(app).replace([ScheduledPoll(account_id=7, interval=1)])
+    _ran("sync", "-")
