@@ -114,7 +114,9 @@ def _prepare_dovecot(state: State) -> None:
         shutil.chown(state.dovecot / "mail", user, user)
     _make_certificate(state)
     users = [f"{user}:{{PLAIN}}{mail_password(state)}::::::\n" for user in (ALICE, BOB)]
-    _write(state.dovecot / "users", "".join(users), 0o644)
+    _write(state.dovecot / "users", "".join(users), 0o640)
+    if os.getuid() == 0:
+        shutil.chown(state.dovecot / "users", group="dovecot")
     text = DOVECOT_TEMPLATE.read_text(encoding="utf-8")
     for word, value in _dovecot_words(state, user).items():
         text = text.replace(f"@{word}@", value)
