@@ -18,6 +18,7 @@ from concord.handlers.tools import HandlerTools
 USER_AGENT: Final = f"Concord/{__version__}"
 # Only these keep the method and the body (RFC 9110 sections 15.4.8 and 15.4.9).
 _REDIRECTS: Final = (307, 308)
+_LAST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +100,10 @@ class Endpoint:
     def _follow(self, url: httpx.URL, answer: Answer) -> httpx.URL:
         """Where to next: the same host, and never from https to http. A signed event is for nobody else."""
         try:
-            onward = url.join(answer.headers.get("location", ""))
-        except httpx.InvalidURL as error:
-            raise HandlerError("The receiver redirects to no address", host=self.host, cause=error) from error
-        if onward.host != url.host or onward.scheme not in ("https", url.scheme) or onward.userinfo:
+            onward = parse_url(str(url.join(answer.headers.get("location", ""))))
+        except (httpx.InvalidURL, ValueError) as error:
+            raise HandlerError("The receiver redirects to no usable URL", host=self.host, cause=error) from error
+        if onward.host != url.host or onward.scheme not in ("https", url.scheme):
             raise HandlerError(
                 "The receiver redirects to another place, and Concord does not follow",
                 host=self.host,
@@ -122,6 +123,8 @@ def parse_url(text: str) -> httpx.URL:
         raise ValueError("the URL begins with https:// or http://")
     if not url.host:
         raise ValueError("the URL names no host")
+    if url.port is not None and not 0 < url.port <= _LAST_PORT:
+        raise ValueError("the URL's port is not between 1 and 65535")
     if url.userinfo:
         raise ValueError("the URL must not hold a user or password; put a token into the receiver's path or headers")
     return url

@@ -24,7 +24,9 @@ def read(model: type[Given], options: Mapping[str, Any], *, kind: str) -> Given:
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt name comes before the one it leaves missing.
+    first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
     option = ".".join(str(part) for part in first["loc"]) or "(the whole)"
     known = sorted(model.model_fields)
     remedy = f"The options of '{kind}' are {', '.join(known)}" if known else f"'{kind}' takes no options"

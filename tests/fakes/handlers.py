@@ -85,7 +85,7 @@ def no_redis() -> redis.Redis:
     raise AssertionError("this test has no Redis")
 
 
-def make_tools(  # noqa: PLR0913 - each is one tool, and all have a default
+def make_tools(
     *,
     webhook: WebhookSettings | None = None,
     connect: Callable[[], redis.Redis] = no_redis,
