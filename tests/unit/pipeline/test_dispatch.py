@@ -1,0 +1,148 @@
+"""Deliveries: each with its own retries; each ends delivered or dead (P8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from concord.errors import HandlerError, HandlerRefusedError
+from concord.model.delivery import Delivery, DeliveryState
+from concord.model.rule import HandlerSpec, Match, Rule
+from tests.factories import mail
+from tests.fakes.handlers import MemoryHandler
+from tests.fakes.world import World
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    """One mail, two handlers, two deliveries queued."""
+    world.handlers["other"] = MemoryHandler()
+    world.rulebook.save_handler(HandlerSpec(name="other", kind="other"))
+    world.rulebook.save_rule(Rule(name="both", match=Match(account=("*",)), handlers=("inbox", "other")))
+    world.deliver(mail())
+    world.poll()
+    world.process()
+    return world
+
+
+def handler(world: World, name: str) -> MemoryHandler:
+    found = world.handlers[name]
+    assert isinstance(found, MemoryHandler)
+    return found
+
+
+def states(world: World) -> dict[str, DeliveryState]:
+    return {delivery.handler: delivery.state for delivery in world.outbox.deliveries()}
+
+
+def delivery_to(world: World, name: str) -> Delivery:
+    [found] = world.outbox.deliveries(handler=name)
+    return found
+
+
+def try_again(world: World) -> None:
+    """Let a day pass, sweep, deliver."""
+    world.wait(days=1)
+    world.sweeper.sweep()
+    world.dispatch()
+
+
+def test_failing_handler_does_not_stop_the_other(ready: World) -> None:
+    handler(ready, "inbox").failures = [HandlerError("not now")]
+
+    ready.dispatch()
+
+    assert states(ready) == {"inbox": DeliveryState.PENDING, "other": DeliveryState.DELIVERED}
+
+
+def test_handler_failing_three_times_gets_it_on_the_fourth(ready: World) -> None:
+    inbox = handler(ready, "inbox")
+    inbox.failures = [HandlerError("not now")] * 3
+
+    ready.dispatch()
+    for _ in range(3):
+        try_again(ready)
+
+    assert len(inbox.taken) == 1
+    assert len({consignment.id for consignment in inbox.tries}) == 1
+    assert len({consignment.document for consignment in inbox.tries}) == 1
+    assert delivery_to(ready, "inbox").state is DeliveryState.DELIVERED
+
+
+def test_too_many_failures_end_in_dead(ready: World) -> None:
+    handler(ready, "inbox").failures = [HandlerError("never", remedy="Mend it")] * 9
+
+    ready.dispatch()
+    for _ in range(6):
+        try_again(ready)
+
+    dead = delivery_to(ready, "inbox")
+    assert dead.state is DeliveryState.DEAD
+    assert "never" in (dead.error or "")
+    assert len(handler(ready, "inbox").tries) == 4
+
+
+def test_refusal_is_dead_at_once(ready: World) -> None:
+    handler(ready, "inbox").failures = [HandlerRefusedError("410 Gone")]
+
+    ready.dispatch()
+
+    assert delivery_to(ready, "inbox").state is DeliveryState.DEAD
+
+
+def test_dead_delivery_can_be_retried(ready: World) -> None:
+    handler(ready, "inbox").failures = [HandlerRefusedError("410 Gone")]
+    ready.dispatch()
+
+    changed = ready.outbox.retry_deliveries([delivery_to(ready, "inbox").id])
+    ready.dispatcher.deliver(changed)
+
+    assert delivery_to(ready, "inbox").state is DeliveryState.DELIVERED
+
+
+def test_busy_receiver_is_not_counted_against_the_delivery(ready: World) -> None:
+    handler(ready, "inbox").failures = [HandlerError("busy", busy=True, retry_after=2)] * 20
+
+    ready.dispatch()
+    for _ in range(20):
+        try_again(ready)
+
+    assert delivery_to(ready, "inbox").state is DeliveryState.DELIVERED
+
+
+def test_bug_in_a_foreign_handler_is_its_own_trouble(ready: World) -> None:
+    handler(ready, "inbox").failures = [KeyError("oops")]
+
+    ready.dispatch()
+
+    assert states(ready) == {"inbox": DeliveryState.PENDING, "other": DeliveryState.DELIVERED}
+    assert "oops" in (delivery_to(ready, "inbox").error or "")
+
+
+def test_unknown_handler_is_dead_with_what_to_do(ready: World) -> None:
+    ready.rulebook.remove_handler("inbox")
+
+    ready.dispatch()
+
+    dead = delivery_to(ready, "inbox")
+    assert dead.state is DeliveryState.DEAD
+    assert "concord apply" in (dead.error or "")
+
+
+def test_delivering_twice_delivers_once(ready: World) -> None:
+    ids = list(ready.queue.deliveries)
+
+    ready.dispatcher.deliver(ids)
+    ready.dispatcher.deliver(ids)
+
+    assert len(handler(ready, "inbox").taken) == 1
+
+
+def test_worker_killed_while_delivering_is_tried_again(ready: World) -> None:
+    """The claim lapses, the sweep finds it, and the id is the same, so that the receiver can tell."""
+    ids = list(ready.queue.deliveries)
+    assert len(ready.outbox.claim_deliveries(ids, until=ready.time)) == 2
+    ready.queue.clear()
+
+    try_again(ready)
+
+    assert states(ready) == {"inbox": DeliveryState.DELIVERED, "other": DeliveryState.DELIVERED}

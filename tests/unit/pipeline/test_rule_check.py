@@ -1,0 +1,62 @@
+"""Rules that cannot be meant are refused before they are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from concord.errors import UsageError
+from concord.model.rule import Match, Rule
+from concord.pipeline.rules import check_rule
+
+
+def rule(match: Match | None = None, **given: Any) -> Rule:
+    return Rule(**({"name": "a rule", "match": match or Match()} | given))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (rule(name=" "), "has no name"),
+        (rule(skip=True), 'match.account = "*"'),
+        (rule(Match(subject=("re:(",))), "missing )"),
+        (rule(Match(header={"X-A": ("re:[",)})), "condition=header X-A"),
+        (rule(Match(from_=(" ",))), "condition=from"),
+        (rule(Match(header={"X A": ("*",)})), "without colon or spaces"),
+        (rule(Match(header={"X-A:": ("*",)})), "without colon or spaces"),
+        (rule(Match(header={"": ("*",)})), "without colon or spaces"),
+        (rule(Match(larger=-1)), "condition=larger"),
+        (rule(Match(smaller=-5)), "condition=smaller"),
+        (rule(Match(smaller=0)), "No mail has such a size"),
+        (rule(Match(larger=10, smaller=11)), "No mail has such a size"),
+        (rule(Match(larger=100, smaller=10)), "No mail has such a size"),
+        (rule(handlers=("crn",)), "Did you mean 'crm'?"),
+        (rule(handlers=("fax",)), "known: crm, log"),
+        (rule(workflows=("tickets",)), "Did you mean 'ticket'?"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_refused_with_a_remedy(wrong: Rule, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_rule(wrong, handlers={"crm", "log"}, workflows={"ticket"})
+
+    assert said in caught.value.explain()
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        rule(),
+        rule(Match(account=("*",)), skip=True),
+        rule(Match(larger=0, smaller=2)),
+        rule(Match(subject=("re:^$", "[x]*", "*")), handlers=("crm",), workflows=("ticket",)),
+        rule(Match(header={"X-A_b.c!": ("*",)})),
+    ],
+)
+def test_a_rule_that_can_be_meant_passes(fine: Rule) -> None:
+    check_rule(fine, handlers={"crm", "log"}, workflows={"ticket"})
+
+
+def test_names_are_not_checked_where_none_are_known() -> None:
+    check_rule(rule(handlers=("anything",), workflows=("whatever",)))
