@@ -1,4 +1,4 @@
-"""Taking messages in hand and giving them back: conditional updates, fenced by the attempt number."""
+"""Taking messages in hand, giving them back, and beginning anew with those that had ended badly."""
 
 from __future__ import annotations
 
@@ -12,42 +12,22 @@ from concord.adapters.sql.message_rows import message_of, message_query, ref
 from concord.adapters.sql.tables import WAITING, folders, messages
 from concord.adapters.sql.trail import add_steps, code, reason
 from concord.adapters.sql.types import UtcDateTime
+from concord.adapters.sql.work import Work
 from concord.model.message import MessageRef, MessageState
 from concord.ports import Claim
 
-_LAPSED: Final = messages.c.state == MessageState.PROCESSING.value
-_ARCHIVED: Final = messages.c.state == MessageState.ARCHIVED.value
-
-
-def _due(now: datetime) -> ColumnElement[bool]:
-    """Archived and due, or in the hands of a worker that died."""
-    return or_(
-        and_(_ARCHIVED, or_(messages.c.due_at.is_(None), messages.c.due_at <= now)),
-        and_(_LAPSED, messages.c.leased_until <= now),
-    )
+MESSAGES: Final = Work(
+    table=messages,
+    idle=MessageState.ARCHIVED.value,
+    taken=MessageState.PROCESSING.value,
+    waiting=WAITING,
+    order=(messages.c.priority, messages.c.id),
+)
 
 
 def claim(connection: Connection, ids: Sequence[int], *, now: datetime, until: datetime) -> list[Claim]:
     """Take those of these that wait, in the order asked."""
-    # Locked in one order, so that two claims cannot wait for each other; what another claim holds is left to it.
-    free = (
-        select(messages.c.id)
-        .where(messages.c.id.in_(ids), _due(now))
-        .order_by(messages.c.id)
-        .with_for_update(skip_locked=True)
-    )
-    take = (
-        update(messages)
-        .where(messages.c.id.in_(free))
-        .values(
-            state=MessageState.PROCESSING.value,
-            leased_until=until,
-            attempts=messages.c.attempts + 1,
-            failures=messages.c.failures + case((_LAPSED, 1), else_=0),
-        )
-        .returning(messages.c.id)
-    )
-    taken = list(connection.execute(take).scalars())
+    taken = MESSAGES.take(connection, ids, now=now, until=until)
     if not taken:
         return []
     order = {known: place for place, known in enumerate(ids)}
@@ -56,41 +36,30 @@ def claim(connection: Connection, ids: Sequence[int], *, now: datetime, until: d
     return [Claim(message=message, attempt=message.attempts) for message in found]
 
 
-def ours(claim: Claim) -> ColumnElement[bool]:
-    """Whether the row is still in this claim's hands."""
-    return and_(
-        messages.c.id == claim.message.id,
-        messages.c.attempts == claim.attempt,
-        messages.c.state == MessageState.PROCESSING.value,
-    )
-
-
 def postpone(
-    connection: Connection, claim: Claim, error: Exception, *, due_at: datetime, counts: bool, now: datetime
+    connection: Connection, claim: Claim, error: Exception, waits: tuple[datetime, bool], now: datetime
 ) -> None:
-    """Back to ARCHIVED until it is due."""
+    """Back to ARCHIVED until it is due; `waits` says until when, and whether the attempt counts."""
+    due_at, counts = waits
     values = {
         "state": MessageState.ARCHIVED.value,
-        "leased_until": None,
         "queued_at": None,
         "due_at": due_at,
-        "failures": messages.c.failures + (1 if counts else 0),
+        "failures": messages.c.failures + int(counts),
     }
-    detail = {"due_at": due_at.isoformat(), "counts": counts, "attempt": claim.attempt}
-    _settle(connection, claim, error, values, ("message.postponed", detail), now)
+    detail = {"due_at": due_at.isoformat(), "counts": counts}
+    _settle(connection, claim, error, values, ("message.postponed", detail, now))
 
 
-def quarantine(connection: Connection, claim: Claim, error: Exception, *, version: str, now: datetime) -> None:
+def quarantine(connection: Connection, claim: Claim, error: Exception, version: str, now: datetime) -> None:
     """Out of the way, with the reason and the version that gave up."""
     values = {
         "state": MessageState.QUARANTINED.value,
-        "leased_until": None,
         "due_at": None,
         "failures": messages.c.failures + 1,
         "gave_up_version": version,
     }
-    detail = {"version": version, "attempt": claim.attempt}
-    _settle(connection, claim, error, values, ("message.quarantined", detail), now)
+    _settle(connection, claim, error, values, ("message.quarantined", {"version": version}, now))
 
 
 def _settle(
@@ -98,27 +67,19 @@ def _settle(
     claim: Claim,
     error: Exception,
     values: dict[str, Any],
-    step: tuple[str, dict[str, object]],
-    now: datetime,
+    step: tuple[str, dict[str, object], datetime],
 ) -> None:
+    what, detail, now = step
     why = {"error_code": code(error), "error": reason(error)}
-    if connection.execute(update(messages).where(ours(claim)).values(values | why)).rowcount:
-        what, detail = step
-        add_steps(connection, [(claim.message.id, what, {**why, **detail})], now)
+    if MESSAGES.settle(connection, MESSAGES.held(claim.message.id, claim.attempt), values | why):
+        add_steps(connection, [(claim.message.id, what, {"attempt": claim.attempt, **why, **detail})], now)
 
 
 def retry(connection: Connection, which: ColumnElement[bool], now: datetime, why: str) -> list[MessageRef]:
     """Quarantined and skipped ones begin anew: from the archive, or from the server where there are no bytes."""
     kept = messages.c.archive_key.is_not(None)
-    # Without bytes and under a UIDVALIDITY that is gone, there is nothing to ask for any more.
-    askable = (
-        select(folders.c.account_id)
-        .where(folders.c.account_id == messages.c.account_id, folders.c.folder == messages.c.folder)
-        .where(folders.c.uidvalidity == messages.c.uidvalidity)
-        .exists()
-    )
     standing = messages.c.state.in_([MessageState.QUARANTINED.value, MessageState.SKIPPED.value])
-    free = select(messages.c.id).where(which, standing, or_(kept, askable)).order_by(messages.c.id).with_for_update()
+    free = select(messages.c.id).where(which, standing, or_(kept, _askable())).order_by(messages.c.id).with_for_update()
     moment = literal(now, UtcDateTime())
     anew = (
         update(messages)
@@ -127,17 +88,25 @@ def retry(connection: Connection, which: ColumnElement[bool], now: datetime, why
             state=case((kept, MessageState.ARCHIVED.value), else_=MessageState.UNFETCHED.value),
             due_at=case((kept, null()), else_=moment),
             queued_at=case((kept, moment), else_=null()),
+            **dict.fromkeys(("error", "error_code", "gave_up_version")),
             failures=0,
-            error=None,
-            error_code=None,
-            gave_up_version=None,
         )
         .returning(messages.c.id, messages.c.priority, messages.c.size)
     )
-    rows = sorted(connection.execute(anew), key=lambda row: (row.priority, row.id))
+    rows = sorted(connection.execute(anew), key=lambda row: row.id)
     add_steps(connection, [(row.id, "message.retried", {"why": why}) for row in rows], now)
     # It failed before: it travels alone.
     return [ref(row.id, row.priority, row.size, suspect=True) for row in rows]
+
+
+def _askable() -> ColumnElement[bool]:
+    """Under a UIDVALIDITY that is gone there is nothing to ask the server for any more."""
+    return (
+        select(folders.c.account_id)
+        .where(folders.c.account_id == messages.c.account_id, folders.c.folder == messages.c.folder)
+        .where(folders.c.uidvalidity == messages.c.uidvalidity)
+        .exists()
+    )
 
 
 def gave_up_by_another(version: str) -> ColumnElement[bool]:
@@ -147,19 +116,5 @@ def gave_up_by_another(version: str) -> ColumnElement[bool]:
 
 def stale(connection: Connection, *, now: datetime, queued_before: datetime, limit: int) -> list[MessageRef]:
     """Due and not queued since; now they are. The most urgent first."""
-    forgotten = or_(messages.c.queued_at.is_(None), messages.c.queued_at < queued_before)
-    waiting = (
-        select(messages.c.id)
-        .where(WAITING, _due(now), forgotten)
-        .order_by(messages.c.priority, messages.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    mark = (
-        update(messages)
-        .where(messages.c.id.in_(waiting))
-        .values(queued_at=now)
-        .returning(messages.c.id, messages.c.priority, messages.c.size, messages.c.failures, _LAPSED.label("lapsed"))
-    )
-    rows = sorted(connection.execute(mark), key=lambda row: (row.priority, row.id))
+    rows = MESSAGES.forgotten(connection, now=now, queued_before=queued_before, limit=limit)
     return [ref(row.id, row.priority, row.size, suspect=bool(row.failures or row.lapsed)) for row in rows]

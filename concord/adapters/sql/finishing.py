@@ -82,7 +82,7 @@ class Finishing:
     def _write_runs(self, held: Sequence[Processed]) -> tuple[int, ...]:
         specs = {(result.event.id, spec.name): spec for result in held for spec in result.workflows}
         rows = [
-            _outcome(result, self.now) | {"workflow": name, "state": RunState.PENDING.value}
+            _outcome(result, self.now) | {"workflow": name, "state": _begins(specs[result.event.id, name]).value}
             for result in held
             for name in dict.fromkeys(spec.name for spec in result.workflows)
         ]
@@ -95,7 +95,7 @@ class Finishing:
         steps = [step for run in made for step in _step_values(run.id, specs[run.event_id, run.workflow])]
         if steps:
             self.connection.execute(insert(workflow_steps), steps)
-        return tuple(sorted(run.id for run in made))
+        return tuple(sorted(run.id for run in made if specs[run.event_id, run.workflow].steps))
 
 
 def _message_values(result: Processed, now: datetime) -> dict[str, Any]:
@@ -135,6 +135,11 @@ def _outcome(result: Processed, now: datetime) -> dict[str, Any]:
         "queued_at": now,
         "created_at": now,
     }
+
+
+def _begins(spec: WorkflowSpec) -> RunState:
+    """A workflow without steps is done before it begins."""
+    return RunState.PENDING if spec.steps else RunState.SUCCEEDED
 
 
 def _step_values(run_id: int, spec: WorkflowSpec) -> list[dict[str, Any]]:

@@ -78,12 +78,12 @@ class SqlLedger:
     def postpone(self, claim: Claim, error: Exception, *, due_at: datetime, counts: bool) -> None:
         """Back to ARCHIVED until it is due."""
         with transaction(self._engine) as connection:
-            claims.postpone(connection, claim, error, due_at=due_at, counts=counts, now=self._clock())
+            claims.postpone(connection, claim, error, (due_at, counts), self._clock())
 
     def quarantine(self, claim: Claim, error: Exception) -> None:
         """Out of the way, with the reason."""
         with transaction(self._engine) as connection:
-            claims.quarantine(connection, claim, error, version=self._version, now=self._clock())
+            claims.quarantine(connection, claim, error, self._version, self._clock())
 
     def get(self, message: int) -> Message:
         """By id."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select, update
 
+from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.message_rows import message_of, message_query
 from concord.adapters.sql.tables import AFTER_PENDING, UNFETCHED, accounts, messages
 from concord.adapters.sql.trail import add_steps
@@ -30,24 +31,21 @@ def search(connection: Connection, narrowed: MessageFilter) -> list[Message]:
 
 
 def _narrow(wanted: Select[Any], narrowed: MessageFilter) -> Select[Any]:
-    conditions = {
-        accounts.c.name.__eq__: narrowed.account,
-        messages.c.folder.__eq__: narrowed.folder,
-        messages.c.state.__eq__: narrowed.state.value if narrowed.state else None,
-        messages.c.message_id.__eq__: narrowed.message_id,
-        messages.c.seen_at.__ge__: narrowed.since,
-        messages.c.seen_at.__lt__: narrowed.until,
-        messages.c.id.__lt__: narrowed.before_id,
-    }
-    for compare, value in conditions.items():
-        if value is not None:
-            wanted = wanted.where(compare(value))
     if narrowed.search:
         held = [
             column.icontains(narrowed.search, autoescape=True) for column in (messages.c.subject, messages.c.sender)
         ]
         wanted = wanted.where(or_(*held))
-    return wanted
+    return narrow(
+        wanted,
+        (accounts.c.name.__eq__, narrowed.account),
+        (messages.c.folder.__eq__, narrowed.folder),
+        (messages.c.state.__eq__, narrowed.state and narrowed.state.value),
+        (messages.c.message_id.__eq__, narrowed.message_id),
+        (messages.c.seen_at.__ge__, narrowed.since),
+        (messages.c.seen_at.__lt__, narrowed.until),
+        (messages.c.id.__lt__, narrowed.before_id),
+    )
 
 
 def counts(connection: Connection) -> dict[str, dict[MessageState, int]]:

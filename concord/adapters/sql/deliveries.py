@@ -1,0 +1,127 @@
+"""Deliveries: taken in hand, delivered, tried again later, given up, or sent out once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from concord.adapters.sql.event_rows import delivery_of, delivery_query
+from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, deliveries, events
+from concord.adapters.sql.trail import add_steps, reason
+from concord.adapters.sql.work import Work
+from concord.model.delivery import Delivery, DeliveryState
+
+DELIVERIES: Final = Work(
+    table=deliveries,
+    idle=DeliveryState.PENDING.value,
+    taken=DeliveryState.DELIVERING.value,
+    waiting=DELIVERIES_WAITING,
+    order=(deliveries.c.due_at, deliveries.c.id),
+)
+
+
+def claim(connection: Connection, ids: Sequence[int], *, now: datetime, until: datetime) -> list[Delivery]:
+    """Take those of these that are due, oldest first."""
+    taken = DELIVERIES.take(connection, ids, now=now, until=until)
+    if not taken:
+        return []
+    wanted = delivery_query().where(deliveries.c.id.in_(taken)).order_by(deliveries.c.id)
+    return [delivery_of(row) for row in connection.execute(wanted)]
+
+
+def delivered(connection: Connection, delivery: Delivery, detail: Mapping[str, object], now: datetime) -> bool:
+    """It arrived; False where the claim lapsed."""
+    values = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "error": None}
+    return _settle(connection, delivery, values, ("delivery.delivered", {"result": detail}, now))
+
+
+def retry(
+    connection: Connection, delivery: Delivery, error: Exception, waits: tuple[datetime, bool], now: datetime
+) -> None:
+    """Again when due; `waits` says when that is, and whether the attempt counts."""
+    due_at, counts = waits
+    values = {
+        "state": DeliveryState.PENDING.value,
+        "due_at": due_at,
+        "queued_at": None,
+        "failures": deliveries.c.failures + int(counts),
+        "error": reason(error),
+    }
+    detail = {"error": reason(error), "due_at": due_at.isoformat(), "counts": counts}
+    _settle(connection, delivery, values, ("delivery.retry", detail, now))
+
+
+def dead(connection: Connection, delivery: Delivery, error: Exception, now: datetime) -> None:
+    """Never again, unless a person says so."""
+    values = {
+        "state": DeliveryState.DEAD.value,
+        "failures": deliveries.c.failures + 1,
+        "error": reason(error),
+    }
+    _settle(connection, delivery, values, ("delivery.dead", {"error": reason(error)}, now))
+
+
+def _settle(
+    connection: Connection,
+    delivery: Delivery,
+    values: dict[str, Any],
+    step: tuple[str, dict[str, object], datetime],
+) -> bool:
+    what, detail, now = step
+    if not DELIVERIES.settle(connection, DELIVERIES.held(delivery.id, delivery.attempts), values):
+        return False
+    about = {"delivery": delivery.id, "handler": delivery.handler, "run": delivery.run, "attempt": delivery.attempts}
+    add_steps(connection, [(delivery.message_id, what, {**about, **detail})], now)
+    return True
+
+
+def revive(connection: Connection, ids: Sequence[int], now: datetime) -> list[int]:
+    """Dead and waiting ones are due now, with all their attempts before them."""
+    standing = deliveries.c.state.in_([DeliveryState.DEAD.value, DeliveryState.PENDING.value])
+    free = select(deliveries.c.id).where(deliveries.c.id.in_(ids), standing).order_by(deliveries.c.id).with_for_update()
+    anew = (
+        update(deliveries)
+        .where(deliveries.c.id.in_(free), standing)
+        .values(state=DeliveryState.PENDING.value, due_at=now, queued_at=now, failures=0, error=None)
+        .returning(deliveries.c.id, deliveries.c.message_id, deliveries.c.handler)
+    )
+    rows = sorted(connection.execute(anew), key=lambda row: row.id)
+    steps = [(row.message_id, "delivery.retried", {"delivery": row.id, "handler": row.handler}) for row in rows]
+    add_steps(connection, steps, now)
+    return [row.id for row in rows]
+
+
+def replay(
+    connection: Connection, event_id: UUID, handlers: Sequence[str], *, archive_key: str, now: datetime
+) -> list[int] | None:
+    """A new round for an event whose document is now this one; None where there is no such event."""
+    # Changing the event first makes two replays take turns: each gets a round number of its own.
+    changed = update(events).where(events.c.id == event_id).values(archive_key=archive_key)
+    message = connection.execute(changed.returning(events.c.message_id)).scalar_one_or_none()
+    if message is None:
+        return None
+    rounds = select(func.max(deliveries.c.run)).where(deliveries.c.event_id == event_id)
+    run = (connection.execute(rounds).scalar_one() or 0) + 1
+    rows = [_new_row(event_id, message, handler, run, now) for handler in dict.fromkeys(handlers)]
+    made = insert(deliveries).returning(deliveries.c.id)
+    ids = sorted(connection.execute(made, rows).scalars()) if rows else []
+    detail = {"run": run, "handlers": handlers, "deliveries": ids}
+    add_steps(connection, [(message, "message.replayed", detail)], now)
+    return ids
+
+
+def _new_row(event_id: UUID, message: int, handler: str, run: int, now: datetime) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "message_id": message,
+        "handler": handler,
+        "run": run,
+        "state": DeliveryState.PENDING.value,
+        "due_at": now,
+        "queued_at": now,
+        "created_at": now,
+    }

@@ -1,0 +1,203 @@
+"""Events, deliveries and workflow runs. Each method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Engine, Select, and_, or_, select
+
+from concord.adapters.sql import deliveries, runs
+from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.event_rows import delivery_of, delivery_query, event_of, run_query
+from concord.adapters.sql.lists import narrow
+from concord.adapters.sql.outbox_tables import deliveries as delivery_table
+from concord.adapters.sql.outbox_tables import events, workflow_runs
+from concord.errors import NotFoundError
+from concord.model.delivery import Delivery, DeliveryState
+from concord.model.event import EventRow
+from concord.model.workflow import RunState, WorkflowRun
+from concord.ports import Clock, Queued
+
+
+class SqlOutbox:
+    """The outbox in the database."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    # Events.
+
+    def event(self, event_id: UUID) -> EventRow:
+        """By id."""
+        found = self._events(select(events).where(events.c.id == event_id))
+        if not found:
+            raise _no_event(event_id)
+        return found[0]
+
+    def event_of(self, message_id: int) -> EventRow | None:
+        """What became of a message, if it came so far."""
+        return next(iter(self._events(select(events).where(events.c.message_id == message_id))), None)
+
+    def events(
+        self,
+        *,
+        account: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: tuple[datetime, UUID] | None = None,
+        limit: int = 50,
+    ) -> list[EventRow]:
+        """Newest first; `since` and `until` speak of when the event was made."""
+        wanted = narrow(
+            select(events),
+            (events.c.account.__eq__, account),
+            (events.c.created_at.__ge__, since),
+            (events.c.created_at.__lt__, until),
+        )
+        if before is not None:
+            wanted = wanted.where(_older(*before))
+        return self._events(wanted.order_by(events.c.created_at.desc(), events.c.id.desc()).limit(limit))
+
+    def _events(self, wanted: Select[Any]) -> list[EventRow]:
+        with reading(self._engine) as connection:
+            return [event_of(row) for row in connection.execute(wanted)]
+
+    # Deliveries.
+
+    def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]:
+        """Take those that are due."""
+        if not ids:
+            return []
+        with transaction(self._engine) as connection:
+            return deliveries.claim(connection, ids, now=self._clock(), until=until)
+
+    def delivered(self, delivery: Delivery, detail: Mapping[str, object]) -> bool:
+        """It arrived; False where the claim lapsed."""
+        with transaction(self._engine) as connection:
+            return deliveries.delivered(connection, delivery, detail, self._clock())
+
+    def delivery_retry(self, delivery: Delivery, error: Exception, *, due_at: datetime, counts: bool = True) -> None:
+        """Again when due."""
+        with transaction(self._engine) as connection:
+            deliveries.retry(connection, delivery, error, (due_at, counts), self._clock())
+
+    def delivery_dead(self, delivery: Delivery, error: Exception) -> None:
+        """Never again, unless a person says so."""
+        with transaction(self._engine) as connection:
+            deliveries.dead(connection, delivery, error, self._clock())
+
+    def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        handler: str | None = None,
+        event_id: UUID | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """Newest first."""
+        wanted = narrow(
+            delivery_query(),
+            (delivery_table.c.state.__eq__, state and state.value),
+            (delivery_table.c.handler.__eq__, handler),
+            (delivery_table.c.event_id.__eq__, event_id),
+            (delivery_table.c.id.__lt__, before_id),
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(delivery_table.c.id.desc()).limit(limit))
+            return [delivery_of(row) for row in rows]
+
+    def retry_deliveries(self, ids: Sequence[int]) -> list[int]:
+        """Dead or waiting ones are due now."""
+        with transaction(self._engine) as connection:
+            return deliveries.revive(connection, ids, self._clock())
+
+    def replay(self, event_id: UUID, handlers: Sequence[str], *, archive_key: str) -> list[int]:
+        """A new round of deliveries of an event."""
+        with transaction(self._engine) as connection:
+            made = deliveries.replay(connection, event_id, handlers, archive_key=archive_key, now=self._clock())
+        if made is None:
+            raise _no_event(event_id)
+        return made
+
+    # Workflow runs.
+
+    def claim_run(self, run_id: int, *, until: datetime) -> WorkflowRun | None:
+        """Take it where it stands."""
+        with transaction(self._engine) as connection:
+            return runs.claim(connection, run_id, now=self._clock(), until=until)
+
+    def step_done(self, run: WorkflowRun, output: Mapping[str, object]) -> WorkflowRun | None:
+        """Keep the step's output and stand at the next, still claimed."""
+        with transaction(self._engine) as connection:
+            return runs.step_done(connection, run, output, self._clock())
+
+    def step_retry(self, run: WorkflowRun, error: Exception, *, due_at: datetime, counts: bool = True) -> None:
+        """The same step again when due."""
+        with transaction(self._engine) as connection:
+            runs.step_retry(connection, run, error, (due_at, counts), self._clock())
+
+    def run_failed(self, run: WorkflowRun, error: Exception) -> None:
+        """The run ends here."""
+        with transaction(self._engine) as connection:
+            runs.failed(connection, run, error, self._clock())
+
+    def runs(
+        self,
+        *,
+        state: RunState | None = None,
+        workflow: str | None = None,
+        event_id: UUID | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[WorkflowRun]:
+        """Newest first."""
+        wanted = narrow(
+            run_query(),
+            (workflow_runs.c.state.__eq__, state and state.value),
+            (workflow_runs.c.workflow.__eq__, workflow),
+            (workflow_runs.c.event_id.__eq__, event_id),
+            (workflow_runs.c.id.__lt__, before_id),
+        )
+        with reading(self._engine) as connection:
+            return runs.load(connection, wanted.order_by(workflow_runs.c.id.desc()).limit(limit))
+
+    def run(self, run_id: int) -> WorkflowRun:
+        """By id."""
+        with reading(self._engine) as connection:
+            found = runs.get(connection, run_id)
+        if found is None:
+            raise NotFoundError(
+                "There is no such workflow run", run_id=run_id, remedy="See them with 'concord workflow list'"
+            )
+        return found
+
+    def retry_runs(self, ids: Sequence[int]) -> list[int]:
+        """Failed ones go on where they failed."""
+        with transaction(self._engine) as connection:
+            return runs.revive(connection, ids, self._clock())
+
+    # The sweep.
+
+    def stale(self, *, queued_before: datetime, limit: int) -> Queued:
+        """Due and not queued since; now they are."""
+        with transaction(self._engine) as connection:
+            waiting = [
+                work.forgotten(connection, now=self._clock(), queued_before=queued_before, limit=limit)
+                for work in (deliveries.DELIVERIES, runs.RUNS)
+            ]
+        due, standing = (tuple(row.id for row in rows) for rows in waiting)
+        return Queued(deliveries=due, runs=standing)
+
+
+def _older(created_at: datetime, event_id: UUID) -> ColumnElement[bool]:
+    same_moment = and_(events.c.created_at == created_at, events.c.id < event_id)
+    return or_(events.c.created_at < created_at, same_moment)
+
+
+def _no_event(event_id: UUID) -> NotFoundError:
+    return NotFoundError("There is no such event", event_id=event_id, remedy="See them with 'concord event list'")
