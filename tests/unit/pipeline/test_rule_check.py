@@ -12,7 +12,8 @@ from concord.pipeline.rules import check_rule
 
 
 def rule(match: Match | None = None, **given: Any) -> Rule:
-    return Rule(**({"name": "a rule", "match": match or Match()} | given))
+    given.setdefault("name", "a rule")
+    return Rule(match=match or Match(), **given)
 
 
 @pytest.mark.parametrize(

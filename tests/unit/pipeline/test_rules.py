@@ -327,6 +327,7 @@ def _message() -> Message:
         sender=None,
         sent_at=None,
         attempts=1,
+        failures=0,
         error_code=None,
         error=None,
         due_at=None,
