@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +84,7 @@ def running(state: State) -> Iterator[Daemons]:
             raise CannotRunError(
                 f"It runs already, from {state.folder}. Stop that one (^C there), or set RUN_DIR and the ports."
             ) from None
-        for name in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(name, _as_interrupt)
+        _on_stop_signals(_as_interrupt)
         _stop_leftovers(state)
         check_ports(state)
         prepare(state)
@@ -95,9 +94,8 @@ def running(state: State) -> Iterator[Daemons]:
             yield daemons
         finally:
             # ^C again while things stop must not leave half of them.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _on_stop_signals(signal.SIG_IGN)
             daemons.stop()
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def concord(state: State, *arguments: str, stdin: str = "") -> str:
@@ -140,6 +138,12 @@ def _stop_leftovers(state: State) -> None:
         say = ", ".join(f"{process.name()} ({process.pid})" for process in orphans)
         print(f"An earlier run left processes behind; stopping them: {say}", flush=True)
         stop(orphans)
+
+
+def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """For ^C, kill, and a terminal that is closed; even where a shell has started us with ^C ignored."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, handler)
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -169,13 +169,13 @@ def test_a_taken_port_is_named_with_its_holder_and_variable(place: dict[str, str
             printed, _ = run.communicate(timeout=30)
 
     assert run.returncode == 1
-    assert f"Port {place['REDIS_PORT']} is taken by python" in printed
+    assert f"Port {place['REDIS_PORT']} is taken by {psutil.Process().name()} (process {os.getpid()})" in printed
     assert "REDIS_PORT=" in printed
     assert "Traceback" not in printed
 
 
 def test_a_port_that_is_no_number_is_named(place: dict[str, str]) -> None:
-    with started("run", place | {"FLOWER_PORT": "many"}) as run:
+    with started("run", place, FLOWER_PORT="many") as run:
         printed, _ = run.communicate(timeout=30)
 
     assert run.returncode == 1
