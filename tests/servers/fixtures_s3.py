@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
 from concord.settings import S3Settings
-from tests.servers.s3 import MotoServer, S3Door, s3_settings
+from tests.servers.s3 import MotoServer, S3Buckets, S3Door, s3_settings
 from tests.servers.swift import SwiftServer
 
 
@@ -26,17 +25,28 @@ def swift_server() -> Iterator[SwiftServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def moto_buckets(moto_server: MotoServer) -> S3Buckets:
+    """One client for all buckets: making it costs more than a test."""
+    return S3Buckets(s3_settings(moto_server.port, moto_server.access_key_id, moto_server.secret_access_key))
+
+
+@pytest.fixture(scope="session")
+def swift_buckets(swift_server: SwiftServer) -> S3Buckets:
+    """As `moto_buckets`."""
+    return S3Buckets(s3_settings(swift_server.port, swift_server.access_key_id, swift_server.secret_access_key))
+
+
 @pytest.fixture
-def s3_bucket(moto_server: MotoServer) -> S3Settings:
+def s3_bucket(moto_buckets: S3Buckets) -> S3Settings:
     """An empty bucket, as settings for `S3Archive`."""
-    return s3_settings(moto_server.port, f"b-{uuid4().hex}", moto_server.access_key_id, moto_server.secret_access_key)
+    return moto_buckets.make()
 
 
 @pytest.fixture
-def swift_bucket(swift_server: SwiftServer) -> S3Settings:
+def swift_bucket(swift_buckets: S3Buckets) -> S3Settings:
     """An empty bucket in Swift, with a prefix."""
-    user, secret = swift_server.access_key_id, swift_server.secret_access_key
-    return s3_settings(swift_server.port, f"b-{uuid4().hex}", user, secret, prefix="concord/one")
+    return swift_buckets.make(prefix="concord/one")
 
 
 @pytest.fixture

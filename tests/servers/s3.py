@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
 from urllib.error import URLError
 from urllib.request import urlopen
+from uuid import uuid4
 
 from pydantic import SecretStr
 
@@ -135,11 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
 
 
-def s3_settings(port: int, bucket: str, user: str, secret: str, *, prefix: str = "", make: bool = True) -> S3Settings:
-    """Settings for a store on loopback, and the bucket itself."""
-    settings = S3Settings(
-        bucket=bucket,
-        prefix=prefix,
+def s3_settings(port: int, user: str, secret: str) -> S3Settings:
+    """Settings for a store on loopback, still without a bucket."""
+    return S3Settings(
         endpoint_url=f"http://127.0.0.1:{port}",
         region="us-east-1",
         access_key_id=user,
@@ -149,9 +148,20 @@ def s3_settings(port: int, bucket: str, user: str, secret: str, *, prefix: str =
         connect_timeout=2,
         read_timeout=20,
     )
-    if make:
-        S3Connection(settings).client.create_bucket(Bucket=bucket)
-    return settings
+
+
+class S3Buckets:
+    """Makes buckets in one store, each empty and of its own name."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._connection = S3Connection(settings)
+
+    def make(self, *, prefix: str = "") -> S3Settings:
+        """Settings for a new bucket."""
+        name = f"b-{uuid4().hex}"
+        self._connection.client.create_bucket(Bucket=name)
+        return self._settings.model_copy(update={"bucket": name, "prefix": prefix})
 
 
 def wait_for_http(port: int, path: str, process: subprocess.Popen[bytes]) -> None:

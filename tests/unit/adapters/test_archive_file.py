@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import subprocess
@@ -101,6 +102,21 @@ def test_many_writers_of_the_same_agree(root: Path) -> None:
         list(pool.map(lambda _: FileArchive(root).put(batch), range(8)))
 
     assert sorted(FileArchive(root).keys()) == sorted(each.key for each in batch)
+
+
+def test_a_slower_writer_never_replaces_a_faster_one(archive: FileArchive, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    slow = dataclasses.replace(blob("raced", b"slow"), content=pipe)
+    with ThreadPoolExecutor(1) as pool:
+        slower = pool.submit(archive.put, [slow])
+        with pipe.open("wb") as halfway:
+            archive.put([blob("raced", b"fast")])
+            halfway.write(b"slow")
+
+    with pytest.raises(ArchiveDamagedError):
+        slower.result()
+    assert archive.read("raced") == b"fast"
 
 
 def test_every_file_and_folder_reaches_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
