@@ -11,12 +11,15 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from concord.errors import ConcordError
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = ("password", "secret", "token", "authorization", "credential", "passwd", "api_key")
+# Neither style shows the local variables of a traceback's frames: a password may be one of them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def configure(style: Literal["json", "pretty"], level: str) -> None:
@@ -37,9 +40,11 @@ def configure(style: Literal["json", "pretty"], level: str) -> None:
         cache_logger_on_first_use=False,
     )
     last: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
+        [_TRACEBACKS, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
         if style == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -14,11 +14,20 @@ from concord.settings import DatabaseSettings
 
 
 def memory_database() -> Engine:
-    """An empty database of its own, with the present schema; `dispose()` it to let it go."""
-    engine = make_engine(DatabaseSettings(url=SecretStr("sqlite://")))
+    """The process's database in memory, emptied, with the present schema. One at a time: the last caller has it.
+
+    The engine stays the same from test to test, and with it every compiled statement: compiling is most of what a
+    test of the pipeline would cost.
+    """
+    engine = _engine()
     with engine.connect() as connection:
         _template().backup(_driver(connection.connection.driver_connection))
     return engine
+
+
+@cache
+def _engine() -> Engine:
+    return make_engine(DatabaseSettings(url=SecretStr("sqlite://")))
 
 
 @cache
