@@ -1,0 +1,201 @@
+"""Refusing accounts that cannot work, before they are kept: each refusal names the input, the cause and the remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from collections import Counter
+from datetime import date
+from typing import Final
+
+from concord.errors import UsageError
+from concord.model.account import ALL_FOLDERS, Account, AfterKind, Tls
+
+LONGEST_NAME: Final = 100
+MOST_PORT: Final = 65_535
+# As poll.interval: a second to a month.
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 1, 30 * 86_400
+# RFC 1123 section 2.1, and the underscore that some sites use; of the whole name, 253 characters.
+_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_LONGEST_HOST: Final = 253
+
+
+def check_account(account: Account, *, today: date) -> None:
+    """Raise UsageError for an account that cannot be meant. Reads its CA file, asks no server."""
+    _check_name(account.name)
+    _check_host(account)
+    _check_port(account)
+    _check_user(account)
+    _check_ca_file(account)
+    _check_folders(account)
+    _check_start(account, today)
+    _check_interval(account)
+
+
+def check_password(account: str, password: str) -> None:
+    """Raise UsageError for a password that no server could be told; it is never shown."""
+    if not password:
+        raise UsageError(
+            "The password is empty", account=account, remedy="Give the mailbox's password, or an app password"
+        )
+    if any(sign in password for sign in "\r\n\0"):
+        raise UsageError(
+            "The password has more than one line",
+            account=account,
+            remedy="Give the password alone; only one line end after it is taken off",
+        )
+
+
+def _check_name(name: str) -> None:
+    fits = name.isprintable() and 0 < len(name) <= LONGEST_NAME and not name.startswith("-") and "/" not in name
+    if not fits:
+        raise UsageError(
+            "An account cannot have this name",
+            account=name,
+            cause=f"a name is 1 to {LONGEST_NAME} printable characters, without '/', not beginning with '-'",
+            remedy="Choose another name",
+        )
+
+
+def _check_host(account: Account) -> None:
+    host = account.host
+    if "://" in host:
+        raise _bad_host(account, "it is a URL", f"Give the host name alone: {host.partition('://')[2].strip('/')}")
+    if _is_address(host.strip("[]")):
+        if host.startswith("["):
+            raise _bad_host(account, "an IPv6 address stands here without brackets", f"Write {host.strip('[]')}")
+        return
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal():
+        raise _bad_host(account, "it has a port in it", f"Give {name} as the host, and {port} as the port")
+    if not _is_host_name(host):
+        raise _bad_host(account, "a host name is letters, digits, dots and hyphens", "Correct the host name")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host_name(host: str) -> bool:
+    try:
+        ascii_form = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    labels = ascii_form.removesuffix(".").split(".")
+    # Four numbers that are no address are a mistyped one, not a name.
+    return (
+        len(ascii_form) <= _LONGEST_HOST
+        and all(_LABEL.fullmatch(label) for label in labels)
+        and not labels[-1].isdecimal()
+    )
+
+
+def _bad_host(account: Account, cause: str, remedy: str) -> UsageError:
+    return UsageError("This cannot be a host", account=account.name, host=account.host, cause=cause, remedy=remedy)
+
+
+def _check_port(account: Account) -> None:
+    if not 1 <= account.port <= MOST_PORT:
+        raise UsageError(
+            "This cannot be a port",
+            account=account.name,
+            port=account.port,
+            cause=f"ports are 1 to {MOST_PORT}",
+            remedy="Usually it is 993 for --tls implicit, 143 for --tls starttls",
+        )
+
+
+def _check_user(account: Account) -> None:
+    if not account.user or not account.user.isprintable():
+        raise UsageError(
+            "This cannot be a user",
+            account=account.name,
+            user=account.user,
+            cause="a user name is not empty and has no control characters",
+            remedy="Give the login name, often the whole mail address",
+        )
+
+
+def _check_ca_file(account: Account) -> None:
+    if account.ca_file is None:
+        return
+    if account.tls is Tls.NONE:
+        raise UsageError(
+            "A CA file has no use without TLS",
+            account=account.name,
+            ca_file=account.ca_file,
+            cause="tls is none",
+            remedy="Leave the CA file out, or choose tls implicit or starttls",
+        )
+    try:
+        ssl.create_default_context(cafile=account.ca_file)
+    except ssl.SSLError:
+        raise _bad_ca_file(account, "it has no certificate in PEM form") from None
+    except OSError as error:
+        raise _bad_ca_file(account, error.strerror or str(error)) from None
+
+
+def _bad_ca_file(account: Account, cause: str) -> UsageError:
+    return UsageError(
+        "The CA file cannot be used",
+        account=account.name,
+        ca_file=account.ca_file,
+        cause=cause,
+        remedy="Give a file that Concord may read, with the authority's certificate in PEM form",
+    )
+
+
+def _check_folders(account: Account) -> None:
+    names = account.folders
+    if not names or not all(names):
+        raise _bad_folders(account, "a folder has no name", "Name at least one folder, as INBOX, or '*' for all")
+    if ALL_FOLDERS in names and len(names) > 1:
+        raise _bad_folders(account, "'*' already is every folder", "Give '*' alone, or name the folders")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise _bad_folders(account, f"'{twice[0]}' is named twice", "Name each folder once")
+    if account.after.kind is AfterKind.MOVE and account.after.folder in names:
+        raise UsageError(
+            "Mail would be moved into a folder that is polled",
+            account=account.name,
+            after=account.after,
+            cause=f"'{account.after.folder}' is among the folders",
+            remedy="Move to another folder, or take this one out of the folders",
+        )
+
+
+def _bad_folders(account: Account, cause: str, remedy: str) -> UsageError:
+    return UsageError(
+        "These folders cannot be polled",
+        account=account.name,
+        folders=", ".join(account.folders) or "none",
+        cause=cause,
+        remedy=remedy,
+    )
+
+
+def _check_start(account: Account, today: date) -> None:
+    if account.start.since and account.start.since > today:
+        raise UsageError(
+            "The start point is in the future",
+            account=account.name,
+            start=account.start,
+            remedy="Give a past day, or 'new' for mail from now on",
+        )
+
+
+def _check_interval(account: Account) -> None:
+    interval = account.interval
+    if interval is not None and not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+        raise UsageError(
+            "The interval is out of bounds",
+            account=account.name,
+            interval=interval,
+            cause=f"it is {SHORTEST_INTERVAL} to {LONGEST_INTERVAL} seconds",
+            remedy="Give a number of seconds within them; most providers want 60 or more",
+        )
