@@ -113,7 +113,7 @@ def step_key(queue: str, step: int) -> str:
 
 
 def chunks(messages: Iterable[MessageRef], most: int, most_bytes: int) -> Iterator[tuple[int, list[int]]]:
-    """Cut messages into tasks: (priority step, ids), the urgent first. Urgent ones and big ones travel alone."""
+    """Cut messages into tasks: (priority step, ids), the urgent first. Urgent, big and suspect ones travel alone."""
     by_priority: dict[Priority, list[MessageRef]] = {priority: [] for priority in Priority}
     for message in messages:
         by_priority[message.priority].append(message)
@@ -127,7 +127,7 @@ def _packed(messages: Iterable[MessageRef], most: int, most_bytes: int, alone_ov
     packed: list[int] = []
     size = 0
     for message in messages:
-        if alone_over == 0 or message.size > alone_over:
+        if alone_over == 0 or message.suspect or message.size > alone_over:
             yield [message.id]
             continue
         if packed and (len(packed) == most or size + message.size > most_bytes):

@@ -13,6 +13,8 @@ import structlog
 from concord import log
 from concord.errors import MailboxDownError
 
+HELD = "hunter2-in-a-frame"
+
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
@@ -61,13 +63,13 @@ def test_tracebacks_show_no_local_variables(
     log.configure(style, "info")
 
     try:
-        stumble("".join(["hunter2", "-in-a-frame"]))
+        stumble(HELD)
     except ValueError as error:
         structlog.get_logger().error("task.failed", exc_info=error)
 
     told = capsys.readouterr().err
     assert "ValueError" in told
-    assert "hunter2-in-a-frame" not in told
+    assert HELD not in told
 
 
 def test_fields_named_like_secrets_are_hidden(capsys: pytest.CaptureFixture[str]) -> None:

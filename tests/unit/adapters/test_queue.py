@@ -39,6 +39,15 @@ def test_message_over_a_quarter_chunk_travels_alone() -> None:
     assert sorted(ids for _, ids in cut) == [[1, 3], [2]]
 
 
+def test_suspect_travels_alone() -> None:
+    """P16: whoever may have killed a worker harms no neighbour."""
+    suspect = MessageRef(id=2, priority=Priority.NORMAL, size=1, suspect=True)
+
+    cut = list(chunks([ref(1), suspect, ref(3)], 50, 1000))
+
+    assert sorted(ids for _, ids in cut) == [[1, 3], [2]]
+
+
 def test_urgent_message_of_no_size_travels_alone() -> None:
     cut = list(chunks([ref(1, Priority.HIGH, 0), ref(2, Priority.HIGH, 0)], 50, 1000))
 
