@@ -199,6 +199,7 @@ def _beat(settings: Settings) -> dict[str, Any]:
 def _every(seconds: int, task: str) -> dict[str, Any]:
     return {
         "task": task,
+        "args": [],
         "schedule": float(seconds),
         "options": {"queue": MAIL_QUEUE, "priority": URGENT, "expires": seconds},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from celery import Celery
@@ -76,7 +76,8 @@ class AnchoredEntry(RedBeatSchedulerEntry):  # type: ignore[misc]  # redbeat shi
 
     def ran(self, now: float) -> None:
         """Note a run. Everything missed before it is covered by it."""
-        self.last_run_at = datetime.fromtimestamp(now, UTC)
+        # A datetime drops fractions of a microsecond; earlier than the point it ran at, it would run there again.
+        self.last_run_at = datetime.fromtimestamp(now, UTC) + timedelta(microseconds=1)
         self.total_run_count += 1
 
     def definition(self) -> str:

@@ -1,0 +1,151 @@
+"""The queue against a real Redis."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+from kombu import pools
+from pydantic import SecretStr
+
+from concord.adapters.celery import make_app
+from concord.adapters.queue import CeleryQueue, step_key
+from concord.adapters.task_names import BEHIND, LEVEL, MAIL_QUEUE, POLL_QUEUE, URGENT
+from concord.errors import QueueDownError
+from concord.model.account import Priority
+from concord.model.message import MessageRef
+from concord.settings import RedisSettings, Settings
+from tests.servers.redis import RedisServer
+
+
+def quick(url: str) -> Settings:
+    return Settings(redis=RedisSettings(url=SecretStr(url), socket_timeout=1, connect_timeout=1))
+
+
+@pytest.fixture
+def settings(empty_redis: RedisServer) -> Settings:
+    return quick(empty_redis.url)
+
+
+def closing(settings: Settings) -> Iterator[Celery]:
+    app = make_app(settings)
+    yield app
+    pools.reset()  # type: ignore[no-untyped-call]  # kombu is typed in part; its pools are the process's
+    app.close()
+    app.redbeat_redis.close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    yield from closing(settings)
+
+
+@pytest.fixture
+def queue(app: Celery, settings: Settings) -> CeleryQueue:
+    return CeleryQueue(app, settings)
+
+
+@pytest.fixture
+def own_queue(own_redis: RedisServer) -> Iterator[CeleryQueue]:
+    settings = quick(own_redis.url)
+    for app in closing(settings):
+        yield CeleryQueue(app, settings)
+
+
+def headers(server: RedisServer, queue: str, step: int) -> list[dict[str, object]]:
+    with server.client() as client:
+        return [json.loads(raw)["headers"] for raw in client.lrange("concord:" + step_key(queue, step), 0, -1)]
+
+
+def refs(priority: Priority, *ids: int) -> list[MessageRef]:
+    return [MessageRef(id=number, priority=priority, size=10) for number in ids]
+
+
+def test_poll_message_expires_after_one_interval(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """P1."""
+    queue.poll(7)
+
+    (sent,) = headers(empty_redis, POLL_QUEUE, LEVEL)
+    assert sent["task"] == "concord.poll_email_account"
+    assert sent["argsrepr"] == "[7]"
+    assert sent["expires"] is not None
+
+
+def test_priorities_lie_in_lists_of_their_own(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """P10."""
+    queue.process([*refs(Priority.NORMAL, 1, 2), *refs(Priority.HIGH, 3), *refs(Priority.LOW, 4)])
+
+    told = {
+        step: [sent["argsrepr"] for sent in headers(empty_redis, MAIL_QUEUE, step)] for step in (URGENT, LEVEL, BEHIND)
+    }
+    assert told == {URGENT: ["[[3]]"], LEVEL: ["[[1, 2]]"], BEHIND: ["[[4]]"]}
+
+
+def test_delivery_backlog_stands_behind_polls(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """Polls and fresh deliveries are taken in turn; the backlog waits for both."""
+    queue.deliver(range(50))
+
+    assert len(headers(empty_redis, POLL_QUEUE, LEVEL)) == 1
+    assert len(headers(empty_redis, POLL_QUEUE, BEHIND)) == 2
+
+
+def test_depth_counts_each_queue_over_all_priorities(queue: CeleryQueue) -> None:
+    queue.process([*refs(Priority.HIGH, 1, 2), *refs(Priority.LOW, 3)])
+    queue.poll(1)
+    queue.advance([1])
+
+    assert queue.depth() == {POLL_QUEUE: 2, MAIL_QUEUE: 3, "unacked": 0}
+
+
+def test_every_key_has_our_prefix(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """Trap 25: others may use this Redis too."""
+    queue.poll(1)
+    queue.process(refs(Priority.NORMAL, 1))
+
+    with empty_redis.client() as client:
+        assert [key for key in client.scan_iter() if not key.startswith("concord:")] == []
+
+
+@pytest.mark.parametrize("call", ["poll", "depth"])
+def test_stopped_redis_is_told_at_once(own_queue: CeleryQueue, own_redis: RedisServer, call: str) -> None:
+    """O6."""
+    own_queue.poll(1)
+    own_redis.stop()
+
+    begun = time.monotonic()
+    with pytest.raises(QueueDownError):
+        own_queue.poll(2) if call == "poll" else own_queue.depth()
+
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("used_before", [True, False])
+def test_frozen_redis_holds_nobody_for_ever(
+    own_queue: CeleryQueue, own_redis: RedisServer, *, used_before: bool
+) -> None:
+    """Trap 22, 37: open connections, no answers."""
+    if used_before:
+        own_queue.poll(1)
+    own_redis.freeze()
+
+    begun = time.monotonic()
+    with pytest.raises(QueueDownError):
+        own_queue.poll(2)
+
+    assert time.monotonic() - begun < 8
+
+
+def test_queue_works_again_once_redis_is_back(own_queue: CeleryQueue, own_redis: RedisServer) -> None:
+    """O6: everything resumes alone."""
+    own_queue.poll(1)
+    own_redis.stop()
+    with pytest.raises(QueueDownError):
+        own_queue.poll(2)
+
+    own_redis.start()
+    own_queue.poll(3)
+
+    assert own_queue.depth()[POLL_QUEUE] == 1
