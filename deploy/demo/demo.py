@@ -5,7 +5,6 @@ With DEMO_EXIT=1 it ends after that, with status 0 only if every mail became an 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -17,12 +16,12 @@ from concord.bootstrap import Concord
 from deploy.demo import table
 from deploy.demo.daemons import Daemons, concord, running, tail_of_logs
 from deploy.demo.deliver import deliver
-from deploy.demo.mails import ALICE, BOB, INVOICES, mails
-from deploy.demo.prepare import mail_password
+from deploy.demo.mails import mails
 from deploy.demo.run import places, watch
 from deploy.demo.state import ROOT, CannotRunError, State
 from deploy.demo.watch import Arrival, Watch
 
+WANTED: Final = ROOT / "deploy/demo/demo.toml.in"
 ARRIVE_SECONDS: Final = 120.0
 PROGRAMS: Final = ["concord-beat", "concord-worker-poll", "concord-flower"]
 
@@ -47,7 +46,6 @@ def _demonstrate(daemons: Daemons) -> int:
     daemons.wait_until_up()
     os.environ.update(state.environment())
     _add_accounts(state)
-    concord(state, "apply", str(ROOT / "deploy/demo/rules.toml"))
     concord(state, "sync-email-tasks")
     arrivals, missed = _deliver_and_watch(daemons)
     _say(_summary(arrivals, missed))
@@ -62,16 +60,18 @@ def _demonstrate(daemons: Daemons) -> int:
 
 
 def _add_accounts(state: State) -> None:
-    """Two mailboxes, one over TLS and one over STARTTLS; from an earlier run, they only learn the ports."""
-    known = {account["name"] for account in json.loads(concord(state, "account", "list", "--json"))}
-    common = ["--host", "localhost", "--ca-file", str(state.certificate), "--password-stdin"]
-    wanted = {
-        ALICE: ["--port", str(state.ports.imaps), "--tls", "implicit", "--folder", "INBOX", "--folder", INVOICES],
-        BOB: ["--port", str(state.ports.imap), "--tls", "starttls", "--after", "seen"],
+    """Two mailboxes, one over TLS and one over STARTTLS, a handler and two rules; from an earlier run, the same."""
+    text = WANTED.read_text(encoding="utf-8")
+    words = {
+        "IMAP_PORT": str(state.ports.imap),
+        "IMAPS_PORT": str(state.ports.imaps),
+        "CERTIFICATE": str(state.certificate),
     }
-    for name, options in wanted.items():
-        verb = ["edit", name] if name in known else ["add", name, "--user", name, "--start", "all"]
-        concord(state, "account", *verb, *common, *options, stdin=mail_password(state))
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    wanted = state.folder / "demo.toml"
+    wanted.write_text(text, encoding="utf-8")
+    concord(state, "apply", str(wanted))
 
 
 def _deliver_and_watch(daemons: Daemons) -> tuple[list[Arrival], dict[str, str]]:
