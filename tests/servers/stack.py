@@ -44,11 +44,23 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 class Stack:
     """Used as a context manager; `start` daemons one by one, `kill` them as a power cut would."""
 
-    def __init__(self, folder: Path, *, redis_url: str, database_url: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        redis_url: str,
+        database_url: str | None = None,
+        credentials: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         self.folder = folder
         self.logs = folder / "logs"
-        self._redis_url = redis_url
-        self._database_url = database_url or f"sqlite:///{folder / 'concord.db'}"
+        self._credentials = {
+            "secret_key": Fernet.generate_key().decode(),
+            "redis__url": redis_url,
+            "database__url": database_url or f"sqlite:///{folder / 'concord.db'}",
+            **(credentials or {}),
+        }
         self._settings = settings
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -56,9 +68,8 @@ class Stack:
         credentials = self.folder / "credentials"
         credentials.mkdir(mode=0o700)
         self.logs.mkdir()
-        _write_secret(credentials / "secret_key", Fernet.generate_key().decode())
-        _write_secret(credentials / "redis__url", self._redis_url)
-        _write_secret(credentials / "database__url", self._database_url)
+        for name, secret in self._credentials.items():
+            _write_secret(credentials / name, secret)
         own = {"archive": {"path": str(self.folder / "archive")}, "log": {"level": "info"}}
         tree = merged(merged(own, QUICK), self._settings)
         (self.folder / "concord.toml").write_text("\n".join(_toml(tree)), encoding="utf-8")
