@@ -365,6 +365,16 @@ def test_a_certificate_for_the_name_is_accepted(secure: tuple[WebhookReceiver, C
     assert len(running.received) == 1
 
 
+def test_a_redirect_from_https_to_http_is_not_followed(secure: tuple[WebhookReceiver, Certificates]) -> None:
+    running, certificates = secure
+    running.script(redirect(running.url(host="localhost").replace("https", "http")))
+
+    with pytest.raises(HandlerError, match="redirects to another place"):
+        webhook(running.url(host="localhost"), _trusting(certificates)).deliver(make_consignment())
+
+    assert running.connections == 1
+
+
 def test_a_certificate_for_another_name_is_refused(secure: tuple[WebhookReceiver, Certificates]) -> None:
     running, certificates = secure
 

@@ -90,6 +90,7 @@ def test_a_rule_matches_when_all_conditions_hold(conditions: dict[str, Any]) -> 
         ({"subject": ("[ACM]*",)}, "subject"),
         ({"header": {"X-Spam": ("yes",)}}, "header X-Spam"),
         ({"header": {"X-Missing": ("*",)}}, "header X-Missing"),
+        ({"header": {"X-Missing": ()}}, "header X-Missing"),
         ({"header": {"X-Spam": ("no",), "List-Id": ("other",)}}, "header List-Id"),
         ({"larger": 1000}, "larger"),
         ({"smaller": 1000}, "smaller"),
