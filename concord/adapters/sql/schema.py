@@ -19,8 +19,8 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x636F6E63
 
 
-def upgrade(engine: Engine) -> str:
-    """Bring the schema up to this version of Concord; the version it then has. All of it or nothing."""
+def upgrade(engine: Engine, to: str = "head") -> str:
+    """Bring the schema up to a version, by default this Concord's; the one it then has. All of it or nothing."""
     with transaction(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -29,8 +29,8 @@ def upgrade(engine: Engine) -> str:
         _refuse_newer(engine, _current(connection))
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return newest()
+        command.upgrade(config, to)
+        return _current(connection) or ""
 
 
 def check(engine: Engine) -> None:
