@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from concord import settings
@@ -15,12 +16,15 @@ from concord.adapters.celery import (
     SYNC_EMAIL_TASKS,
     make_app,
 )
+from concord.adapters.flower import prepare
 from concord.adapters.redbeat import RedBeatSchedule
 from concord.adapters.redis import connect
 from concord.ports import ScheduledPoll
 
 chosen = settings.load()
 app = make_app(chosen)
+if "flower" in sys.argv:
+    prepare(chosen)
 RAN = "probe:ran"
 PIDS = "probe:pids"
 HOLD = "probe:hold"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.redis import RedisServer
+from tests.servers.sentinel import SentinelSet
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,10 @@ def own_redis() -> Iterator[RedisServer]:
     """A server of this test's own, for those that stop or freeze it."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture
+def sentinel() -> Iterator[SentinelSet]:
+    """A master, a replica and three sentinels."""
+    with SentinelSet() as servers:
+        yield servers
