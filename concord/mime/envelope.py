@@ -63,9 +63,9 @@ def references(raw: str | None, defects: Defects) -> tuple[str, ...]:
 
 def priority(block: Block) -> Priority | None:
     """How urgent the sender calls it; None if the mail does not say, or says 'normal'."""
-    stated = [(name.lower(), value.split()[0].lower()) for name, value in block.fields if value.split()]
-    if any(value in _HIGH.get(name, ()) for name, value in stated):
+    stated = {name: (block.first(name) or "").partition(" ")[0].lower() for name in _HIGH}
+    if any(stated[name] in words_for for name, words_for in _HIGH.items()):
         return Priority.HIGH
-    if any(value in _LOW.get(name, ()) for name, value in stated):
+    if any(stated[name] in words_for for name, words_for in _LOW.items()):
         return Priority.LOW
     return None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from concord.mime import limits
 from concord.mime.defect import Defect, Defects
 
-_FIELD: Final = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
+# A name, and a value with the lines it is folded into.
+_FIELD: Final = re.compile(rb"([!-9;-~]{1,200})[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
 _ENVELOPE: Final = re.compile(rb">?From ")  # an mbox file's separator line is no header
 # After a line that is no header, only these convince us that headers go on; other colons are prose.
 _KNOWN: Final = re.compile(
@@ -28,71 +28,58 @@ class Block:
     body: int  # offset at which the body begins
     complete: bool = True  # whether the end of the headers was seen
 
+    firsts: dict[str, str] = field(default_factory=dict, init=False)  # by lower-case name
+
+    def __post_init__(self) -> None:
+        for name, value in self.fields:
+            self.firsts.setdefault(name.lower(), value)
+
     def first(self, name: str) -> str | None:
         """The first value under a lower-case name."""
-        return next((value for key, value in self.fields if key.lower() == name), None)
+        return self.firsts.get(name)
 
 
 def split(raw: bytes, start: int, end: int, defects: Defects) -> Block:
     """Read the headers that begin at an offset."""
     fields: list[tuple[str, str]] = []
-    lines: list[bytes] = []  # of the field being read
     stop = min(end, start + limits.HEADER_BLOCK)
     at = start
-    for at, after, line in _lines(raw, start, stop):
-        if not line:
-            _keep(fields, lines, defects)
-            return Block(tuple(fields), after)
-        if line[:1] in b" \t" and lines:
-            lines.append(line)
-        elif _FIELD.match(line):
-            _keep(fields, lines, defects)
-            lines = [line]
-        elif at == start and _ENVELOPE.match(line):
+    while at < stop:
+        match = _FIELD.match(raw, at, stop)
+        if match:
+            _keep(fields, match[1], match[2], defects)
+            at = match.end()
             continue
-        elif not _goes_on(raw, after, stop):
-            _keep(fields, lines, defects)
-            defects.add(Defect.HEADER_SEPARATOR_MISSING if fields else Defect.HEADERS_MISSING)
-            return Block(tuple(fields), at)
-        else:
+        after = raw.find(b"\n", at, stop) + 1 or stop
+        if not raw[at:after].rstrip(b"\r\n"):
+            return Block(tuple(fields), after)
+        if not (at == start and _ENVELOPE.match(raw, at, stop)):
+            if not _KNOWN.match(raw, after, stop):
+                defects.add(Defect.HEADER_SEPARATOR_MISSING if fields else Defect.HEADERS_MISSING)
+                return Block(tuple(fields), at)
             defects.add(Defect.HEADER_MALFORMED)
-    _keep(fields, lines, defects)
+        at = after
     if stop < end:
         defects.add(Defect.TOO_MANY_HEADERS)
         return Block(tuple(fields), _after_headers(raw, at, end))
     return Block(tuple(fields), end, complete=False)
 
 
-def _lines(raw: bytes, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-    """Each line's offset, the next one's, and its text without the line end."""
-    at = start
-    while at < stop:
-        newline = raw.find(b"\n", at, stop)
-        after = stop if newline < 0 else newline + 1
-        yield at, after, raw[at:after].rstrip(b"\r\n")
-        at = after
-
-
-def _goes_on(raw: bytes, at: int, stop: int) -> bool:
-    return _KNOWN.match(raw, at, stop) is not None
-
-
-def _keep(fields: list[tuple[str, str]], lines: list[bytes], defects: Defects) -> None:
-    if not lines:
-        return
+def _keep(fields: list[tuple[str, str]], name: bytes, value: bytes, defects: Defects) -> None:
     if len(fields) >= limits.HEADERS:
         defects.add(Defect.TOO_MANY_HEADERS)
         return
-    name, _, rest = lines[0].partition(b":")
-    # However a long line was folded, a person reads one space there.
-    value = b" ".join(line.strip() for line in (rest, *lines[1:])) if len(lines) > 1 else rest.strip()
+    value = value.strip()
+    if b"\n" in value:
+        # However a long line was folded, a person reads one space there.
+        value = b" ".join(line.strip() for line in value.split(b"\n")).strip()
     if len(value) > limits.HEADER_VALUE:
         defects.add(Defect.HEADER_TOO_LONG)
         value = value[: limits.HEADER_VALUE]
     if b"\0" in value:
         defects.add(Defect.NUL_BYTES)
-        value = value.replace(b"\0", b"")
-    fields.append((name.rstrip().decode("latin-1"), value.strip().decode("latin-1")))
+        value = value.replace(b"\0", b"").strip()
+    fields.append((name.decode("ascii"), value.decode("latin-1")))
 
 
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")

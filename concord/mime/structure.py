@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +14,8 @@ from concord.mime.parameters import Valued
 
 PLAIN: Final = "text/plain"
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
+_REST_OF_LINE: Final = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
+_NEWLINE: Final = 0x0A
 _LONGEST_BOUNDARY: Final = 1_000  # RFC 2046 allows 70; longer ones exist and work
 
 
@@ -96,13 +99,12 @@ def _children(raw: bytes, part: Part, budget: _Budget, defects: Defects) -> list
 
 def _slices(raw: bytes, part: Part, boundary: bytes, defects: Defects) -> list[tuple[int, int]]:
     """The octets between delimiter lines. The line end before a delimiter belongs to it (RFC 2046 section 5.1.1)."""
-    delimiter = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*\r?$", re.MULTILINE)
     found: list[tuple[int, int]] = []
     opened: int | None = None
-    for match in delimiter.finditer(raw, part.start, part.end):
+    for match in _delimiters(raw, part.start, part.end, b"--" + boundary):
         if opened is not None:
-            found.append((opened, _without_line_end(raw, opened, match.start())))
-        opened = min(match.end() + 1, part.end)
+            found.append((opened, _without_line_end(raw, opened, match.start() - len(boundary) - 2)))
+        opened = match.end()
         if match[1] or len(found) > limits.PARTS:
             return found
     if opened is None:
@@ -110,6 +112,16 @@ def _slices(raw: bytes, part: Part, boundary: bytes, defects: Defects) -> list[t
         return []
     defects.add(Defect.CLOSING_BOUNDARY_MISSING)
     return [*found, (opened, part.end)] if opened < part.end else found
+
+
+def _delimiters(raw: bytes, start: int, end: int, delimiter: bytes) -> Iterator[re.Match[bytes]]:
+    """Matches of what follows the boundary on each delimiter line; the first group is there on the closing one."""
+    at = raw.find(delimiter, start, end)
+    while at >= 0:
+        after = at + len(delimiter)
+        if (at == 0 or raw[at - 1] == _NEWLINE) and (match := _REST_OF_LINE.match(raw, after, end)):
+            yield match
+        at = raw.find(delimiter, after, end)
 
 
 def _without_line_end(raw: bytes, start: int, end: int) -> int:

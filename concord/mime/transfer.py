@@ -36,9 +36,15 @@ def decode(data: bytes, encoding: str, defects: Defects) -> bytes:
 
 def _base64(data: bytes, defects: Defects) -> bytes:
     clean = data.translate(None, _SPACE)
-    head = clean.rstrip(b"=")
-    if len(clean) % 4 == 0 and len(clean) - len(head) < _PADDING and not head.translate(None, _ALPHABET):
-        return binascii.a2b_base64(clean)
+    padding = clean.count(b"=", -_PADDING)
+    expected = len(clean) // 4 * 3 - padding
+    try:
+        octets = binascii.a2b_base64(clean)
+    except binascii.Error:
+        octets = b""
+    # The decoder passes over what it does not know: only the length tells whether it knew everything.
+    if len(octets) == expected and len(clean) % 4 == 0:
+        return octets
     defects.add(Defect.BASE64_MALFORMED)
     return _salvaged(clean)
 

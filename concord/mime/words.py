@@ -23,6 +23,8 @@ _Q_SPACE: Final = str.maketrans("_", " ")
 
 def decode(raw: str, defects: Defects) -> str:
     """Read unfolded header text. Control characters, which could fake another header, become spaces."""
+    if raw.isascii() and raw.isprintable() and "=?" not in raw:
+        return raw.strip()
     text = "".join(_pieces(raw, defects)) if "=?" in raw else _plain(raw, defects)
     if _CONTROLS.search(text):
         defects.add(Defect.CONTROL_CHARACTERS)

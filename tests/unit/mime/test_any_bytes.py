@@ -34,9 +34,11 @@ FRAGMENTS: Final = st.sampled_from(
         b"Content-Type: message/rfc822\r\n", b"Content-Disposition: attachment; filename*0*=", b"filename*1=", b"''",
         b"Content-Transfer-Encoding: base64\r\n", b"Content-Transfer-Encoding: x-uuencode\r\n",
         b"begin 644 x\n",
-        b"Content-Transfer-Encoding: quoted-printable\r\n", b"\r\n\r\n", b"--b\r\n", b"--b--\r\n", b"=ED=A0=80", b"+2AA-",
-        b"\x1b$B", b"\x1b(B", b"\x1b(I", b"\xff\xfe", b"\xe4\xbd\xa0", b"\xc4\xe3\xba\xc3", b"hz-gb-2312\r\n", b"~{",
-        b"utf-7\r\n", b"utf-16\r\n", b"idna\r\n", b"<meta charset=", b"Mon, 31 Feb 99999 25:61:61 +9999", b"\xe2\x80\xae",
+        b"Content-Transfer-Encoding: quoted-printable\r\n", b"\r\n\r\n", b"--b\r\n", b"--b--\r\n", b"=ED=A0=80",
+        b"+2AA-", b"\x1b$B", b"\x1b(B", b"\x1b(I",
+        b"\xff\xfe", b"\xe4\xbd\xa0", b"\xc4\xe3\xba\xc3", b"hz-gb-2312\r\n", b"~{",
+        b"utf-7\r\n", b"utf-16\r\n", b"idna\r\n", b"<meta charset=", b"Mon, 31 Feb 99999 25:61:61 +9999",
+        b"\xe2\x80\xae",
     ]
 )  # fmt: skip # one list to look over, not a column of sixty lines
 BUILT: Final = st.lists(st.one_of(FRAGMENTS, st.binary(max_size=12)), max_size=60).map(b"".join)
