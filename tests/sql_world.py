@@ -182,3 +182,22 @@ def statements(engine: Engine) -> Iterator[list[str]]:
         yield told
     finally:
         event.remove(engine, "before_cursor_execute", listen)
+
+
+@contextmanager
+def plans(engine: Engine) -> Iterator[list[str]]:
+    """How the database answers what is asked of it meanwhile."""
+    told: list[str] = []
+
+    def listen(connection: Connection, cursor: Any, statement: str, parameters: Any, *_rest: object) -> None:
+        if not statement.startswith("SELECT"):
+            return
+        how = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+        cursor.execute(how + statement, parameters)
+        told.append(str(cursor.fetchall()))
+
+    event.listen(engine, "before_cursor_execute", listen)
+    try:
+        yield told
+    finally:
+        event.remove(engine, "before_cursor_execute", listen)

@@ -1,0 +1,285 @@
+"""Accounts, their states, the poll lease and the cursors, on both databases."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+from threading import Barrier
+
+import pytest
+
+from concord.errors import ExistsError, NotFoundError
+from concord.model.account import (
+    Account,
+    AccountState,
+    AccountStatus,
+    AfterAction,
+    AfterKind,
+    Priority,
+    StartKind,
+    StartPoint,
+    Tls,
+)
+from concord.model.message import MessageState
+from tests.sql_world import MINUTE, START, World, account, seen
+
+FULL = Account(
+    name="buero",
+    host="Mail.Example.COM",
+    port=143,
+    tls=Tls.STARTTLS,
+    user="büro@example.com",
+    secret=b"\x00\xff sealed",
+    ca_file="/etc/ssl/own.pem",
+    folders=("INBOX", "Entwürfe", "收件箱"),
+    start=StartPoint(kind=StartKind.SINCE, since=date(2026, 1, 31)),
+    after=AfterAction(kind=AfterKind.MOVE, folder="Archiv"),
+    interval=30,
+    priority=Priority.HIGH,
+    enabled=False,
+)
+REFUSED = AccountStatus(
+    state=AccountState.AUTH_FAILED,
+    failures=1,
+    last_error="no",
+    last_error_code="mailbox_denied",
+    last_error_at=START,
+    next_try=START + MINUTE,
+)
+
+
+# What an operator wrote.
+
+
+def test_an_account_comes_back_as_it_was_written(world: World) -> None:
+    added = world.accounts.add(FULL)
+
+    assert replace(added, id=0, key=None) == FULL
+    assert world.accounts.get(added.id) == world.accounts.get("buero") == added
+
+
+def test_accounts_are_listed_by_name(world: World) -> None:
+    world.accounts.add(FULL)
+
+    assert [found.name for found in world.accounts.all()] == ["buero", "sales"]
+    assert [found.name for found in world.accounts.all(enabled_only=True)] == ["sales"]
+
+
+def test_a_name_is_taken_once(world: World) -> None:
+    with pytest.raises(ExistsError) as caught:
+        world.accounts.add(account(host="other.example.com"))
+
+    assert "sales" in caught.value.explain()
+
+
+@pytest.mark.parametrize("unknown", [999, "nobody"])
+def test_an_unknown_account_is_named_in_the_error(world: World, unknown: int | str) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        world.accounts.get(unknown)
+
+    assert str(unknown) in caught.value.explain()
+
+
+def test_saving_keeps_id_key_and_name(world: World) -> None:
+    changed = replace(FULL, id=world.account.id, name="another", key=None)
+
+    saved = world.accounts.save(changed)
+
+    assert saved == replace(FULL, id=world.account.id, name="sales", key=world.account.key)
+    assert world.accounts.get("sales") == saved
+
+
+def test_saving_a_removed_account_is_refused(world: World) -> None:
+    world.accounts.remove("sales")
+
+    with pytest.raises(NotFoundError):
+        world.accounts.save(world.account)
+
+
+@pytest.mark.parametrize("change", [{"secret": b"new"}, {"user": "new"}, {"host": "new.example.com"}, {"port": 1143}])
+def test_a_changed_login_forgives_a_refusal(world: World, change: dict[str, object]) -> None:
+    """A5: the refusal was of the old login."""
+    world.accounts.set_status(world.account.id, REFUSED)
+
+    world.accounts.save(replace(world.account, **change))  # type: ignore[arg-type]  # one field each, of its own type
+
+    assert world.accounts.status(world.account.id) == AccountStatus(state=AccountState.NEW)
+
+
+def test_a_changed_interval_forgives_nothing(world: World) -> None:
+    world.accounts.set_status(world.account.id, REFUSED)
+
+    world.accounts.save(replace(world.account, interval=5))
+
+    assert world.accounts.status(world.account.id) == REFUSED
+
+
+def test_a_changed_login_leaves_other_troubles_alone(world: World) -> None:
+    slow = replace(REFUSED, state=AccountState.THROTTLED)
+    world.accounts.set_status(world.account.id, slow)
+
+    world.accounts.save(replace(world.account, secret=b"new"))
+
+    assert world.accounts.status(world.account.id) == slow
+
+
+# Removed, and perhaps back.
+
+
+def test_a_removed_account_is_gone_and_its_messages_stay(world: World) -> None:
+    [ref] = world.record([seen(1)])
+
+    world.accounts.remove("sales")
+
+    assert world.accounts.all() == []
+    assert world.accounts.statuses() == {}
+    assert world.ledger.get(ref.id).account == "sales"
+    with pytest.raises(NotFoundError):
+        world.accounts.remove("sales")
+
+
+def test_a_removed_name_is_free_again(world: World) -> None:
+    world.accounts.remove("sales")
+
+    other = world.accounts.add(account(host="other.example.com"))
+
+    assert other.key != world.account.key
+    assert other.id != world.account.id
+
+
+def test_the_same_mailbox_added_again_makes_no_mail_twice(world: World) -> None:
+    """P5: the same key, so the same events; and cursors begin anew."""
+    [ref] = world.record([seen(1)])
+    world.accounts.remove("sales")
+
+    again = world.accounts.add(account(interval=7, secret=b"new"))
+    world.lease = world.take_lease()
+
+    assert (again.key, again.interval, again.secret) == (world.account.key, 7, b"new")
+    assert world.accounts.cursors(again.id) == {}
+    assert world.record([seen(1)]) == []
+    assert world.ledger.get(ref.id).state is MessageState.ARCHIVED
+
+
+def test_a_mailbox_that_moved_before_it_was_removed_is_known_again(world: World) -> None:
+    world.accounts.save(replace(world.account, host="new.example.com"))
+    world.accounts.remove("sales")
+
+    again = world.accounts.add(account(host="NEW.example.com"))
+
+    assert again.id == world.account.id
+
+
+def test_removing_an_account_stops_a_poll_under_way(world: World) -> None:
+    world.accounts.remove("sales")
+
+    assert world.ledger.record(world.lease, world.cursor(), [seen(1)]) is None
+    assert world.accounts.lease(world.account.id, until=START + MINUTE) is None
+
+
+# How they do.
+
+
+def test_a_new_account_has_never_been_polled(world: World) -> None:
+    assert world.accounts.status(world.account.id) == AccountStatus()
+    assert world.accounts.statuses() == {world.account.id: AccountStatus()}
+
+
+def test_a_status_comes_back_as_it_was_set(world: World) -> None:
+    full = replace(REFUSED, last_success=START, last_poll=START + MINUTE)
+
+    world.accounts.set_status(world.account.id, full)
+
+    assert world.accounts.status(world.account.id) == full
+
+
+def test_an_error_from_outside_is_made_fit_to_keep(world: World) -> None:
+    world.accounts.set_status(world.account.id, replace(REFUSED, last_error="\x00\ud800" + "x" * 9000))
+
+    kept = world.accounts.status(world.account.id).last_error
+
+    assert kept is not None
+    assert len(kept) == 2000
+    assert kept.startswith("\N{REPLACEMENT CHARACTER}?xx")
+
+
+# The lease.
+
+
+def test_one_poll_at_a_time_holds_the_lease(world: World) -> None:
+    """P3."""
+    assert world.accounts.lease(world.account.id, until=START + MINUTE) is None
+
+
+def test_a_lapsed_lease_is_free_and_its_holder_writes_nothing(world: World) -> None:
+    old = world.lease
+    world.clock.forward(timedelta(hours=2))
+
+    new = world.take_lease()
+
+    assert new.fence > old.fence
+    assert world.accounts.renew(old, until=world.clock() + MINUTE) is None
+    assert not world.accounts.save_cursor(old, world.cursor())
+    world.accounts.release(old, REFUSED)
+    assert world.accounts.status(world.account.id) == AccountStatus()
+    assert world.accounts.renew(new, until=world.clock() + MINUTE) == replace(new, until=world.clock() + MINUTE)
+
+
+def test_a_renewed_lease_holds_longer(world: World) -> None:
+    renewed = world.accounts.renew(world.lease, until=START + timedelta(hours=3))
+    world.clock.forward(timedelta(hours=2))
+
+    assert renewed is not None
+    assert world.accounts.save_cursor(renewed, world.cursor())
+
+
+def test_a_released_lease_tells_how_it_went_and_is_free(world: World) -> None:
+    world.accounts.release(world.lease, REFUSED)
+
+    assert world.accounts.status(world.account.id) == REFUSED
+    assert world.take_lease().fence > world.lease.fence
+
+
+def test_a_lease_released_without_words_changes_no_status(world: World) -> None:
+    world.accounts.set_status(world.account.id, REFUSED)
+
+    world.accounts.release(world.lease)
+
+    assert world.accounts.status(world.account.id) == REFUSED
+
+
+def test_of_many_that_ask_at_once_one_gets_the_lease(world: World) -> None:
+    world.accounts.release(world.lease)
+    barrier = Barrier(8)
+
+    def ask(_number: int) -> bool:
+        barrier.wait()
+        return world.accounts.lease(world.account.id, until=START + MINUTE) is not None
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(8)))
+
+    assert answers.count(True) == 1
+
+
+# Cursors.
+
+
+def test_a_cursor_comes_back_as_it_was_saved(world: World) -> None:
+    """P14: one for each folder, whatever its name."""
+    full = replace(
+        world.cursor(folder="收件箱", uidvalidity=4_294_967_295, last_uid=4_294_967_295),
+        backfill_next=7,
+        backfill_low=3,
+        uidnext=9,
+        messages=8,
+        modseq=2**63 - 1,
+        checked_at=START + timedelta(microseconds=1),
+    )
+
+    assert world.accounts.save_cursor(world.lease, world.cursor())
+    assert world.accounts.save_cursor(world.lease, replace(full, last_uid=1))
+    assert world.accounts.save_cursor(world.lease, full)
+
+    assert world.accounts.cursors(world.account.id) == {"INBOX": world.cursor(), "收件箱": full}
