@@ -1,0 +1,81 @@
+"""Reading a server's refusals: the response code (RFC 5530), the words providers use, the back-off they ask for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+_CODE: Final = re.compile(r"\[([A-Z][A-Z0-9-]{3,})[\] ]")
+_BYTES: Final = re.compile(r"^\[?b(['\"])(.*)\1\]?$", re.DOTALL)
+# Microsoft: "Request is throttled. Suggested Backoff Time: 299961 milliseconds".
+_BACKOFF: Final = re.compile(r"backoff time:?\s*(\d+)", re.IGNORECASE)
+_LONGEST: Final = 300
+
+_DENIED: Final = frozenset({"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "CONTACTADMIN", "WEBALERT"})
+_THROTTLED: Final = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "THROTTLED", "OVERLOADED"})
+_WORDS: Final = (
+    "too many",
+    "try again later",
+    "throttled",
+    "backoff time",
+    "rate limit",
+    "bandwidth limit",
+    "connection limit",
+    "maximum number of connections",
+    "simultaneous connections",
+    "temporary",
+    "temporarily",
+    # Microsoft says this when the login was right and the mailbox server is not to be had.
+    "authenticated but not connected",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the server said, fit to be shown."""
+
+    code: str
+    text: str
+
+    @classmethod
+    def read(cls, said: object, *, hide: tuple[str, ...] = ()) -> Self:
+        """Read an exception, bytes or text; whatever is to be hidden is blotted out, however the server wrote it."""
+        text = _plain(said.args[0] if isinstance(said, Exception) and said.args else said)
+        for secret in sorted(filter(None, hide), key=len, reverse=True):
+            text = text.replace(secret, "[hidden]")
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+        found = _CODE.search(text)
+        return cls(code=found[1] if found else "", text=text[:_LONGEST])
+
+    @property
+    def is_denial(self) -> bool:
+        return self.code in _DENIED
+
+    @property
+    def is_throttling(self) -> bool:
+        return not self.is_denial and (self.code in _THROTTLED or any(word in self.text.lower() for word in _WORDS))
+
+    @property
+    def is_quota(self) -> bool:
+        return self.code == "OVERQUOTA" and not self.is_throttling
+
+    @property
+    def wants_tls(self) -> bool:
+        """Whether passwords are taken over TLS only."""
+        return self.code == "PRIVACYREQUIRED" or "plaintext authentication" in self.text.lower()
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to stay away, where the server says so."""
+        found = _BACKOFF.search(self.text)
+        return int(found[1]) / 1000 if found else None
+
+
+def _plain(said: object) -> str:
+    if isinstance(said, bytes):
+        said = said.decode("utf-8", "replace")
+    text = str(said).strip()
+    # imaplib puts the repr of bytes into its sentences.
+    found = _BYTES.match(text)
+    return found[2] if found else text

@@ -1,0 +1,171 @@
+"""The connection test (A4): address, connection, TLS, login, capabilities, folders, each told in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+
+from concord.adapters.imap import wire
+from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
+from concord.adapters.imap.folder_names import decode, encode, selectable
+from concord.adapters.imap.login import log_in
+from concord.adapters.imap.watchdog import Guard
+from concord.errors import ConcordError, MailboxFolderError, MailboxTlsError
+from concord.model.account import ALL_FOLDERS, Account, Tls
+from concord.ports import CheckStep, Vault
+from concord.settings import PollSettings
+
+# What Concord makes use of, in the order people should see it.
+USED = ("CONDSTORE", "MOVE", "UIDPLUS", "UNSELECT", "IDLE", "AUTH=XOAUTH2", "AUTH=OAUTHBEARER")
+
+
+def steps(account: Account, *, settings: PollSettings, vault: Vault, guard: Guard) -> Iterator[CheckStep]:
+    """Each step as it ends; the first that fails is the last."""
+    visit = _Visit(account, settings, vault, guard)
+    try:
+        for name, work in visit.plan():
+            step = _tried(name, work)
+            yield step
+            if not step.ok:
+                return
+    finally:
+        visit.end()
+
+
+def _tried(name: str, work: Callable[[], str]) -> CheckStep:
+    try:
+        return CheckStep(name=name, ok=True, detail=work())
+    except ConcordError as error:
+        return CheckStep(name=name, ok=False, detail=error.message, cause=_cause(error), remedy=error.advice)
+
+
+def _cause(error: ConcordError) -> str:
+    """What is known beyond the sentence."""
+    told = {name: error.fields.get(name) for name in ("cause", "answer", "folder", "certificate")}
+    return "; ".join(str(value) for value in told.values() if value)
+
+
+@dataclass
+class _Visit:
+    account: Account
+    settings: PollSettings
+    vault: Vault
+    guard: Guard
+    addresses: list[tuple[Any, ...]] = field(default_factory=list)
+    line: socket.socket | None = None
+    client: wire.Client | None = None
+
+    def plan(self) -> list[tuple[str, Callable[[], str]]]:
+        return [
+            ("dns", self.dns),
+            ("tcp", self.tcp),
+            ("tls", self.tls),
+            ("login", self.login),
+            ("capabilities", self.capabilities),
+            ("folders", self.folders),
+        ]
+
+    def dns(self) -> str:
+        self.addresses = wire.resolve(self.account)
+        return ", ".join(dict.fromkeys(str(address[4][0]) for address in self.addresses))
+
+    def tcp(self) -> str:
+        self.line = wire.reach(self.account, self.addresses, timeout=self.settings.connect_timeout)
+        self.guard.watch(self.line)
+        peer = self.line.getpeername()
+        return f"connected to {peer[0]} port {peer[1]}"
+
+    def tls(self) -> str:
+        assert self.line is not None  # noqa: S101 - the steps run in order
+        try:
+            if self.account.tls is Tls.IMPLICIT:
+                self.line = wire.secure(self.account, self.line)
+            self.client = wire.greet(self.account, self.line, self.settings)
+            if self.account.tls is Tls.STARTTLS:
+                wire.start_tls(self.account, self.client)
+        except MailboxTlsError as error:
+            if seen := self._untrusted_certificate():
+                error.fields["certificate"] = seen
+            raise
+        secured = self.client.wire.sock
+        if isinstance(secured, ssl.SSLSocket):
+            return f"{secured.version()}, {_facts(secured)}"
+        return "none: everything, the password included, travels in clear"
+
+    def login(self) -> str:
+        wire.refuse_unfit(self.account, self._client)
+        log_in(self.account, self._client, self.vault.unseal(self.account.secret))
+        return f"logged in as {self.account.user}"
+
+    def capabilities(self) -> str:
+        offered = {word.decode("ascii", "replace") for word in self._asked(lambda client: client.capabilities())}
+        missing = [name for name in ("CONDSTORE", "UIDPLUS", "MOVE") if name not in offered]
+        told = ", ".join(name for name in USED if name in offered) or "nothing beyond the basics"
+        return f"{told}; not offered: {', '.join(missing)}" if missing else told
+
+    def folders(self) -> str:
+        raw = self._asked(lambda client: list(selectable(client.wire.list('""', '"*"')[1])))
+        present = [decode(name) for name in raw]
+        if self.account.folders == (ALL_FOLDERS,):
+            return f"{len(present)} folders: {', '.join(present[:20])}"
+        return ", ".join(f"{name}: {self._messages(name, present)} messages" for name in self.account.folders)
+
+    def end(self) -> None:
+        if self.client:
+            wire.hang_up(self.client, politely=True)
+        elif self.line:
+            self.line.close()
+
+    @property
+    def _client(self) -> wire.Client:
+        assert self.client is not None  # noqa: S101 - the steps run in order
+        return self.client
+
+    def _messages(self, name: str, present: list[str]) -> int:
+        if name not in present and name.upper() != "INBOX":
+            raise MailboxFolderError(
+                "A configured folder is not on the server",
+                folder=name,
+                cause=f"there are: {', '.join(present[:20])}",
+                **facts_of(self.account),
+            )
+        status = self._asked(lambda client: client.folder_status(encode(name), ["MESSAGES"]), folder=name)
+        return int(status[b"MESSAGES"])
+
+    def _asked(self, question: Callable[[wire.Client], Any], **facts: str) -> Any:
+        try:
+            return question(self._client)
+        except RAISED as error:
+            told = refused if is_refusal(error) else lost
+            raise told(error, {**facts_of(self.account), **facts}) from error
+
+    def _untrusted_certificate(self) -> str | None:
+        """Look at a certificate that was refused, on a connection that carries nothing else."""
+        if self.account.tls is not Tls.IMPLICIT:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with contextlib.suppress(ConcordError, OSError, ValueError):
+            line = wire.reach(self.account, self.addresses, timeout=self.settings.connect_timeout)
+            with line, context.wrap_socket(line, server_hostname=self.account.host) as secured:
+                return _facts(secured)
+        return None
+
+
+def _facts(secured: ssl.SSLSocket) -> str:
+    certificate = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
+    ends = certificate.not_valid_after_utc
+    days = (ends - datetime.now(UTC)).days
+    left = f"{days} days left" if days >= 0 else f"expired {-days} days ago"
+    return (
+        f"certificate for {certificate.subject.rfc4514_string()}, "
+        f"from {certificate.issuer.rfc4514_string()}, valid until {ends:%Y-%m-%d} ({left})"
+    )

@@ -1,0 +1,145 @@
+"""The border: what imaplib, ssl and sockets raise goes in, Concord's mailbox errors come out, without the password."""
+
+from __future__ import annotations
+
+import imaplib
+import ssl
+from typing import Any, Final
+
+from concord.adapters.imap.answers import Answer
+from concord.errors import (
+    MailboxDeniedError,
+    MailboxDownError,
+    MailboxError,
+    MailboxFolderError,
+    MailboxProtocolError,
+    MailboxQuotaError,
+    MailboxThrottledError,
+    MailboxTlsError,
+)
+from concord.model.account import Account
+
+# imapclient's parsers raise the last three when an answer is cut short or is not what they expect.
+RAISED: Final = (imaplib.IMAP4.error, OSError, ValueError, LookupError, TypeError)
+
+# OpenSSL's X509_V_ERR_… numbers.
+_EXPIRED, _NOT_YET = 10, 9
+_NAMES: Final = frozenset({62, 64})
+_UNKNOWN: Final = frozenset({2, 18, 19, 20, 21})
+
+
+def facts_of(account: Account) -> dict[str, Any]:
+    """What every mailbox error says."""
+    return {"account": account.name, "host": account.host, "port": account.port}
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server said no to one command and the session goes on."""
+    return isinstance(error, imaplib.IMAP4.readonly) or (
+        isinstance(error, imaplib.IMAP4.error)
+        and not isinstance(error, imaplib.IMAP4.abort)
+        # imapclient's ProtocolError, and what imaplib says of an overlong line, are an `error` as well.
+        and any(word in str(error) for word in (" failed: ", " command error: "))
+    )
+
+
+def lost(error: Exception, facts: dict[str, Any], *, hide: tuple[str, ...] = ()) -> MailboxError:
+    """Name what ended a session: no answer, a cut, a goodbye, or something that is not IMAP."""
+    if isinstance(error, TimeoutError):
+        return MailboxDownError("The IMAP server did not answer in time", **facts)
+    if isinstance(error, OSError):
+        cause = getattr(error, "reason", None) or error.strerror or str(error)
+        return MailboxDownError("The connection to the IMAP server was cut", cause=cause, **facts)
+    answer = Answer.read(error, hide=hide)
+    if answer.is_throttling:
+        return throttled(answer, facts)
+    # imaplib has but one class for three things, and tells them apart in words.
+    odd = "unexpected" in answer.text or "unterminated" in answer.text
+    if isinstance(error, imaplib.IMAP4.abort) and not odd:
+        if "socket error" in answer.text:
+            return MailboxDownError("The IMAP server hung up", **facts)
+        return MailboxDownError("The IMAP server ended the session", answer=answer.text, **facts)
+    return MailboxProtocolError("The IMAP server answered something that is not IMAP", answer=answer.text, **facts)
+
+
+def refused(error: object, facts: dict[str, Any]) -> MailboxError:
+    """Name why one command was refused; with a `folder` among the facts, the folder is to blame."""
+    answer = Answer.read(error)
+    if answer.is_throttling:
+        return throttled(answer, facts)
+    if answer.is_quota:
+        return MailboxQuotaError("The mailbox is over its quota", answer=answer.text, **facts)
+    if facts.get("folder"):
+        return MailboxFolderError("A folder cannot be used on the IMAP server", answer=answer.text, **facts)
+    return MailboxProtocolError("The IMAP server refused a command", answer=answer.text, **facts)
+
+
+def login_refused(error: object, facts: dict[str, Any], *, hide: tuple[str, ...]) -> MailboxError:
+    """Name why a login was refused: only a real denial is one."""
+    answer = Answer.read(error, hide=hide)
+    if answer.wants_tls:
+        return plaintext_refused(facts)
+    if answer.is_throttling:
+        return throttled(answer, facts)
+    return MailboxDeniedError("The IMAP server refused the login", answer=answer.text, **facts)
+
+
+def plaintext_refused(facts: dict[str, Any]) -> MailboxTlsError:
+    """Say that the password would have gone over the wire in clear."""
+    return MailboxTlsError(
+        "The IMAP server takes no passwords without TLS",
+        remedy="Set the account to --tls starttls, or --tls implicit with port 993",
+        **facts,
+    )
+
+
+def throttled(answer: Answer, facts: dict[str, Any]) -> MailboxThrottledError:
+    """Say how long to stay away, where the server does."""
+    remedy = None
+    if "authenticated but not connected" in answer.text.lower():
+        remedy = (
+            "The login is right, but Microsoft gives no mailbox for it: it is throttled, or has no licence, "
+            "or IMAP is switched off for it; Concord keeps trying"
+        )
+    return MailboxThrottledError(
+        "The IMAP server asks us to come back later",
+        answer=answer.text,
+        retry_after=answer.retry_after,
+        remedy=remedy,
+        **facts,
+    )
+
+
+def untrusted(error: OSError, facts: dict[str, Any]) -> MailboxTlsError:
+    """Name what is wrong with a TLS handshake, and what to do about just that."""
+    cause, remedy = _handshake(error)
+    return MailboxTlsError(
+        "No trusted TLS connection to the IMAP server could be made", cause=cause, remedy=remedy, **facts
+    )
+
+
+def _handshake(error: OSError) -> tuple[str, str | None]:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _certificate(error)
+    if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "what answers on this port does not speak TLS", (
+            "Try --tls starttls (port 143), or the port the provider names for IMAP over TLS (993)"
+        )
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " "), None
+    return f"the connection was cut during the handshake: {error.strerror or error}", (
+        "Check that the port is one for TLS; 'starttls' is for port 143"
+    )
+
+
+def _certificate(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+    code = error.verify_code
+    if code == _EXPIRED:
+        return "the certificate has expired", "Renew the certificate on the server"
+    if code == _NOT_YET:
+        return "the certificate is not valid yet", "Check this machine's clock"
+    if code in _NAMES:
+        return "the certificate is for another name", "Use the host name that the certificate is for"
+    if code in _UNKNOWN:
+        return "the certificate is from an unknown authority", "Give the authority's file with --ca-file"
+    return error.verify_message, MailboxTlsError.remedy

@@ -1,0 +1,65 @@
+"""Logging in. Nothing that comes out of here, the exceptions' own past included, holds the password."""
+
+from __future__ import annotations
+
+import base64
+import imaplib
+from collections.abc import Iterator
+from typing import Final
+
+from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, login_refused, lost
+from concord.adapters.imap.wire import Client
+from concord.errors import MailboxDeniedError, MailboxError
+from concord.model.account import Account
+
+_CONTROL: Final = frozenset({*range(32), 127})
+
+
+def log_in(account: Account, client: Client, password: str) -> None:
+    """LOGIN, or AUTHENTICATE PLAIN where the words are not ASCII (RFC 3501 6.2.2, 6.2.3; RFC 4616)."""
+    failure = _tried(account, client, password)
+    if failure:
+        # Raised out here: inside the handler it would carry imaplib's own exception, which may quote the password.
+        raise failure
+
+
+def _tried(account: Account, client: Client, password: str) -> MailboxError | None:
+    facts = facts_of(account)
+    if any(ord(letter) in _CONTROL for letter in account.user + password):
+        return MailboxDeniedError(
+            "The user or password holds a character that cannot be sent",
+            remedy="Type them anew; a line break at the end of a password file is a common cause",
+            **facts,
+        )
+    plain = f"\0{account.user}\0{password}".encode()
+    hide = tuple(_guises(password, plain))
+    try:
+        if (account.user + password).isascii():
+            client.wire.login(_quoted(account.user), password)
+        else:
+            client.wire.authenticate("PLAIN", lambda _: plain)
+    except RAISED as error:
+        if _is_no(error):
+            return login_refused(error, facts, hide=hide)
+        return lost(error, facts, hide=hide)
+    return None
+
+
+def _is_no(error: Exception) -> bool:
+    """Whether the server answered the login itself: imaplib's login raises the bare text of a NO."""
+    if not isinstance(error, imaplib.IMAP4.error) or isinstance(error, imaplib.IMAP4.abort):
+        return False
+    return is_refusal(error) or not str(error).startswith("command:")
+
+
+def _guises(password: str, plain: bytes) -> Iterator[str]:
+    """The ways a server, and imaplib after it, may write the password."""
+    for text in (password, _quoted(password), _quoted(password)[1:-1], base64.b64encode(plain).decode("ascii")):
+        yield text
+        yield repr(text.encode())[2:-1]  # imaplib shows octets as Python does
+    yield base64.b64encode(password.encode()).decode("ascii")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

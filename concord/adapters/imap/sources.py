@@ -1,0 +1,182 @@
+"""Opening sessions: a kept connection if there is a good one, a new one inside the budget if not (A6)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from concord.adapters.imap.check import steps
+from concord.adapters.imap.errors import RAISED, facts_of, lost
+from concord.adapters.imap.login import log_in
+from concord.adapters.imap.pool import Line, Pool
+from concord.adapters.imap.session import ImapSession
+from concord.adapters.imap.watchdog import Guard, Watchdog
+from concord.adapters.imap.wire import connect, hang_up
+from concord.errors import ConcordError, MailboxBudgetError, MailboxError, PollBudgetError
+from concord.model.account import Account
+from concord.ports import CheckStep, Clock, Connections, Vault
+from concord.settings import PollSettings
+
+log = structlog.get_logger(__name__)
+
+# A slot outlives the connection it stands for by this, so that it never lapses under one in use.
+SLOT_MARGIN: Final = timedelta(seconds=60)
+
+
+class ImapSources:
+    """Keeps `ports.MailSources`; one for a process, used by all its threads."""
+
+    def __init__(self, settings: PollSettings, vault: Vault, connections: Connections, clock: Clock) -> None:
+        self._settings = settings
+        self._vault = vault
+        self._connections = connections
+        self._clock = clock
+        self._pool = Pool(most=settings.keep_connections, seconds=settings.keep_seconds)
+        self._watchdog = Watchdog()
+        self._pid = os.getpid()
+
+    @contextmanager
+    def open(self, account: Account, *, deadline: datetime) -> Iterator[ImapSession]:
+        """A session for one poll. After `deadline` its calls raise PollBudgetError, the one in progress included."""
+        left = (deadline - self._clock()).total_seconds()
+        if left <= 0:
+            raise PollBudgetError("The poll's time is used up", **facts_of(account))
+        guard = self._own_watchdog().guard(left)
+        try:
+            session = self._session(account, deadline, guard)
+            try:
+                yield session
+            except MailboxError:
+                self._keep(session, guard)
+                raise
+            except BaseException:
+                self._close([session.line])
+                raise
+            self._keep(session, guard)
+        finally:
+            guard.end()
+
+    def test(self, account: Account) -> Iterator[CheckStep]:
+        """Go step by step and say what each found; stops after the first failure."""
+        guard = self._own_watchdog().guard(self._settings.budget)
+        try:
+            yield from steps(account, settings=self._settings, vault=self._vault, guard=guard)
+        finally:
+            guard.end()
+
+    def close(self) -> None:
+        """Log out of everything kept."""
+        self._close(self._pool.empty(), politely=True)
+
+    def _session(self, account: Account, deadline: datetime, guard: Guard) -> ImapSession:
+        kept, stale = self._pool.take(account)
+        self._close(stale)
+        until = deadline + timedelta(seconds=self._settings.keep_seconds) + SLOT_MARGIN
+        line = kept or self._new_line(account, until, guard)
+        if kept:
+            self._prepare(kept, until, guard)
+
+        def renew() -> Line:
+            log.info("mailbox.lost", account=account.name, host=account.host)
+            self._close([line])
+            return self._new_line(account, until, guard)
+
+        return ImapSession(
+            line,
+            settings=self._settings,
+            clock=self._clock,
+            deadline=deadline,
+            guard=guard,
+            renew=renew if kept else None,
+        )
+
+    def _prepare(self, kept: Line, until: datetime, guard: Guard) -> None:
+        try:
+            guard.watch(kept.client.wire.sock)
+            self._connections.renew([kept.slot], until)
+        except BaseException:
+            self._close([kept])
+            raise
+
+    def _new_line(self, account: Account, until: datetime, guard: Guard) -> Line:
+        slot = self._slot(account, until)
+        try:
+            return self._connected(account, slot, guard)
+        except MailboxError as error:
+            self._connections.release(slot)
+            if guard.expired:
+                raise PollBudgetError("The poll's time is used up", **facts_of(account)) from error
+            raise
+        except BaseException:
+            self._connections.release(slot)
+            raise
+
+    def _connected(self, account: Account, slot: int, guard: Guard) -> Line:
+        password = self._vault.unseal(account.secret)
+        client = connect(account, self._settings, guard)
+        try:
+            log_in(account, client, password)
+            capabilities = frozenset(client.capabilities())
+        except RAISED as error:
+            hang_up(client)
+            raise lost(error, facts_of(account)) from error
+        except ConcordError:
+            hang_up(client)
+            raise
+        log.debug("mailbox.connected", account=account.name, host=account.host)
+        return Line(account=account, client=client, slot=slot, capabilities=capabilities)
+
+    def _slot(self, account: Account, until: datetime) -> int:
+        """A place in the budget, if need be that of a connection kept for later."""
+        slot = self._acquired(account, until)
+        while slot is None:
+            spare = self._pool.spare(account)
+            if spare is None:
+                raise MailboxBudgetError(
+                    "All connections allowed to this host or login are in use",
+                    per_login=self._settings.connections_per_login,
+                    per_host=self._settings.connections_per_host,
+                    **facts_of(account),
+                )
+            self._close([spare], politely=True)
+            slot = self._acquired(account, until)
+        return slot
+
+    def _acquired(self, account: Account, until: datetime) -> int | None:
+        return self._connections.acquire(
+            account.host.lower(),
+            account.user,
+            per_login=self._settings.connections_per_login,
+            per_host=self._settings.connections_per_host,
+            until=until,
+        )
+
+    def _keep(self, session: ImapSession, guard: Guard) -> None:
+        """Keep the connection for the next poll, unless something is wrong with it."""
+        if not session.is_broken:
+            with contextlib.suppress(MailboxError):
+                session.leave()
+        # Before anybody else can have the connection: this guard must not cut the next poll's.
+        guard.end()
+        whole = not session.is_broken and not guard.expired and session.line.selected is None
+        self._close(self._pool.give(session.line) if whole else [session.line])
+
+    def _close(self, lines: list[Line], *, politely: bool = False) -> None:
+        for line in lines:
+            if line.is_closed:
+                continue
+            line.is_closed = True
+            hang_up(line.client, politely=politely)
+            self._connections.release(line.slot)
+
+    def _own_watchdog(self) -> Watchdog:
+        # Threads do not survive a fork.
+        if self._pid != os.getpid():
+            self._watchdog, self._pid = Watchdog(), os.getpid()
+        return self._watchdog
