@@ -149,11 +149,10 @@ def _despite_label(data: bytes, name: str, defects: Defects) -> str:
     text = whole(data.decode(codec, "replace"))
     bad = text.count("\ufffd")
     good = len(text) - bad - sum(map(str.isascii, text))
-    other, certain = guess.text(data)
+    other, _ = guess.text(data)
     if bad * 4 <= good or "\ufffd" in other:
         defects.add(Defect.UNDECODABLE_BYTES)
         return text
-    del certain
     defects.add(Defect.CHARSET_GUESSED)
     return other
 

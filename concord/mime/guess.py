@@ -109,7 +109,7 @@ def _looks_japanese(sample: bytes) -> bool:
 
 def _looks_big5(sample: bytes) -> bool:
     pairs = len(_PAIR.findall(sample))
-    return pairs > 1 and len(_BIG5_PAIR.findall(sample)) > _NEARLY_ALL * pairs and _dense(sample)
+    return pairs > 1 and len(_BIG5_PAIR.findall(sample)) > _NEARLY_ALL * pairs
 
 
 def _looks_koi8(sample: bytes) -> bool:
@@ -123,7 +123,7 @@ def _looks_cyrillic(sample: bytes) -> bool:
 def _dense(sample: bytes) -> bool:
     """Whether whole words are written in high octets, not single letters among ASCII ones."""
     runs = _runs(sample)
-    return sum(map(len, runs)) >= 2.5 * len(runs)
+    return sum(map(len, runs)) >= max(2.5 * len(runs), 4)
 
 
 def _share(sample: bytes, low: int, high: int) -> float:
