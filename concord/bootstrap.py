@@ -147,6 +147,7 @@ class Concord:
             outbox=self.outbox,
             archive=self.archive,
             rulebook=self.rulebook,
+            queue=self.queue,
             handler=self.handlers.get,
             settings=self.settings.dispatch,
             clock=now,

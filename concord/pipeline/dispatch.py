@@ -12,17 +12,19 @@ from uuid import uuid5
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import HandlerRefusedError, InfrastructureError, PermanentError
+from concord.errors import HandlerError, HandlerRefusedError, InfrastructureError, PermanentError
 from concord.model.delivery import Delivery
 from concord.model.rule import HandlerSpec
 from concord.pipeline.retry import INFRASTRUCTURE, asked_for, exponential
-from concord.ports import Archive, Clock, Consignment, Handler, Outbox, Rulebook
+from concord.ports import Archive, Clock, Consignment, Handler, Outbox, Queue, Rulebook
 from concord.settings import DispatchSettings
 
 log = structlog.get_logger(__name__)
 
 # Handlers have time-outs of their own, well below this: a lapsed claim means that the worker died.
 CLAIM: Final = timedelta(minutes=5)
+# How long one task may go on beginning deliveries. Well below a claim, even if the last one runs into its time-out.
+TURN: Final = timedelta(minutes=1)
 # Tripled each time, ten tries from half a minute spread over about a day.
 FACTOR: Final = 3.0
 # `log` needs no configuration, so it is always there.
@@ -36,6 +38,7 @@ class Dispatcher:
     outbox: Outbox
     archive: Archive
     rulebook: Rulebook
+    queue: Queue
     handler: Callable[[HandlerSpec], Handler]
     settings: DispatchSettings
     clock: Clock
@@ -46,7 +49,21 @@ class Dispatcher:
         if not deliveries:
             return 0
         specs = BUILT_IN | {spec.name: spec for spec in self.rulebook.handlers()}
-        return sum(self._attempt(delivery, specs.get(delivery.handler)) for delivery in deliveries)
+        enough = self.clock() + TURN
+        arrived = 0
+        for done, delivery in enumerate(deliveries):
+            if self.clock() >= enough:
+                self._leave(deliveries[done:])
+                break
+            arrived += self._attempt(delivery, specs.get(delivery.handler))
+        return arrived
+
+    def _leave(self, deliveries: Sequence[Delivery]) -> None:
+        """Give back what there was no time for: slow receivers must not hold a thread until the claim lapses."""
+        for delivery in deliveries:
+            error = HandlerError("Slow receivers took this turn's time", remedy="Nothing to do: it has the next turn")
+            self.outbox.delivery_retry(delivery, error, due_at=self.clock(), counts=False)
+        self.queue.deliver([delivery.id for delivery in deliveries])
 
     def _attempt(self, delivery: Delivery, spec: HandlerSpec | None) -> bool:
         """The border of one delivery: a handler may be foreign code, and whatever it raises is its own trouble."""

@@ -24,7 +24,7 @@ from concord.ports import MailSource, MailSources
 log = structlog.get_logger(__name__)
 
 # The lease outlives the budget by this, so that it never lapses under a poll that is just ending.
-LEASE_MARGIN: Final = timedelta(seconds=60)
+LEASE_MARGIN: Final = timedelta(seconds=15)
 
 
 class PollOutcome(StrEnum):

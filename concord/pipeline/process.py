@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import InfrastructureError, PermanentError
+from concord.errors import ConcordError, InfrastructureError, PermanentError
 from concord.model.account import AfterKind
 from concord.model.mail import ParsedMail
 from concord.model.message import AfterState, Peek
@@ -26,7 +26,7 @@ from concord.settings import ProcessSettings
 log = structlog.get_logger(__name__)
 
 # A claim outlives the hard time limit by this: while it holds, the worker is alive or about to be killed.
-CLAIM_MARGIN: Final = timedelta(seconds=30)
+CLAIM_MARGIN: Final = timedelta(seconds=15)
 
 
 class WorkerLostError(PermanentError):
@@ -74,10 +74,13 @@ class Processor:
                 self._settle(claim, WorkerLostError("The worker died each time it had this message in hand"))
                 return None
             try:
-                return claim, work(claim)
+                reading = work(claim)
             except Exception as error:  # noqa: BLE001 - a bug met by one mail must not stop the queue (P16)
                 self._settle(claim, error)
                 return None
+            for warning in reading.decision.warnings:
+                log.warning("rule.warning", warning=warning)
+            return claim, reading
 
     def _store(self, results: list[tuple[Claim, Reading]]) -> list[tuple[Claim, Reading]]:
         """Attachments and event documents become durable in one go; one by one if that fails."""
@@ -101,14 +104,15 @@ class Processor:
     def _settle(self, claim: Claim, error: Exception) -> None:
         """The error's family decides: wait unblamed, wait and count, or quarantine."""
         failures = claim.message.failures + 1
+        bug = None if isinstance(error, ConcordError) else error  # a bug of ours is told with its traceback
         if isinstance(error, InfrastructureError):
             log.warning("message.waiting", error=error)
             self.ledger.postpone(claim, error, due_at=self.clock() + INFRASTRUCTURE, counts=False)
         elif isinstance(error, PermanentError) or failures >= self.settings.max_attempts:
-            log.error("message.quarantined", error=error, failures=failures, exc_info=error)
+            log.error("message.quarantined", error=error, failures=failures, exc_info=bug)
             self.ledger.quarantine(claim, error)
         else:
-            log.warning("message.postponed", error=error, failures=failures, exc_info=error)
+            log.warning("message.postponed", error=error, failures=failures, exc_info=bug)
             delay = exponential(base=self.settings.retry_base, most=self.settings.retry_max)
             self.ledger.postpone(claim, error, due_at=self.clock() + delay(failures), counts=True)
 

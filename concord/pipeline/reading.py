@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from concord import mime
 from concord.errors import ArchiveMissingError
@@ -55,27 +55,8 @@ class Reading:
     mail: ParsedMail
     decision: Decision
     event: UnifiedEvent
-    document: bytes = field(repr=False)
-
-    @property
-    def document_key(self) -> str:
-        """Named after event and content: another reading of the same mail (after an upgrade) never overwrites it."""
-        digest = hashlib.sha256(self.document).hexdigest()
-        return events.event_key(self.message.account_id, self.event.id, digest)
-
-    @property
-    def blobs(self) -> list[Blob]:
-        """What must be durable before anybody is told: the attachments and the event document."""
-        account = self.message.account_id
-        parts = {part.sha256: part for part in self.mail.attachments}
-        document = Blob(
-            key=self.document_key,
-            sha256=hashlib.sha256(self.document).hexdigest(),
-            size=len(self.document),
-            content=self.document,
-            content_type="application/cloudevents+json",
-        )
-        return [*(_part(account, part) for part in parts.values()), document]
+    document_key: str  # of the event's document in the archive
+    blobs: tuple[Blob, ...]  # attachments and document: durable before anybody is told
 
 
 def read(message: Message, archive: Archive, book: Book) -> Reading:
@@ -84,9 +65,30 @@ def read(message: Message, archive: Archive, book: Book) -> Reading:
         raise ArchiveMissingError("This message was never archived", message_id=message.id)
     mail = mime.read(archive.read(message.archive_key, sha256=message.sha256))
     decision = book.decide(message, mail)
-    keys = {part.sha256: events.part_key(message.account_id, part.sha256) for part in mail.attachments}
+    parts = {part.sha256: _part(message.account_id, part) for part in mail.attachments}
+    keys = {sha256: blob.key for sha256, blob in parts.items()}
     event = events.build(message, mail, priority=decision.priority, attachment_keys=keys)
-    return Reading(message=message, mail=mail, decision=decision, event=event, document=events.serialise(event))
+    document = _document(message.account_id, event)
+    return Reading(
+        message=message,
+        mail=mail,
+        decision=decision,
+        event=event,
+        document_key=document.key,
+        blobs=(*parts.values(), document),
+    )
+
+
+def _document(account_id: int, event: UnifiedEvent) -> Blob:
+    content = events.serialise(event)
+    digest = hashlib.sha256(content).hexdigest()
+    return Blob(
+        key=events.event_key(account_id, event.id, digest),
+        sha256=digest,
+        size=len(content),
+        content=content,
+        content_type="application/cloudevents+json",
+    )
 
 
 def _part(account_id: int, part: Attachment) -> Blob:

@@ -10,12 +10,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import imapclient
 
+from concord import log
 from concord.model.delivery import DeliveryState
 from concord.model.message import MessageState
 from concord.ports import MessageFilter
@@ -35,6 +37,7 @@ CHUNK = 50
 
 def main() -> None:
     """Measure, and print a table."""
+    log.configure("pretty", "warning")
     with Dovecot() as dovecot, RedisServer() as redis:
         users = [dovecot.add_user(f"bench{number}") for number in range(MAILBOXES)]
         octets = 0
@@ -53,22 +56,25 @@ def main() -> None:
 def one_round(dovecot: Dovecot, redis: RedisServer, users: list[str]) -> dict[str, float]:
     """Every measurement once, each on a fresh database and archive."""
     figures = {"plain IMAP reader to files (baseline)": seconds_of(lambda: read_plainly(dovecot, users))}
-    with tempfile.TemporaryDirectory() as folder, fresh(Path(folder), redis, dovecot, users) as stack:
+    with fresh(redis, dovecot, users) as stack:
         figures |= stages(stack)
-    redis.flushall()
-    with tempfile.TemporaryDirectory() as folder, fresh(Path(folder), redis, dovecot, users) as stack:
+    with fresh(redis, dovecot, users) as stack:
         figures["end to end, real daemons"] = end_to_end(stack)
-    redis.flushall()
     return figures
 
 
-def fresh(folder: Path, redis: RedisServer, dovecot: Dovecot, users: list[str]) -> Stack:
+@contextmanager
+def fresh(redis: RedisServer, dovecot: Dovecot, users: list[str]) -> Iterator[Stack]:
     """A Concord that has seen nothing yet, with an account for each user."""
-    stack = Stack(folder, redis_url=redis.url, poll={"budget": 300, "interval": 5}, process={"time_limit": 300})
-    stack.__enter__()
-    for user in users:
-        stack.add_account(user, port=dovecot.imap_port, user=user, password=dovecot.passwords[user])
-    return stack
+    redis.flushall()
+    tree = {"poll": {"budget": 300, "interval": 5}, "process": {"soft_time_limit": 240, "time_limit": 300}}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Stack(Path(folder), redis_url=redis.url, **tree, log={"level": "warning"}) as stack,
+    ):
+        for user in users:
+            stack.add_account(user, port=dovecot.imap_port, user=user, password=dovecot.passwords[user])
+        yield stack
 
 
 def stages(stack: Stack) -> dict[str, float]:

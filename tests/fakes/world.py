@@ -110,6 +110,7 @@ class World:
             outbox=self.outbox,
             archive=self.archive,
             rulebook=self.rulebook,
+            queue=self.queue,
             handler=lambda spec: self.handlers[spec.kind],
             settings=DispatchSettings(max_attempts=4),
             clock=self.clock,

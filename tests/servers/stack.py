@@ -23,7 +23,7 @@ from concord.settings import load
 
 # Short enough for a test to see a lapse, long enough for a busy machine.
 QUICK: Mapping[str, Any] = {
-    "poll": {"interval": 2, "budget": 30},
+    "poll": {"interval": 2, "budget": 10},
     "process": {"soft_time_limit": 4, "time_limit": 6, "retry_base": 1, "retry_max": 2},
     "dispatch": {"retry_base": 1, "retry_max": 2},
     "upkeep": {"sweep_interval": 1, "requeue_after": 5, "sync_interval": 2},

@@ -7,6 +7,7 @@ import pytest
 from concord.errors import HandlerError, HandlerRefusedError
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.rule import HandlerSpec, Match, Rule
+from concord.ports import Consignment
 from tests.factories import mail
 from tests.fakes.handlers import MemoryHandler
 from tests.fakes.world import World
@@ -146,3 +147,34 @@ def test_worker_killed_while_delivering_is_tried_again(ready: World) -> None:
     try_again(ready)
 
     assert states(ready) == {"inbox": DeliveryState.DELIVERED, "other": DeliveryState.DELIVERED}
+
+
+def test_slow_receivers_leave_the_rest_for_the_next_turn(ready: World) -> None:
+    """A thread is not held until the claims lapse: what there was no time for is queued again, uncounted."""
+    slow = SlowHandler(ready)
+    ready.handlers["inbox"] = ready.handlers["other"] = slow
+    for _ in range(3):
+        ready.deliver(mail())
+    ready.poll()
+    ready.process()
+
+    assert ready.dispatch() == 2
+    assert len(ready.queue.deliveries) == 6
+    while ready.queue.deliveries:
+        ready.dispatch()
+
+    assert set(states(ready).values()) == {DeliveryState.DELIVERED}
+    assert len(set(slow.taken)) == len(slow.taken) == 8
+
+
+class SlowHandler:
+    """Takes 40 seconds for each event."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.taken: list[str] = []
+
+    def deliver(self, consignment: Consignment) -> dict[str, object]:
+        self._world.wait(seconds=40)
+        self.taken.append(consignment.id)
+        return {}
