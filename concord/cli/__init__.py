@@ -1,1 +1,17 @@
-"""The `concord` command: one module for each noun."""
+"""The `concord` command: one module for each noun.
+
+What is heavy (settings, adapters, Celery) is imported by the command that needs it, when it runs: a person who asks
+for help or a version waits for none of it.
+"""
+
+from __future__ import annotations
+
+from concord.cli.root import app
+
+
+def main() -> None:
+    """The entry point of the package, and of `python -m concord`."""
+    app(prog_name="concord")
+
+
+__all__ = ["app", "main"]

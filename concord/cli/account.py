@@ -1,0 +1,240 @@
+"""`concord account`: the mailboxes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from concord.cli import account_views, password
+from concord.cli.account_import import import_accounts
+from concord.cli.keys import sealing
+from concord.cli.options import AccountName, Json
+from concord.cli.output import emit, say, verdict, warn
+from concord.cli.session import here, is_watched
+from concord.cli.sync import follow
+from concord.errors import UsageError
+from concord.model.account import Account, Priority, Tls
+
+if TYPE_CHECKING:
+    from concord.ports import CheckStep
+
+app = typer.Typer(help="Mailboxes: what to poll, and how it goes.")
+app.command("import")(import_accounts)
+
+_Host = Annotated[str, typer.Option("--host", help="The IMAP server's name or address.")]
+_Port = Annotated[int | None, typer.Option("--port", help="Usually left out: 993 with implicit TLS, else 143.")]
+_User = Annotated[str, typer.Option("--user", help="The login name, often the whole mail address.")]
+_PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input; at a terminal it is asked for.")
+]
+_Tls = Annotated[Tls, typer.Option("--tls", help="How the connection is protected; 'none' only if said here.")]
+_CaFile = Annotated[
+    str | None, typer.Option("--ca-file", metavar="FILE", help="The server's own certificate authority, in PEM form.")
+]
+_Folders = Annotated[
+    list[str] | None, typer.Option("--folder", help="A folder to poll; may be repeated. '*' is every folder.")
+]
+_Start = Annotated[str, typer.Option("--start", metavar="new|all|since:DATE", help="Which mail to begin with.")]
+_Interval = Annotated[int | None, typer.Option("--interval", help="Seconds between polls; else poll.interval.")]
+_After = Annotated[
+    str,
+    typer.Option(
+        "--after", metavar="leave|seen|flag|move:FOLDER|delete", help="What is done on the server with processed mail."
+    ),
+]
+_Priority = Annotated[Priority, typer.Option("--priority", help="How urgent its mail is, unless mail or rules differ.")]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="A name of your choice.")],
+    host: _Host,
+    user: _User,
+    port: _Port = None,
+    password_stdin: _PasswordStdin = False,
+    tls: _Tls = Tls.IMPLICIT,
+    ca_file: _CaFile = None,
+    folder: _Folders = None,
+    start: _Start = "new",
+    interval: _Interval = None,
+    after: _After = "leave",
+    priority: _Priority = Priority.NORMAL,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Keep it, but do not poll it yet.")] = False,
+) -> None:
+    """Add a mailbox. Its password is asked for, or read with --password-stdin, and kept encrypted."""
+    given: dict[str, Any] = {
+        "name": name,
+        "host": host,
+        "port": port,
+        "user": user,
+        "tls": tls,
+        "ca_file": _absolute(ca_file),
+    }
+    given |= {"folders": folder or None, "start": start, "interval": interval, "after": after, "priority": priority}
+    account = _checked({key: value for key, value in given.items() if value is not None} | {"enabled": not disabled})
+    _refuse_existing(name)
+    vault = sealing()
+    secret = _password(name, from_stdin=password_stdin)
+    here().accounts.add(replace(account, secret=vault.seal(secret)))
+    _warn_of_plain(account)
+    follow()
+    say(f"Account '{name}' is added: {account_views.server(account)}. {account_views.rhythm(account, here().settings)}")
+    say(f"Try it: concord account test {name}")
+
+
+@app.command()
+def edit(
+    name: AccountName,
+    host: Annotated[str | None, typer.Option("--host")] = None,
+    user: Annotated[str | None, typer.Option("--user")] = None,
+    port: _Port = None,
+    password_stdin: _PasswordStdin = False,
+    tls: Annotated[Tls | None, typer.Option("--tls")] = None,
+    ca_file: Annotated[str | None, typer.Option("--ca-file", metavar="FILE", help="'' takes it away.")] = None,
+    folder: _Folders = None,
+    start: Annotated[str | None, typer.Option("--start", metavar="new|all|since:DATE")] = None,
+    interval: Annotated[int | None, typer.Option("--interval", help="Seconds; 0 goes back to poll.interval.")] = None,
+    after: Annotated[str | None, typer.Option("--after", metavar="leave|seen|flag|move:FOLDER|delete")] = None,
+    priority: Annotated[Priority | None, typer.Option("--priority")] = None,
+) -> None:
+    """Change what is said of a mailbox; the rest stays. What was already polled is not polled again."""
+    before = here().accounts.get(name)
+    given: dict[str, Any] = {"host": host, "port": port, "user": user, "tls": tls, "ca_file": _absolute(ca_file)}
+    given |= {
+        "folders": folder or None,
+        "start": start,
+        "interval": interval or None,
+        "after": after,
+        "priority": priority,
+    }
+    said = {key: value for key, value in given.items() if value is not None}
+    if not said and not password_stdin and interval is None:
+        raise UsageError(
+            "Nothing to change is said",
+            account=name,
+            remedy=f"See 'concord account edit --help'; 'show {name}' tells how it is",
+        )
+    said |= {"interval": None} if interval == 0 else {}
+    account = _checked(said, before)
+    if password_stdin:
+        account = replace(account, secret=sealing().seal(_password(name, from_stdin=True)))
+    here().accounts.save(account)
+    _warn_of_plain(account)
+    follow()
+    say(f"Account '{name}' is changed: {account_views.server(account)}.")
+
+
+@app.command("list")
+def list_accounts(json: Json = False) -> None:
+    """Show all mailboxes and how they do."""
+    accounts, statuses, counts = here().accounts.all(), here().accounts.statuses(), here().ledger.counts()
+    if json:
+        emit([account_views.document(one, statuses[one.id], counts.get(one.name, {})) for one in accounts])
+    elif not accounts:
+        say("No accounts yet. Add one: concord account add NAME --host HOST --user USER")
+    else:
+        account_views.overview(accounts, statuses, counts)
+
+
+@app.command()
+def show(name: AccountName, json: Json = False) -> None:
+    """Show one mailbox: settings, state, last error, folders."""
+    account = here().accounts.get(name)
+    status, counts = here().accounts.status(account.id), here().ledger.counts().get(name, {})
+    cursors = here().accounts.cursors(account.id)
+    if json:
+        emit(account_views.document(account, status, counts) | {"cursors": list(cursors.values())})
+    else:
+        account_views.details(account, status, counts, cursors)
+
+
+@app.command()
+def enable(name: AccountName) -> None:
+    """Poll it from now on."""
+    _switch(name, enabled=True)
+
+
+@app.command()
+def disable(name: AccountName) -> None:
+    """Do not poll it any more; its messages stay."""
+    _switch(name, enabled=False)
+
+
+@app.command()
+def remove(
+    name: AccountName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; without a terminal nothing is asked.")] = False,
+) -> None:
+    """Forget a mailbox and its password. Its messages and events stay, and nothing changes on the server."""
+    here().accounts.get(name)
+    if not yes and is_watched():
+        typer.confirm(f"Forget the account '{name}' and its password?", abort=True, err=True)
+    here().accounts.remove(name)
+    follow()
+    say(f"Account '{name}' is removed. Its messages stay: concord message list --account {name}")
+
+
+@app.command()
+def test(name: AccountName, json: Json = False) -> None:
+    """Try to connect, step by step, and say what each step found. Reads no mail."""
+    account = here().accounts.get(name)
+    steps: list[CheckStep] = []
+    for step in here().sources.test(account):
+        steps.append(step)
+        if not json:
+            verdict(step.name, ok=step.ok, detail=step.detail, cause=step.cause, remedy=step.remedy)
+    if json:
+        emit(steps)
+    if not all(step.ok for step in steps):
+        raise typer.Exit(1)
+
+
+def _checked(said: dict[str, Any], base: Account | None = None) -> Account:
+    from concord.pipeline.account_check import check_account
+    from concord.pipeline.account_document import account_from_document
+
+    account = account_from_document(said, base=base)
+    check_account(account, today=datetime.now(UTC).date())
+    return account
+
+
+def _refuse_existing(name: str) -> None:
+    """Before a password is asked for."""
+    if any(account.name == name for account in here().accounts.all()):
+        from concord.errors import ExistsError
+
+        raise ExistsError(
+            "There is an account of that name already",
+            account=name,
+            remedy=f"Take another name, or change that one with 'concord account edit {name}'",
+        )
+
+
+def _password(name: str, *, from_stdin: bool) -> str:
+    from concord.pipeline.account_check import check_password
+
+    secret = password.take("password", name, from_stdin=from_stdin)
+    check_password(name, secret)
+    return secret
+
+
+def _absolute(ca_file: str | None) -> str | None:
+    """The daemons work in another directory."""
+    return str(Path(ca_file).absolute()) if ca_file else ca_file
+
+
+def _warn_of_plain(account: Account) -> None:
+    if account.tls is Tls.NONE:
+        warn(f"'{account.name}' is polled without TLS: its password and mail cross the network in clear.")
+
+
+def _switch(name: str, *, enabled: bool) -> None:
+    account = here().accounts.get(name)
+    if account.enabled is not enabled:
+        here().accounts.save(replace(account, enabled=enabled))
+    follow()
+    say(f"Account '{name}' is {'polled' if enabled else 'not polled any more'}.")

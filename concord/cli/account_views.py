@@ -1,0 +1,117 @@
+"""How accounts are shown. Secrets only as 'set' or 'missing'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from concord.cli.output import amount, facts, local, plain, say, shown, table
+from concord.model.account import Account, AccountStatus, FolderCursor, StartKind, Tls
+from concord.model.message import MessageState
+
+if TYPE_CHECKING:
+    from concord.settings import Settings
+
+Counts = Mapping[MessageState, int]
+
+
+def document(account: Account, status: AccountStatus, counts: Counts) -> dict[str, Any]:
+    """An account as JSON: what is configured, how it does, how many messages stand where."""
+    settled: dict[str, Any] = plain(account)
+    return settled | {
+        "start": str(account.start),
+        "after": str(account.after),
+        "password": "set" if account.secret else "missing",
+        **plain(status),
+        "messages": {state.value: counts.get(state, 0) for state in MessageState},
+    }
+
+
+def overview(accounts: Sequence[Account], statuses: Mapping[int, AccountStatus], counts: Mapping[str, Counts]) -> None:
+    """One line for each."""
+    rows = []
+    for account in accounts:
+        status, here = statuses[account.id], counts.get(account.name, {})
+        rows.append(
+            (
+                account.name,
+                state(account, status),
+                f"{account.user} on {account.host}",
+                status.last_success,
+                sum(here.values()),
+                here.get(MessageState.QUARANTINED, 0),
+            )
+        )
+    table(("Name", "State", "Mailbox", "Last success", "Messages", "Quarantined"), rows)
+
+
+def details(account: Account, status: AccountStatus, counts: Counts, cursors: Mapping[str, FolderCursor]) -> None:
+    """Everything about one."""
+    facts(
+        {
+            "Name": account.name,
+            "Server": server(account),
+            "Password": "set" if account.secret else "missing",
+            "CA file": account.ca_file,
+            "Folders": account.folders,
+            "Start": account.start,
+            "After": account.after,
+            "Interval": amount(account.interval, "second") if account.interval else "as poll.interval",
+            "Priority": account.priority,
+            "State": state(account, status),
+            "Last success": status.last_success,
+            "Last error": _last_error(status),
+            "Next try": status.next_try or "at the next scheduled poll",
+            "Messages": _counted(counts),
+        }
+    )
+    if not cursors:
+        say("No folder has been read yet.")
+        return
+    print()
+    rows = [(one.folder, one.uidvalidity, one.last_uid, _backfill(one), one.checked_at) for one in cursors.values()]
+    table(("Folder", "UIDVALIDITY", "Read up to UID", "Older mail", "Last looked at"), rows)
+
+
+def server(account: Account) -> str:
+    """`alice on imap.example.com:993 (implicit TLS)`."""
+    protection = "without TLS" if account.tls is Tls.NONE else f"{account.tls.value} TLS"
+    return f"{account.user} on {account.host}:{account.port} ({protection})"
+
+
+def rhythm(account: Account, settings: Settings) -> str:
+    """When it is polled, and from where."""
+    if not account.enabled:
+        return f"It is not polled until 'concord account enable {account.name}'."
+    begin = {
+        StartKind.NEW: "beginning with new mail",
+        StartKind.ALL: "beginning with all mail it has",
+        StartKind.SINCE: f"beginning with mail since {account.start.since}",
+    }
+    every = amount(account.interval or settings.poll.interval, "second")
+    return f"It is polled every {every}, {begin[account.start.kind]}."
+
+
+def state(account: Account, status: AccountStatus) -> str:
+    """One word, and how often it failed."""
+    if not account.enabled:
+        return "disabled"
+    word = status.state.value.replace("_", " ")
+    return f"{word} ({status.failures}×)" if status.failures else word
+
+
+def _last_error(status: AccountStatus) -> str | None:
+    if not status.last_error:
+        return None
+    when = local(status.last_error_at) if status.last_error_at else "once"
+    return f"{when}: {shown(status.last_error)}"
+
+
+def _counted(counts: Counts) -> str:
+    return ", ".join(f"{count} {state.value}" for state, count in counts.items() if count) or "none yet"
+
+
+def _backfill(cursor: FolderCursor) -> str | None:
+    if cursor.backfill_next is None or cursor.backfill_next <= cursor.backfill_low:
+        return None
+    return f"still to read: UID {cursor.backfill_low} to {cursor.backfill_next - 1}"

@@ -1,0 +1,123 @@
+"""`concord apply`: accounts, handlers, workflows and rules as a file says (A8)."""
+
+from __future__ import annotations
+
+import json as jsons
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from concord.cli.keys import sealing
+from concord.cli.options import Json
+from concord.cli.output import amount, emit, plain, say, warn
+from concord.cli.session import here
+from concord.cli.sync import follow
+from concord.model.account import Tls
+
+if TYPE_CHECKING:
+    from concord.model.rule import HandlerSpec, WorkflowStepSpec
+    from concord.pipeline.apply import Change, Difference
+    from concord.pipeline.wanted import Wanted
+
+_SIGNS: Final = {"add": "+", "change": "~", "remove": "-"}
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="TOML with [[accounts]], [[handlers]], [[workflows]], [[rules]].")],
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show what would change; exit code 0 all the same.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Also remove what the file leaves out, in the sections it has.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make accounts, handlers, workflows and rules what a file says. Doing it twice changes nothing.
+
+    Passwords and secrets stay outside the file: password_file or secret_file name a file (relative to this one),
+    password_env or secret_env a variable of the environment.
+    """
+    from concord.pipeline.apply import Planner, carry_out
+    from concord.pipeline.wanted import read_wanted
+
+    wanted = read_wanted(file, os.environ)
+    planner = Planner(
+        accounts=here().accounts,
+        rulebook=here().rulebook,
+        vault=sealing(),
+        checks=HandlerChecks(),
+        today=datetime.now(UTC).date(),
+    )
+    changes = planner.plan(wanted, prune=prune)
+    if not plan:
+        carry_out(changes)
+        if any(change.noun == "account" for change in changes):
+            follow()
+    if json:
+        emit({"changes": plain(changes), "applied": not plan})
+        return
+    _warn_of_plain(wanted)
+    for change in changes:
+        tell_change(change)
+    _summarise(changes, plan=plan)
+
+
+class HandlerChecks:
+    """What the handlers themselves say about their options."""
+
+    def handler(self, handler: HandlerSpec, secret: str | None) -> None:
+        """Raises UsageError, which names the handler."""
+        from concord.errors import ConcordError, UsageError
+        from concord.handlers import Handlers
+
+        try:
+            Handlers.check(handler.kind, handler.options, has_secret=bool(handler.secret or secret))
+            if secret is not None:
+                Handlers.check_secret(handler.kind, secret)
+        except ConcordError as error:
+            raise UsageError(error.message, remedy=error.advice, handler=handler.name, **error.fields) from error
+
+    def step(self, step: WorkflowStepSpec) -> None:
+        """Raises UsageError, which names the step."""
+        from concord.errors import ConcordError, UsageError
+        from concord.handlers import WorkflowSteps
+
+        try:
+            WorkflowSteps.check(step.kind, step.options)
+        except ConcordError as error:
+            raise UsageError(error.message, remedy=error.advice, step=step.name, **error.fields) from error
+
+
+def tell_change(change: Change) -> None:
+    """One line, and below it what differs."""
+    colour = {"add": "green", "change": "yellow", "remove": "red"}[change.verb.value]
+    sign = typer.style(_SIGNS[change.verb.value], fg=colour)
+    typer.echo(f"{sign} {change.noun} '{change.name}'")
+    for difference in change.differences:
+        typer.echo(f"    {_told(difference)}")
+
+
+def _told(difference: Difference) -> str:
+    if difference.field in ("password", "secret"):
+        return f"{difference.field}: another one"
+    before, after = (jsons.dumps(value, ensure_ascii=False) for value in (difference.before, difference.after))
+    return f"{difference.field}: {before} → {after}"
+
+
+def _summarise(changes: Sequence[Change], *, plan: bool) -> None:
+    if not changes:
+        say("Nothing to change.")
+    elif plan:
+        say(f"{amount(len(changes), 'change')} planned; nothing was done. Without --plan they are carried out.")
+    else:
+        say(f"{amount(len(changes), 'change')} made.")
+
+
+def _warn_of_plain(wanted: Wanted) -> None:
+    for entry in wanted.accounts:
+        if entry.account.tls is Tls.NONE:
+            warn(f"'{entry.account.name}' is polled without TLS: its password and mail cross the network in clear.")

@@ -1,0 +1,115 @@
+"""`concord config`: the settings in force, and whether they work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import typer
+
+from concord.cli.options import Json
+from concord.cli.output import emit, verdict
+from concord.cli.session import here
+from concord.cli.settings_view import as_toml, effective
+from concord.errors import ConcordError
+
+app = typer.Typer(help="The settings.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check of a configuration."""
+
+    name: str
+    ok: bool
+    detail: str
+    cause: str = ""
+    remedy: str = ""
+
+
+@app.command()
+def show(json: Json = False) -> None:
+    """Show every setting and where it comes from. Secrets are hidden."""
+    from concord.settings import load
+
+    settings = effective(load())
+    if json:
+        emit(settings)
+    else:
+        print(as_toml(settings))
+
+
+@app.command()
+def check(json: Json = False) -> None:
+    """Look at the settings, the key, the database, Redis and the archive; say all that is wrong."""
+    findings = _findings()
+    if json:
+        emit(findings)
+    else:
+        for one in findings:
+            verdict(one.name, ok=one.ok, detail=one.detail, cause=one.cause, remedy=one.remedy)
+    if not all(one.ok for one in findings):
+        raise typer.Exit(1)
+
+
+def _findings() -> list[Finding]:
+    first = _try("settings", _settings)
+    if not first.ok:
+        return [first]
+    return [first, *(_try(name, work) for name, work in _CHECKS.items())]
+
+
+def _try(name: str, work: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name=name, ok=True, detail=work())
+    except ConcordError as error:
+        facts = ", ".join(f"{key}: {value}" for key, value in error.fields.items() if value not in (None, ""))
+        return Finding(name=name, ok=False, detail=error.message, cause=facts, remedy=error.advice)
+
+
+def _settings() -> str:
+    from concord.settings import config_path
+
+    here()
+    path = config_path()
+    return f"read from {path}" if path.is_file() else f"all at their defaults: there is no {path}"
+
+
+def _key() -> str:
+    _ = here().vault
+    return "there is one, and it is well-formed"
+
+
+def _database() -> str:
+    from concord.adapters.sql import schema
+    from concord.adapters.sql.engine import place
+
+    schema.check(here().engine)
+    return f"{place(here().engine)} answers, at version {schema.newest()}"
+
+
+def _key_fits() -> str:
+    from concord.adapters.sql.sealed import verify_key
+
+    verify_key(here().engine, here().vault)
+    return "the key is this database's"
+
+
+def _redis() -> str:
+    waiting = here().queue.depth()
+    return f"answers; {sum(waiting.values())} tasks wait"
+
+
+def _archive() -> str:
+    here().archive.check()
+    return f"{here().settings.archive.kind} archive: written to, read back and cleaned up"
+
+
+_CHECKS: Final[dict[str, Callable[[], str]]] = {
+    "key": _key,
+    "database": _database,
+    "key and database": _key_fits,
+    "redis": _redis,
+    "archive": _archive,
+}

@@ -1,0 +1,96 @@
+"""`concord worker run`, `beat run` and `flower run`: Celery's daemons in this process, as the settings say.
+
+No secret is in their arguments. Without a usable database, schema and key they say why and do not start (A3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from concord.cli.session import here
+
+worker = typer.Typer(help="The workers.")
+beat = typer.Typer(help="The scheduler.")
+flower = typer.Typer(help="The task monitor.")
+
+_Extra = Annotated[
+    list[str] | None, typer.Argument(metavar="[-- CELERY-OPTIONS]", help="More options for Celery, after '--'.")
+]
+
+
+class Pool(StrEnum):
+    """Polling waits, processing works."""
+
+    POLL = "poll"
+    MAIL = "mail"
+
+
+@worker.callback()
+def worker_commands() -> None:
+    """The workers."""
+
+
+@beat.callback()
+def beat_commands() -> None:
+    """The scheduler."""
+
+
+@flower.callback()
+def flower_commands() -> None:
+    """The task monitor."""
+
+
+@worker.command("run")
+def run_worker(
+    pool: Annotated[Pool, typer.Argument(help="Which of the two.")],
+    extra: _Extra = None,
+) -> None:
+    """Poll mailboxes and deliver events (poll), or process mail (mail), until a signal ends it."""
+    from concord.adapters.celery_arguments import worker_arguments
+
+    _refuse_unready()
+    _become([*worker_arguments(here().settings, pool.value), *(extra or [])])
+
+
+@beat.command("run")
+def run_beat(extra: _Extra = None) -> None:
+    """Fire what the schedule says, until a signal ends it."""
+    from concord.adapters.celery_arguments import beat_arguments
+
+    _refuse_unready()
+    _become([*beat_arguments(here().settings), *(extra or [])])
+
+
+@flower.command("run")
+def run_flower(extra: _Extra = None) -> None:
+    """Serve the task monitor's page, until a signal ends it."""
+    from concord.adapters.celery_arguments import flower_arguments
+    from concord.adapters.flower import prepare
+
+    prepare(here().settings)
+    _become([*flower_arguments(here().settings), *(extra or [])])
+
+
+def _refuse_unready() -> None:
+    """Raises what 'concord db check' and 'concord secrets check' would."""
+    from concord.adapters.sql import schema
+    from concord.adapters.sql.sealed import verify_key
+
+    schema.check(here().engine)
+    verify_key(here().engine, here().vault)
+
+
+def _become(arguments: Sequence[str]) -> None:
+    """Celery's own command, with our app: tasks are registered by being imported."""
+    from concord import log
+    from concord.tasks import email, upkeep
+
+    del email, upkeep
+    settings = here().settings
+    log.configure(settings.log.style, settings.log.level)
+    code = here().celery.start(argv=list(arguments))
+    raise typer.Exit(code or 0)

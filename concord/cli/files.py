@@ -1,0 +1,29 @@
+"""Files that a person names on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from concord.errors import UsageError
+
+STDIN: Final = "-"
+
+
+def read_mail(name: str) -> bytes:
+    """A mail's octets. Raises UsageError with the file and the cause."""
+    if name == STDIN:
+        raw: bytes = typer.get_binary_stream("stdin").read()
+    else:
+        try:
+            raw = Path(name).read_bytes()
+        except (OSError, ValueError) as error:
+            cause = getattr(error, "strerror", None) or str(error)
+            raise UsageError(
+                "The file cannot be read", file=name, cause=cause, remedy="Correct the path or the file's mode"
+            ) from None
+    if not raw:
+        raise UsageError("There is no mail in it", file=name, remedy="Give a file that holds a whole mail")
+    return raw

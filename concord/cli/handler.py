@@ -1,0 +1,118 @@
+"""`concord handler`: where events go."""
+
+from __future__ import annotations
+
+import json as jsons
+from dataclasses import replace as changed
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from concord.cli import handler_test, password
+from concord.cli.apply import HandlerChecks
+from concord.cli.find_handler import find_handler, handler_specs
+from concord.cli.keys import sealing
+from concord.cli.options import Json
+from concord.cli.output import emit, plain, say, table
+from concord.cli.session import here
+from concord.errors import ConflictError, ExistsError, UsageError
+from concord.model.rule import HandlerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(help="Handlers: where events go.")
+app.command("test")(handler_test.test)
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The handler.")]
+
+
+@app.command("list")
+def list_handlers(json: Json = False) -> None:
+    """Show all handlers; 'log' is built in. Secrets are shown as set or missing."""
+    specs = handler_specs()
+    if json:
+        emit([_document(spec) for spec in specs])
+        return
+    rows = [(one.name, one.kind, one.enabled, bool(one.secret), _options(one)) for one in specs]
+    table(("Name", "Kind", "On", "Secret", "Options"), rows)
+
+
+@app.command()
+def add(
+    name: _Name,
+    kind: Annotated[str, typer.Option("--kind", help="log, webhook, redis-stream, celery, or an installed one.")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="As url=https://…; may be repeated.")
+    ] = None,
+    secret_stdin: Annotated[
+        bool, typer.Option("--secret-stdin", help="Read its secret from standard input, or ask at a terminal.")
+    ] = False,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Keep it, but send it nothing yet.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Change the handler of that name; its secret stays.")
+    ] = False,
+) -> None:
+    """Add a place where events go. Rules name it, or dispatch.default_handlers for mail without such a rule."""
+    known = {spec.name: spec for spec in here().rulebook.handlers()}
+    if name in known and not replace:
+        raise ExistsError("There is a handler of that name already", handler=name, remedy="Change it with --replace")
+    spec = HandlerSpec(name=name, kind=kind, options=_read(option or []), enabled=not disabled)
+    spec = changed(spec, secret=known[name].secret) if name in known else spec
+    HandlerChecks().handler(spec, None)
+    if secret_stdin:
+        secret = password.take("secret", name, from_stdin=True)
+        HandlerChecks().handler(spec, secret)
+        spec = changed(spec, secret=sealing().seal(secret))
+    here().rulebook.save_handler(spec)
+    say(f"Handler '{name}' is kept. Send it a sample: concord handler test {name}")
+
+
+@app.command()
+def remove(name: _Name) -> None:
+    """Forget a handler. Its deliveries stay."""
+    find_handler(name)
+    users = [rule.name for rule in here().rulebook.rules() if name in rule.handlers]
+    if users:
+        raise ConflictError(
+            "The handler is in use",
+            handler=name,
+            rules=", ".join(users),
+            remedy="Take it out of these rules first, with 'concord rule add NAME --replace' or 'concord apply'",
+        )
+    here().rulebook.remove_handler(name)
+    say(f"Handler '{name}' is removed.")
+
+
+def _read(written: Sequence[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for one in written:
+        key, equals, value = one.partition("=")
+        if not equals or not key.strip():
+            # The text is not shown again: it may be a secret in the wrong place.
+            raise UsageError(
+                "An option is not KEY=VALUE",
+                handler_option=len(options) + 1,
+                remedy="Write it as --option url=https://…",
+            )
+        options[key.strip()] = _value(key, value)
+    return options
+
+
+def _value(key: str, value: str) -> Any:
+    """Text; or JSON where it begins as a table or a list does."""
+    if not value.startswith(("{", "[")):
+        return value
+    try:
+        return jsons.loads(value)
+    except ValueError as error:
+        raise UsageError("An option is not valid JSON", option=key, cause=error, remedy="Correct the JSON") from None
+
+
+def _document(spec: HandlerSpec) -> dict[str, Any]:
+    document: dict[str, Any] = plain(spec)
+    return document | {"secret": "set" if spec.secret else "missing"}
+
+
+def _options(spec: HandlerSpec) -> str:
+    return "; ".join(f"{key}={plain(value)}" for key, value in spec.options.items())

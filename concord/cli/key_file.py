@@ -1,0 +1,110 @@
+"""The file of keys: where it is, and changing it so that a reader sees the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from concord.errors import ExistsError, SecretKeyError, UsageError
+
+if TYPE_CHECKING:
+    from concord.settings import Settings
+
+_NAME: Final = "secret_key"
+_MODE: Final = 0o600
+
+
+def place() -> Path:
+    """Where the settings say that the key is. Raises UsageError where they say nothing."""
+    from concord.settings import credentials_directory, load
+
+    settings = load()
+    folder = credentials_directory()
+    if settings.secret_key_file:
+        return settings.secret_key_file
+    if folder:
+        return folder / _NAME
+    raise UsageError(
+        "It is not said where the key is to be",
+        remedy="Give --file FILE, set secret_key_file in the configuration, or name the folder in CONCORD_CREDENTIALS",
+    )
+
+
+def of_settings(settings: Settings) -> Path:
+    """The file that can be changed. Raises SecretKeyError where the key comes from somewhere else."""
+    from concord.settings import credentials_directory
+
+    folder = credentials_directory()
+    path = settings.secret_key_file or (folder / _NAME if folder else None)
+    if path is None or not path.is_file():
+        raise SecretKeyError(
+            "The key is in no file that could be changed",
+            file=path,
+            remedy="Put it into the file that secret_key_file names, and take it out of the environment",
+        )
+    return path
+
+
+def keys(path: Path) -> list[str]:
+    """Every key of the file, the newest first."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretKeyError("The file with the key cannot be read", file=path, cause=error) from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def create(path: Path, key: str) -> None:
+    """A new file. Raises ExistsError where there is one."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, [key])
+    except FileExistsError:
+        raise ExistsError(
+            "There is a key already",
+            file=path,
+            remedy="Keep it: without it no stored password opens; 'concord secrets rotate' makes a new one",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            "The key file cannot be made", file=path, cause=error.strerror, remedy="Choose a folder that can be written"
+        ) from None
+
+
+def replace(path: Path, lines: Sequence[str]) -> None:
+    """These keys instead, in one step, for the same owner."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        before = path.stat()
+        fresh.unlink(missing_ok=True)
+        _write(fresh, lines)
+        if os.geteuid() == 0:
+            os.chown(fresh, before.st_uid, before.st_gid)
+        fresh.replace(path)
+        _keep(path.parent)
+    except OSError as error:
+        raise UsageError(
+            "The key file cannot be changed",
+            file=path,
+            cause=error.strerror,
+            remedy="Run this as the user that owns it, in a folder that can be written",
+        ) from None
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    """Durable before anything is sealed with it."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "w", encoding="ascii") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+    _keep(path.parent)
+
+
+def _keep(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,24 @@
+"""Taking a password from standard input or from a person; never from the command line, which everybody can see."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from concord.errors import UsageError
+
+
+def take(noun: str, owner: str, *, from_stdin: bool) -> str:
+    """The password or secret: what stdin says without its last line end, or what a person types unseen."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(f"{noun.capitalize()} of {owner}", hide_input=True, default="", show_default=False))
+    if not from_stdin:
+        raise UsageError(
+            f"No {noun} is given", name=owner, remedy=f"Pipe it in: … --{noun}-stdin < FILE; or run this at a terminal"
+        )
+    try:
+        text = typer.get_binary_stream("stdin").read().decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"The {noun} is not UTF-8 text", name=owner, remedy="Check what is piped in") from None
+    return text.removesuffix("\n").removesuffix("\r")

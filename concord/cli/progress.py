@@ -1,0 +1,23 @@
+"""A bar for long work: on standard error, and only where a person watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+Item = TypeVar("Item")
+
+# Less than this is done before a bar could be read.
+_FEW: Final = 20
+
+
+def watched(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """The same items, one by one."""
+    if not sys.stderr.isatty() or len(items) < _FEW:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, description=what, console=Console(stderr=True), transient=True)

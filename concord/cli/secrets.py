@@ -1,0 +1,97 @@
+"""`concord secrets`: the key that opens stored passwords, and changing it while everything runs (A3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from concord.cli import key_file
+from concord.cli.keys import sealing
+from concord.cli.options import Json
+from concord.cli.output import amount, emit, say, warn
+from concord.cli.session import here
+from concord.errors import SecretKeyError
+
+if TYPE_CHECKING:
+    from concord.adapters.sql.sealed import Rotation
+
+app = typer.Typer(help="The key that opens stored passwords.")
+
+
+@app.command()
+def init(
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Where; else secret_key_file, or the credentials directory.")
+    ] = None,
+) -> None:
+    """Make a key file, readable by its owner only. An existing one is never touched."""
+    from concord.adapters.vault import new_key
+
+    path = file or key_file.place()
+    key_file.create(path, new_key())
+    say(f"A new key is in {path}. Keep a copy apart from the database's backups: without it no password opens.")
+
+
+@app.command()
+def check(json: Json = False) -> None:
+    """Say whether the key is this database's and opens every stored secret."""
+    vault = sealing()
+    sealed = {f"account '{one.name}'": one.secret for one in here().accounts.all() if one.secret}
+    sealed |= {f"handler '{one.name}'": one.secret for one in here().rulebook.handlers() if one.secret}
+    closed = []
+    for name, secret in sealed.items():
+        try:
+            vault.unseal(secret)
+        except SecretKeyError:
+            closed.append(name)
+    if closed:
+        raise SecretKeyError(
+            "The key does not open every stored secret",
+            closed=", ".join(closed),
+            remedy="Put the key that sealed them back as one more line of the key file, or give the secrets again",
+        )
+    if json:
+        emit({"secrets": len(sealed)})
+    else:
+        say(f"The key opens {amount(len(sealed), 'stored secret')}.")
+
+
+@app.command()
+def rotate(
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Leave the old keys in the file, for daemons that read theirs at start.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make a new key, seal every secret anew under it, then take the old keys away.
+
+    Everything may run meanwhile. Killed at any point, run it again.
+    """
+    from concord.adapters.sql.sealed import rotate as seal_anew
+    from concord.adapters.vault import new_key
+
+    path = key_file.of_settings(here().settings)
+    vault = sealing()
+    fresh = new_key()
+    key_file.replace(path, [fresh, *key_file.keys(path)])
+    done = seal_anew(here().engine, vault)
+    if not done.unopened and not keep_old:
+        # Once more: somebody may have sealed with the old key while the first round went on.
+        seal_anew(here().engine, vault)
+        key_file.replace(path, [fresh])
+    _tell(done, path, kept=bool(keep_old or done.unopened), json=json)
+
+
+def _tell(done: Rotation, path: Path, *, kept: bool, json: bool) -> None:
+    if json:
+        emit({"accounts": done.accounts, "handlers": done.handlers, "unopened": done.unopened, "old_keys_kept": kept})
+    else:
+        resealed = f"{amount(done.accounts, 'account')} and {amount(done.handlers, 'handler')}"
+        say(f"{resealed} are sealed under a new key in {path}.")
+        say("The old keys are still there." if kept else "The old keys are gone. Make a new copy of the key file.")
+    if done.unopened:
+        names = ", ".join(done.unopened)
+        warn(f"No key opens the secrets of {names}; give them again: concord account edit NAME --password-stdin")
+        raise typer.Exit(1)

@@ -1,0 +1,69 @@
+"""`concord sync-email-tasks` and `concord poll`: what Beat and the workers do by themselves, now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from concord.cli.border import problem, told_lines
+from concord.cli.options import AccountName, Json
+from concord.cli.output import amount, emit, plain, say, warn
+from concord.cli.session import here
+from concord.errors import QueueDownError
+
+if TYPE_CHECKING:
+    from concord.pipeline.poll import PollReport
+
+
+def sync_email_tasks(json: Json = False) -> None:
+    """Make the schedule equal to the enabled accounts. Beat does the same by itself every few minutes."""
+    stats = here().sync()
+    if json:
+        emit(stats)
+        return
+    say(
+        f"The schedule has {amount(stats.total, 'account')}: "
+        f"{stats.added} added, {stats.removed} removed, {stats.updated} updated."
+    )
+
+
+def follow() -> None:
+    """Sync after a change of accounts; what is stored stays stored where Redis is away."""
+    try:
+        here().sync()
+    except QueueDownError as error:
+        seconds = here().settings.upkeep.sync_interval
+        warn(
+            f"{error.message}, so the schedule is not changed yet. It follows by itself within "
+            f"{amount(seconds, 'second')} once Redis answers and Beat runs."
+        )
+
+
+def poll(name: AccountName, json: Json = False) -> None:
+    """Poll one account now, in this process, whatever its schedule or back-off says."""
+    account = here().accounts.get(name)
+    report = here().poller.poll(account.id, forced=True)
+    if json:
+        emit(plain(report) | {"error": problem(report.error) if report.error else None})
+    else:
+        _tell(report)
+    if report.outcome in ("failed", "busy"):
+        raise typer.Exit(1)
+
+
+def _tell(report: PollReport) -> None:
+    taken = f"{amount(report.archived, 'new message')} archived"
+    if report.skipped:
+        taken += f", {report.skipped} skipped"
+    if report.unreadable:
+        taken += f", {report.unreadable} that the server did not hand over"
+    sentences = {
+        "done": f"{report.account}: {taken}.",
+        "partial": f"{report.account}: {taken}; the time for one poll is used up, and the next one goes on.",
+        "busy": f"{report.account} is being polled by another process just now. Try again in a minute.",
+        "failed": f"{report.account}: {taken}, and then it failed.",
+    }
+    say(sentences.get(report.outcome.value, f"{report.account}: {report.outcome.value}."))
+    if report.error:
+        typer.echo("\n".join(told_lines(report.error)), err=True)
