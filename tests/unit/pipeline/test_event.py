@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from concord.errors import ArchiveDamagedError
+from concord.handlers.body import fit
 from concord.mime import read
 from concord.mime.defect import Defect
 from concord.model.account import Priority
@@ -151,3 +152,14 @@ def test_a_preview_is_valid_and_belongs_to_no_account() -> None:
     assert found["id"] != event.preview(RAW + b"x")["id"]
     assert found["source"] == "/files"
     assert found["data"]["raw_key"] == found["data"]["account"] == ""
+
+
+def test_event_shortened_for_a_receiver_is_still_valid() -> None:
+    """A handler's size limit leaves out text, and the event says so."""
+    whole = event.build(message(RAW), read(RAW), priority=Priority.NORMAL, attachment_keys={})
+    octets = event.serialise(whole)
+
+    load = fit(json.loads(octets), octets, len(octets) - 1)
+
+    assert load.event["data"]["truncated"]
+    VALID.validate(load.event)
