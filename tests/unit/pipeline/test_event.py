@@ -156,8 +156,8 @@ def test_a_preview_is_valid_and_belongs_to_no_account() -> None:
 
 def test_event_shortened_for_a_receiver_is_still_valid() -> None:
     """A handler's size limit leaves out text, and the event says so."""
-    whole = event.build(message(RAW), read(RAW), priority=Priority.NORMAL, attachment_keys={})
-    octets = event.serialise(whole)
+    raw = RAW + b"A long text.\r\n" * 100
+    octets = event.serialise(event.build(message(raw), read(raw), priority=Priority.NORMAL, attachment_keys={}))
 
     load = fit(json.loads(octets), octets, len(octets) - 1)
 
