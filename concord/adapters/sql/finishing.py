@@ -30,6 +30,10 @@ class Finishing:
 
     def finish(self, results: Sequence[Processed]) -> Queued:
         """Write those whose claim holds; what is now to be queued."""
+        for result in results:
+            # One event for one message: another's name here would hand this message's deliveries to that one's event.
+            if result.event.id != result.claim.message.event_id:
+                raise ValueError("the event is not named after its message")
         held = self._held(results)
         if not held:
             return Queued()
