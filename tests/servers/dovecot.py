@@ -50,7 +50,15 @@ class Dovecot:
     def add_user(self, name: str, password: str = "sesame") -> str:  # noqa: S107 - a test's password
         """A user with an empty mailbox, or a new password for one that is there; the name."""
         self.passwords[name] = password
-        self._write_users()
+        place = self.folder / "users" / name
+        is_known = place.exists()
+        # Written beside and renamed: Dovecot may be reading it.
+        fresh = self.folder / "fresh-user"
+        fresh.write_text(f"{name}:{{PLAIN.B64}}{_b64(password)}::::::\n", encoding="utf-8")
+        fresh.chmod(0o644)
+        fresh.rename(place)
+        if is_known and self._process:
+            self._wait_for_password(name)
         return name
 
     def deliver(self, user: str, raw: bytes, folder: str = "INBOX", *, flags: Sequence[str] = ()) -> int:
@@ -97,9 +105,13 @@ class Dovecot:
             stale.unlink(missing_ok=True)
 
     def kick(self, user: str) -> None:
-        """End every session of a user."""
+        """End every session of a user, and wait until they are gone."""
         self._forget(user)
-        subprocess.run(["doveadm", "-c", str(self._config), "kick", user], check=False, capture_output=True)
+        deadline = time.monotonic() + START_SECONDS
+        while user in self._doveadm("-f", "flow", "who", "-1").replace("=", " ").split():
+            assert time.monotonic() < deadline, f"{user} is still logged in"
+            self._doveadm("kick", user)
+            time.sleep(0.02)
 
     # What the server saw.
 
@@ -153,26 +165,35 @@ class Dovecot:
             self._deliverers[user] = client
         return self._deliverers[user]
 
+    def _doveadm(self, *words: str) -> str:
+        done = subprocess.run(["doveadm", "-c", str(self._config), *words], check=False, capture_output=True, text=True)
+        return done.stdout
+
     def _forget(self, user: str) -> None:
         if client := self._deliverers.pop(user, None):
             client.shutdown()
 
-    def _write_users(self) -> None:
-        lines = [f"{user}:{{PLAIN.B64}}{_b64(secret)}::::::" for user, secret in self.passwords.items()]
-        # Written beside and renamed: Dovecot may be reading it. It notices a change of time or size only.
-        fresh = self.folder / "users.new"
-        fresh.write_text("\n".join(lines) + "\n" * (1 + time.time_ns() % 97), encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.rename(self.folder / "users")
+    def _wait_for_password(self, user: str) -> None:
+        """Dovecot looks for a changed file once a second only."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                with imapclient.IMAPClient("127.0.0.1", self.imap_port, ssl=False, timeout=5) as client:
+                    client.plain_login(user, self.passwords[user])
+            except imapclient.IMAPClient.Error:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError(f"the new password of {user} is not taken")
 
     def _prepare(self) -> None:
         mail_user = "mail" if os.geteuid() == 0 else getpass.getuser()
-        for name in ("run", "state", "mail"):
+        for name in ("run", "state", "mail", "users"):
             (self.folder / name).mkdir()
         if os.geteuid() == 0:
             shutil.chown(self.folder / "mail", mail_user, mail_user)
-        self._write_users()
-        text = TEMPLATE.read_text(encoding="utf-8")
+        # A file for each user: in a file it knows, Dovecot looks for changes once a second only.
+        text = TEMPLATE.read_text(encoding="utf-8").replace("@STATE@/users", "@STATE@/users/%u")
         for word, value in self._words(mail_user).items():
             text = text.replace(f"@{word}@", value)
         self._config.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.dovecot import Dovecot
+from tests.servers.imap_accounts import Polls
 
 _numbers = itertools.count(1)
 
@@ -31,3 +32,12 @@ def own_dovecot() -> Iterator[Dovecot]:
     """A server of this test's own, for those that stop it."""
     with Dovecot() as server:
         yield server
+
+
+@pytest.fixture
+def polls() -> Iterator[Polls]:
+    """IMAP sources with the usual settings; everything kept is closed in the end, every slot given back."""
+    made = Polls()
+    yield made
+    made.sources.close()
+    assert made.connections.slots == {}

@@ -71,8 +71,10 @@ class ImapSession:
     def select(self, folder: str, *, writable: bool = False) -> FolderStatus:
         """Open a folder, to look only unless it shall be written to. Raises MailboxFolderError."""
         self.line.selected = None
+        condstore = b"CONDSTORE" in self.line.capabilities
         found = self._run(
-            lambda client: client.select_folder(self._wire_name(folder), readonly=not writable), folder=folder
+            lambda client: client.open_folder(self._wire_name(folder), readonly=not writable, condstore=condstore),
+            folder=folder,
         )
         self.line.selected = folder
         return self._status(found, found.get(b"EXISTS"), folder)
@@ -240,7 +242,7 @@ class ImapSession:
             uidvalidity=validity,
             uidnext=found.get(b"UIDNEXT"),
             messages=messages,
-            modseq=found.get(b"HIGHESTMODSEQ"),
+            modseq=found.get(b"HIGHESTMODSEQ") or None,  # 0 where the folder keeps none
         )
 
 

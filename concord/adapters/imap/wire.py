@@ -61,6 +61,13 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         # At its own level 5, imaplib formats every line for a log nobody reads, which makes a fetch four times dearer.
         self._imap.debug = 0
 
+    def open_folder(self, name: bytes, *, readonly: bool, condstore: bool) -> dict[bytes, Any]:
+        """SELECT or EXAMINE. A server need not tell HIGHESTMODSEQ unless CONDSTORE is asked for (RFC 7162 3.1.8)."""
+        parameter = b" (CONDSTORE)" if condstore else b""
+        kind, data = self.wire.select(quoted(name) + parameter, readonly)  # type: ignore[arg-type]  # takes bytes as well
+        self._checkok("select", kind, data)
+        return dict(self._process_select_response(self.wire.untagged_responses))
+
     def _create_IMAP4(self) -> Wire:  # noqa: N802 - imapclient's name
         return self.wire
 
