@@ -1,6 +1,7 @@
 """The composition root: the only place where a port meets its adapter.
 
 Everything is made when first asked for, once per process: what a process does not use, it does not connect to.
+Nor does it import the heavy libraries (Celery, boto3, IMAP, HTTP): a person who lists accounts waits for none of them.
 """
 
 from __future__ import annotations
@@ -8,18 +9,12 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from celery import Celery
 from sqlalchemy import Engine
 
 from concord import __version__, settings
 from concord.adapters.archive_file import FileArchive
-from concord.adapters.archive_s3 import S3Archive
-from concord.adapters.celery import make_app
-from concord.adapters.imap import ImapSources
-from concord.adapters.queue import CeleryQueue
-from concord.adapters.redbeat import RedBeatSchedule
-from concord.adapters.redis import connect
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
@@ -27,7 +22,6 @@ from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.vault import FernetVault
-from concord.handlers import Handlers, HandlerTools, WorkflowSteps
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller
@@ -38,6 +32,14 @@ from concord.pipeline.sweep import Sweeper
 from concord.pipeline.workflow import WorkflowRunner
 from concord.ports import Archive, SyncStats
 from concord.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from concord.adapters.imap import ImapSources
+    from concord.adapters.queue import CeleryQueue
+    from concord.adapters.redbeat import RedBeatSchedule
+    from concord.handlers import Handlers, HandlerTools
 
 
 def now() -> datetime:
@@ -81,27 +83,40 @@ class Concord:
     @cached_property
     def archive(self) -> Archive:
         if self.settings.archive.kind == "s3":
+            from concord.adapters.archive_s3 import S3Archive
+
             return S3Archive(self.settings.archive.s3)
         return FileArchive(self.settings.archive.path)
 
     @cached_property
     def sources(self) -> ImapSources:
+        from concord.adapters.imap import ImapSources
+
         return ImapSources(self.settings.poll, self.vault, SqlConnections(self.engine, now), now)
 
     @cached_property
     def celery(self) -> Celery:
+        from concord.adapters.celery import make_app
+
         return make_app(self.settings)
 
     @cached_property
     def queue(self) -> CeleryQueue:
+        from concord.adapters.queue import CeleryQueue
+
         return CeleryQueue(self.celery, self.settings)
 
     @cached_property
     def schedule(self) -> RedBeatSchedule:
+        from concord.adapters.redbeat import RedBeatSchedule
+
         return RedBeatSchedule(self.celery)
 
     @cached_property
     def tools(self) -> HandlerTools:
+        from concord.adapters.redis import connect
+        from concord.handlers import HandlerTools
+
         return HandlerTools(
             webhook=self.settings.webhook,
             redis=lambda: connect(self.settings.redis),
@@ -111,6 +126,8 @@ class Concord:
 
     @cached_property
     def handlers(self) -> Handlers:
+        from concord.handlers import Handlers
+
         return Handlers(self.tools)
 
     # Stages.
@@ -155,6 +172,8 @@ class Concord:
 
     @cached_property
     def workflows(self) -> WorkflowRunner:
+        from concord.handlers import WorkflowSteps
+
         return WorkflowRunner(
             outbox=self.outbox,
             archive=self.archive,
