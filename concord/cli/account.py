@@ -22,7 +22,7 @@ from concord.model.account import Account, Priority, Tls
 if TYPE_CHECKING:
     from concord.ports import CheckStep
 
-app = typer.Typer(help="Mailboxes: what to poll, and how it goes.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Mailboxes: what to poll, and how it goes.")
 app.command("import")(import_accounts)
 
 _Host = Annotated[str, typer.Option("--host", help="The IMAP server's name or address.")]

@@ -115,15 +115,19 @@ def tell(error: ConcordError, run: Session) -> None:
 def _told_usage(error: typer.TyperException, run: Session) -> int:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        # Its message is the help itself.
-        print(error.format_message(), file=sys.stderr)
+        # The help is its message, and has been shown.
         return USAGE
     command = context.command_path if context else "concord"
     tell(
-        UsageError(error.format_message().rstrip("."), remedy=f"See '{command} --help'"),
+        UsageError(_words(error), remedy=f"See '{command} --help'"),
         run,
     )
     return error.exit_code
+
+
+def _words(error: typer.TyperException) -> str:
+    """Typer validates with pydantic, which says so."""
+    return error.format_message().replace("Value error, ", "").rstrip(".")
 
 
 def _unexpected(error: Exception) -> ConcordError:

@@ -14,7 +14,7 @@ from concord.cli.session import here
 from concord.cli.settings_view import as_toml, effective
 from concord.errors import ConcordError
 
-app = typer.Typer(help="The settings.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The settings.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,8 @@ def _try(name: str, work: Callable[[], str]) -> Finding:
     try:
         return Finding(name=name, ok=True, detail=work())
     except ConcordError as error:
-        facts = ", ".join(f"{key}: {value}" for key, value in error.fields.items() if value not in (None, ""))
+        said = {key: value for key, value in error.fields.items() if value not in (None, "")}
+        facts = ", ".join(str(value) if key == "cause" else f"{key} {value}" for key, value in said.items())
         return Finding(name=name, ok=False, detail=error.message, cause=facts, remedy=error.advice)
 
 

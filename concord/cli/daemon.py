@@ -13,9 +13,9 @@ import typer
 
 from concord.cli.session import here
 
-worker = typer.Typer(help="The workers.")
-beat = typer.Typer(help="The scheduler.")
-flower = typer.Typer(help="The task monitor.")
+worker = typer.Typer(no_args_is_help=True, add_completion=False, help="The workers.")
+beat = typer.Typer(no_args_is_help=True, add_completion=False, help="The scheduler.")
+flower = typer.Typer(no_args_is_help=True, add_completion=False, help="The task monitor.")
 
 _Extra = Annotated[
     list[str] | None, typer.Argument(metavar="[-- CELERY-OPTIONS]", help="More options for Celery, after '--'.")

@@ -8,7 +8,7 @@ from concord.cli.options import Json
 from concord.cli.output import emit, say
 from concord.cli.session import here
 
-app = typer.Typer(help="The database's schema.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The database's schema.")
 
 
 @app.command()

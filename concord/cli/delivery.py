@@ -17,7 +17,7 @@ from concord.model.delivery import DeliveryState
 if TYPE_CHECKING:
     from concord.model.delivery import Delivery
 
-app = typer.Typer(help="Events on their way to handlers.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Events on their way to handlers.")
 
 _AT_ONCE = 500
 _OfHandler = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only to this handler.")]

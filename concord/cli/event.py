@@ -11,7 +11,7 @@ from concord.cli.options import Json, Limit, OfAccount, Since, Until, window
 from concord.cli.output import emit, facts, say, table
 from concord.cli.session import here
 
-app = typer.Typer(help="The events that mails became.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The events that mails became.")
 
 
 @app.command("list")

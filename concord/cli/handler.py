@@ -21,7 +21,7 @@ from concord.model.rule import HandlerSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = typer.Typer(help="Handlers: where events go.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Handlers: where events go.")
 app.command("test")(handler_test.test)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The handler.")]

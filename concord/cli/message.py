@@ -17,7 +17,7 @@ from concord.ports import MessageFilter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = typer.Typer(help="Every mail that was seen, and what became of it.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Every mail that was seen, and what became of it.")
 
 
 @app.command("list")

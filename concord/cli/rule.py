@@ -16,7 +16,9 @@ from concord.model.account import Priority
 if TYPE_CHECKING:
     from concord.model.rule import Rule
 
-app = typer.Typer(help="Rules: which mails go to which handlers and workflows.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Rules: which mails go to which handlers and workflows."
+)
 app.command("test")(rule_test.test)
 
 _Patterns = list[str] | None

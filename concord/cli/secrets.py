@@ -17,7 +17,7 @@ from concord.errors import SecretKeyError
 if TYPE_CHECKING:
     from concord.adapters.sql.sealed import Rotation
 
-app = typer.Typer(help="The key that opens stored passwords.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The key that opens stored passwords.")
 
 
 @app.command()

@@ -16,7 +16,7 @@ from concord.model.workflow import RunState
 if TYPE_CHECKING:
     from concord.model.workflow import WorkflowRun
 
-app = typer.Typer(help="Workflow runs: events going through named steps.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Workflow runs: events going through named steps.")
 
 
 @app.command("list")
