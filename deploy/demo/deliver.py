@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientError
 
 from deploy.demo.mails import DemoMail
 from deploy.demo.prepare import mail_password
@@ -27,11 +28,14 @@ class Delivered:
 
 
 def deliver(state: State, mails: list[DemoMail]) -> list[Delivered]:
-    """Put all of them in place; a missing folder is made."""
+    """Put all of them in place; a missing folder is made. Raises CannotRunError."""
     delivered = []
-    for user in sorted({mail.user for mail in mails}):
-        with _mailbox(state, user) as client:
-            delivered += [_append(client, mail) for mail in mails if mail.user == user]
+    try:
+        for user in sorted({mail.user for mail in mails}):
+            with _mailbox(state, user) as client:
+                delivered += [_append(client, mail) for mail in mails if mail.user == user]
+    except (IMAPClientError, OSError) as error:
+        raise CannotRunError(f"Dovecot takes no mail: {error}. See {state.dovecot}/dovecot.log") from error
     return delivered
 
 

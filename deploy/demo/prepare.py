@@ -108,19 +108,23 @@ def _prepare_redis(state: State) -> None:
 def _prepare_dovecot(state: State) -> None:
     _keep_secret(state.folder / "mail-password", secrets.token_urlsafe(12))
     user = "mail" if os.getuid() == 0 else getpass.getuser()
-    for folder in (state.dovecot, state.dovecot / "run", state.dovecot / "state", state.dovecot / "mail"):
-        folder.mkdir(exist_ok=True)
+    for folder in ("run", "state", "mail"):
+        (state.dovecot / folder).mkdir(parents=True, exist_ok=True)
     if os.getuid() == 0:
         shutil.chown(state.dovecot / "mail", user, user)
     _make_certificate(state)
-    users = [f"{user}:{{PLAIN}}{mail_password(state)}::::::\n" for user in (ALICE, BOB)]
-    _write(state.dovecot / "users", "".join(users), 0o640)
-    if os.getuid() == 0:
-        shutil.chown(state.dovecot / "users", group="dovecot")
+    _write_users(state)
     text = DOVECOT_TEMPLATE.read_text(encoding="utf-8")
     for word, value in _dovecot_words(state, user).items():
         text = text.replace(f"@{word}@", value)
     _write(state.dovecot / "dovecot.conf", text, 0o644)
+
+
+def _write_users(state: State) -> None:
+    place = state.dovecot / "users"
+    _write(place, "".join(f"{name}:{{PLAIN}}{mail_password(state)}::::::\n" for name in (ALICE, BOB)), 0o640)
+    if os.getuid() == 0:
+        shutil.chown(place, group="dovecot")
 
 
 def _dovecot_words(state: State, mail_user: str) -> dict[str, str]:
