@@ -43,7 +43,7 @@ def build(
         "flags": list(message.flags),
         "size": message.size,
         "sha256": message.sha256,
-        "raw_key": message.archive_key or raw_key(message.account_id, message.sha256),
+        "raw_key": message.archive_key or raw_key(message.account_id, message.sha256, message.internal_date),
         "priority": priority.value,
     }
     return UnifiedEvent(
@@ -106,19 +106,24 @@ def from_document(document: bytes) -> dict[str, Any]:
     return found
 
 
-def raw_key(account_id: int, sha256: str) -> str:
-    """Where a mail's own octets are kept."""
-    return f"raw/{account_id}/{sha256[:2]}/{sha256}.eml"
+def raw_key(account_id: int, sha256: str, received: datetime | None) -> str:
+    """Where a mail's own octets are kept. `received` is its INTERNALDATE, which a server never changes."""
+    return f"raw/{account_id}/{_month(received)}/{sha256}.eml"
 
 
-def part_key(account_id: int, sha256: str) -> str:
-    """Where an attachment's octets are kept."""
-    return f"parts/{account_id}/{sha256[:2]}/{sha256}"
+def part_key(account_id: int, sha256: str, received: datetime | None) -> str:
+    """Where an attachment's octets are kept, beside those of the same month."""
+    return f"parts/{account_id}/{_month(received)}/{sha256}"
 
 
-def event_key(account_id: int, event_id: UUID, sha256: str) -> str:
+def event_key(account_id: int, event_id: UUID, sha256: str, received: datetime | None) -> str:
     """Where an event's document is kept. Its content is in the name: read differently one day, it is another object."""
-    return f"events/{account_id}/{str(event_id)[:2]}/{event_id}-{sha256[:16]}.json"
+    return f"events/{account_id}/{_month(received)}/{event_id}-{sha256[:16]}.json"
+
+
+def _month(received: datetime | None) -> str:
+    """A folder for each month: a batch of mails makes few of them durable, and retention can go by them."""
+    return f"{received.astimezone(UTC):%Y/%m}" if received else "undated"
 
 
 def _data(

@@ -263,7 +263,7 @@ class FolderVisit:
 
     def _blob(self, mail: FetchedMail) -> Blob:
         return Blob(
-            key=raw_key(self._account.id, mail.sha256),
+            key=raw_key(self._account.id, mail.sha256, mail.internal_date),
             sha256=mail.sha256,
             size=mail.size,
             content=mail.content,

@@ -65,10 +65,10 @@ def read(message: Message, archive: Archive, book: Book) -> Reading:
         raise ArchiveMissingError("This message was never archived", message_id=message.id)
     mail = mime.read(archive.read(message.archive_key, sha256=message.sha256))
     decision = book.decide(message, mail)
-    parts = {part.sha256: _part(message.account_id, part) for part in mail.attachments}
+    parts = {part.sha256: _part(message, part) for part in mail.attachments}
     keys = {sha256: blob.key for sha256, blob in parts.items()}
     event = events.build(message, mail, priority=decision.priority, attachment_keys=keys)
-    document = _document(message.account_id, event)
+    document = _document(message, event)
     return Reading(
         message=message,
         mail=mail,
@@ -79,11 +79,11 @@ def read(message: Message, archive: Archive, book: Book) -> Reading:
     )
 
 
-def _document(account_id: int, event: UnifiedEvent) -> Blob:
+def _document(message: Message, event: UnifiedEvent) -> Blob:
     content = events.serialise(event)
     digest = hashlib.sha256(content).hexdigest()
     return Blob(
-        key=events.event_key(account_id, event.id, digest),
+        key=events.event_key(message.account_id, event.id, digest, message.internal_date),
         sha256=digest,
         size=len(content),
         content=content,
@@ -91,9 +91,9 @@ def _document(account_id: int, event: UnifiedEvent) -> Blob:
     )
 
 
-def _part(account_id: int, part: Attachment) -> Blob:
+def _part(message: Message, part: Attachment) -> Blob:
     return Blob(
-        key=events.part_key(account_id, part.sha256),
+        key=events.part_key(message.account_id, part.sha256, message.internal_date),
         sha256=part.sha256,
         size=part.size,
         content=part.content,

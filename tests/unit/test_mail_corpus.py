@@ -38,7 +38,7 @@ def message(raw: bytes) -> Message:
         priority=Priority.NORMAL,
         sha256=sha256,
         size=len(raw),
-        archive_key=event.raw_key(7, sha256),
+        archive_key=event.raw_key(7, sha256, NOON),
         internal_date=NOON,
         flags=("\\Recent",),
         message_id=None,
@@ -60,7 +60,7 @@ def message(raw: bytes) -> Message:
 def document(raw: bytes) -> dict[str, Any]:
     """The whole way from bytes to the stored document and back."""
     mail = read(raw)
-    keys = {one.sha256: event.part_key(7, one.sha256) for one in mail.attachments}
+    keys = {one.sha256: event.part_key(7, one.sha256, NOON) for one in mail.attachments}
     built = event.build(message(raw), mail, priority=mail.priority or Priority.NORMAL, attachment_keys=keys)
     return event.from_document(event.serialise(built))
 

@@ -136,12 +136,14 @@ def test_a_message_without_its_bytes_is_no_event() -> None:
         document(replace(message(RAW), sha256=None))
 
 
-def test_keys_say_whose_and_spread_over_folders() -> None:
+def test_keys_say_whose_and_from_which_month() -> None:
+    """In UTC: two servers' time zones make one month."""
     sha256 = hashlib.sha256(b"").hexdigest()
+    received = datetime(2026, 12, 1, 1, tzinfo=timezone(timedelta(hours=8)))
 
-    assert event.raw_key(7, sha256) == f"raw/7/e3/{sha256}.eml"
-    assert event.part_key(7, sha256) == f"parts/7/e3/{sha256}"
-    assert event.event_key(7, UUID(int=42), sha256) == f"events/7/00/{UUID(int=42)}-{sha256[:16]}.json"
+    assert event.raw_key(7, sha256, received) == f"raw/7/2026/11/{sha256}.eml"
+    assert event.part_key(7, sha256, received) == f"parts/7/2026/11/{sha256}"
+    assert event.event_key(7, UUID(int=42), sha256, None) == f"events/7/undated/{UUID(int=42)}-{sha256[:16]}.json"
 
 
 def test_a_preview_is_valid_and_belongs_to_no_account() -> None:
