@@ -22,6 +22,7 @@ from deploy.demo.state import ROOT, CannotRunError, State
 from deploy.demo.watch import Arrival, Watch
 
 WANTED: Final = ROOT / "deploy/demo/demo.toml.in"
+MAILBOXES: Final = 2
 ARRIVE_SECONDS: Final = 120.0
 PROGRAMS: Final = ["concord-beat", "concord-worker-poll", "concord-flower"]
 
@@ -43,11 +44,14 @@ def main() -> int:
 def _demonstrate(daemons: Daemons) -> int:
     state = daemons.state
     _say(f"Starting beat, two workers, Flower, Redis and Dovecot under supervisord ({state.folder}) …")
+    started = datetime.now(UTC)
     daemons.wait_until_up()
     os.environ.update(state.environment())
     _add_accounts(state)
     concord(state, "sync-email-tasks")
-    arrivals, missed = _deliver_and_watch(daemons)
+    looked = Concord(settings.load())
+    _wait_for_polls(daemons, looked, since=started)
+    arrivals, missed = _deliver_and_watch(daemons, looked)
     _say(_summary(arrivals, missed))
     good = not missed and all(arrival.is_whole for arrival in arrivals)
     if not good:
@@ -74,12 +78,24 @@ def _add_accounts(state: State) -> None:
     concord(state, "apply", str(wanted))
 
 
-def _deliver_and_watch(daemons: Daemons) -> tuple[list[Arrival], dict[str, str]]:
+def _wait_for_polls(daemons: Daemons, looked: Concord, *, since: datetime) -> None:
+    """Until both mailboxes were polled: beat fires, the worker consumes, Dovecot answers."""
+    deadline = time.monotonic() + ARRIVE_SECONDS
+    while time.monotonic() < deadline:
+        daemons.check_alive()
+        polled = [status.last_success for status in looked.accounts.statuses().values()]
+        if len(polled) == MAILBOXES and all(at and at > since for at in polled):
+            return
+        time.sleep(0.2)
+    raise CannotRunError(f"No poll after {ARRIVE_SECONDS:.0f} s.\n{tail_of_logs(daemons.state.logs, PROGRAMS)}")
+
+
+def _deliver_and_watch(daemons: Daemons, looked: Concord) -> tuple[list[Arrival], dict[str, str]]:
     """The mails that arrived, and of the others where they stand."""
     run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     delivered = deliver(daemons.state, mails(run))
     _say(f"{len(delivered)} mails delivered by IMAP. Their events, as they arrive:\n\n{table.heading()}")
-    looking = Watch(Concord(settings.load()), delivered)
+    looking = Watch(looked, delivered)
     arrivals: list[Arrival] = []
     deadline = time.monotonic() + ARRIVE_SECONDS
     while looking.missing and time.monotonic() < deadline:
