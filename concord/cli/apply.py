@@ -13,7 +13,7 @@ import typer
 
 from concord.cli.keys import sealing
 from concord.cli.options import Json
-from concord.cli.output import amount, emit, plain, say, warn
+from concord.cli.output import amount, emit, plain, say, shown, warn
 from concord.cli.session import here
 from concord.cli.sync import follow
 from concord.model.account import Tls
@@ -96,7 +96,7 @@ def tell_change(change: Change) -> None:
     """One line, and below it what differs."""
     colour = {"add": "green", "change": "yellow", "remove": "red"}[change.verb.value]
     sign = typer.style(_SIGNS[change.verb.value], fg=colour)
-    typer.echo(f"{sign} {change.noun} '{change.name}'")
+    typer.echo(f"{sign} {change.noun} '{shown(change.name)}'")
     for difference in change.differences:
         typer.echo(f"    {_told(difference)}")
 

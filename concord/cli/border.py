@@ -29,6 +29,10 @@ INTERRUPTED: Final = 130
 _INTERNAL: Final = "Run the same command as 'concord --debug …' to see where, and report it with that output"
 
 
+class UnexpectedError(ConcordError):
+    """A bug, as a person is told of it."""
+
+
 class Border(TyperGroup):
     """The root of all commands; none of them ends with a traceback."""
 
@@ -134,7 +138,7 @@ def _unexpected(error: Exception) -> ConcordError:
     """Without the exception's own words: nobody can say that no secret is among them."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else None
-    return ConcordError(
+    return UnexpectedError(
         "Something happened that Concord did not expect", cause=type(error).__name__, at=place, remedy=_INTERNAL
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from concord.settings import Settings
 
 _NAME: Final = "secret_key"
+_VARIABLE: Final = "CONCORD_SECRET_KEY"
 _MODE: Final = 0o600
 
 
@@ -38,7 +39,9 @@ def of_settings(settings: Settings) -> Path:
 
     folder = credentials_directory()
     path = settings.secret_key_file or (folder / _NAME if folder else None)
-    if path is None or not path.is_file():
+    # The environment is stronger than the credential file: changing that one would change nothing.
+    from_environment = not settings.secret_key_file and any(name.upper() == _VARIABLE for name in os.environ)
+    if path is None or from_environment or not path.is_file():
         raise SecretKeyError(
             "The key is in no file that could be changed",
             file=path,
