@@ -21,6 +21,7 @@ from concord.settings import Settings, credentials_directory
 log = structlog.get_logger(__name__)
 
 CREDENTIAL: Final = "secret_key"
+KEY_LENGTH: Final = 44  # 32 octets in base64
 _WRONG: Final = "Put the key that sealed it back, as one more line of the key file"
 
 
@@ -82,7 +83,8 @@ def _fernet(keys: Sequence[str]) -> MultiFernet:
 
 def _key(key: str, line: int) -> Fernet:
     try:
-        return Fernet(key)
+        # The decoder stops at the first '=': of two keys run together it would quietly take one.
+        return Fernet(key if len(key) == KEY_LENGTH else "")
     except ValueError:
         # The library's own words may quote the key; ours never do.
         raise SecretKeyError("A key for stored secrets is malformed", line=line) from None

@@ -80,6 +80,18 @@ def test_a_lapsed_slot_is_free_and_never_anothers(
     assert acquire() is None
 
 
+def test_a_lapsed_slot_cannot_be_renewed(
+    slots: SqlConnections, acquire: Callable[..., int | None], clock: StandingClock
+) -> None:
+    """Another may count on it by now."""
+    late = [slot for _ in range(3) if (slot := acquire()) is not None]
+    clock.forward(MINUTE)
+
+    slots.renew(late, START + 60 * MINUTE)
+
+    assert acquire() is not None
+
+
 def test_a_renewed_slot_stays_taken(
     slots: SqlConnections, acquire: Callable[..., int | None], clock: StandingClock
 ) -> None:

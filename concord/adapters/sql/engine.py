@@ -12,7 +12,7 @@ from weakref import WeakSet
 from sqlalchemy import Connection, Engine, Pool, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -25,6 +25,8 @@ STATEMENT_SECONDS: Final = 60
 IDLE_SECONDS: Final = 120
 # PostgreSQL's words for "there is no such table" and "column": the schema is behind or ahead.
 _MISSING: Final = ("42P01", "42703")
+# And for "permission denied": an operator's to mend, and no mail's fault.
+_FORBIDDEN: Final = "42501"
 
 _engines: WeakSet[Engine] = WeakSet()
 # Pools that came over a fork. They stay referenced: closing an inherited socket would hang up the parent's connection.
@@ -85,11 +87,15 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     assert isinstance(connection, sqlite3.Connection)  # noqa: S101 - tells mypy which driver this listener is for
     # The driver's own idea of when a transaction begins is switched off: `_begin_sqlite` says it.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    # FULL, not NORMAL: after a commit Concord may delete the mail on the server. A commit that a power cut takes back
-    # would lose it.
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # FULL, not NORMAL: after a commit Concord may delete the mail on the server. A commit that a power cut takes
+        # back would lose it.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -128,9 +134,15 @@ def _raise_translated(engine: Engine, error: DBAPIError) -> None:
     cause = _first_line(error.orig)
     if _says_schema(error):
         raise SchemaError("The database lacks a table or column", database=place(engine), cause=cause) from error
-    # InternalError: the server ended the transaction on its own (a failover, a recovery conflict).
-    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError | InternalError):
+    if error.connection_invalidated or _says_down(error):
         raise DatabaseDownError("The database did not do it", database=place(engine), cause=cause) from error
+
+
+def _says_down(error: DBAPIError) -> bool:
+    # InternalError: the server ended the transaction itself. Plain DatabaseError: the file is damaged or no database.
+    if isinstance(error, ProgrammingError):
+        return getattr(error.orig, "sqlstate", None) == _FORBIDDEN
+    return isinstance(error, OperationalError | InterfaceError | InternalError) or type(error) is DatabaseError
 
 
 def _says_schema(error: DBAPIError) -> bool:

@@ -1,0 +1,126 @@
+"""The database's secrets: the right key is known, and a new one comes in while everything runs (A3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine
+
+from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.rulebook import SqlRulebook
+from concord.adapters.sql.sealed import Rotation, rotate, verify_key
+from concord.adapters.vault import FernetVault, new_key
+from concord.errors import SecretKeyError
+from concord.model.rule import HandlerSpec
+from tests.sql_world import account, now
+
+
+class KeyFile:
+    """A file of keys, as an operator edits it."""
+
+    def __init__(self) -> None:
+        self.keys = [new_key()]
+
+    def read(self) -> list[str]:
+        return list(self.keys)
+
+
+@pytest.fixture
+def file() -> KeyFile:
+    """With one key."""
+    return KeyFile()
+
+
+@pytest.fixture
+def vault(file: KeyFile) -> FernetVault:
+    """On that file."""
+    return FernetVault(file.read)
+
+
+@pytest.fixture
+def accounts(engine: Engine, vault: FernetVault) -> SqlAccounts:
+    """One account and one handler with a secret, one account without."""
+    accounts = SqlAccounts(engine, now)
+    accounts.add(account("sales", secret=vault.seal("hunter2")))
+    accounts.add(account("open", secret=b""))
+    SqlRulebook(engine).save_handler(HandlerSpec(name="hook", kind="webhook", secret=vault.seal("whsec")))
+    return accounts
+
+
+def test_the_first_key_becomes_the_databases_own(engine: Engine, vault: FernetVault) -> None:
+    verify_key(engine, vault)
+
+    verify_key(engine, vault)
+    with pytest.raises(SecretKeyError, match="does not open this database's secrets") as caught:
+        verify_key(engine, FernetVault(KeyFile().read))
+    assert "Put back the key" in caught.value.explain()
+
+
+def test_after_a_rotation_the_new_key_alone_opens_everything(
+    engine: Engine, vault: FernetVault, file: KeyFile, accounts: SqlAccounts
+) -> None:
+    verify_key(engine, vault)
+    file.keys.insert(0, new_key())
+
+    done = rotate(engine, vault)
+
+    file.keys.pop()
+    alone = FernetVault(file.read)
+    verify_key(engine, alone)
+    assert done == Rotation(accounts=1, handlers=1, unopened=())
+    assert alone.unseal(accounts.get("sales").secret) == "hunter2"
+    assert alone.unseal(SqlRulebook(engine).handlers()[0].secret) == "whsec"
+    assert accounts.get("open").secret == b""
+
+
+def test_rotating_twice_is_harmless(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> None:
+    rotate(engine, vault)
+
+    assert rotate(engine, vault) == Rotation(accounts=1, handlers=1, unopened=())
+    assert vault.unseal(accounts.get("sales").secret) == "hunter2"
+
+
+def test_what_no_key_opens_is_named_and_the_rest_goes_on(
+    engine: Engine, vault: FernetVault, accounts: SqlAccounts
+) -> None:
+    accounts.add(account("broken", secret=b"not a token"))
+
+    done = rotate(engine, vault)
+
+    assert done == Rotation(accounts=1, handlers=1, unopened=("broken",))
+    assert accounts.get("broken").secret == b"not a token"
+
+
+def test_a_rotation_that_was_killed_can_be_begun_again(
+    engine: Engine, vault: FernetVault, file: KeyFile, accounts: SqlAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify_key(engine, vault)
+    file.keys.insert(0, new_key())
+    left = [1]
+
+    def killed(sealed: bytes) -> bytes:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return FernetVault(file.read).reseal(sealed)
+
+    monkeypatch.setattr(vault, "reseal", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rotate(engine, vault)
+
+    fresh = FernetVault(file.read)
+    verify_key(engine, fresh)
+    assert fresh.unseal(accounts.get("sales").secret) == "hunter2"
+    assert fresh.unseal(SqlRulebook(engine).handlers()[0].secret) == "whsec"
+    assert rotate(engine, fresh).unopened == ()
+
+
+def test_a_rotation_is_not_a_changed_password(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> None:
+    """A5: an account whose login was refused stays so."""
+    from_before = replace(accounts.status(1), failures=3)
+    accounts.set_status(1, from_before)
+
+    rotate(engine, vault)
+
+    assert accounts.status(1) == from_before
