@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,28 +29,40 @@ class Delivered:
     sha256: str
 
 
+def make_folders(state: State, mails: list[DemoMail]) -> None:
+    """So that they are there when an account names them. Raises CannotRunError."""
+    for user in _users(mails):
+        with _mailbox(state, user) as client:
+            for folder in {mail.folder for mail in mails if mail.user == user}:
+                if not client.folder_exists(folder):
+                    client.create_folder(folder)
+
+
 def deliver(state: State, mails: list[DemoMail]) -> list[Delivered]:
-    """Put all of them in place; a missing folder is made. Raises CannotRunError."""
+    """Put all of them in place. Raises CannotRunError."""
     delivered = []
-    try:
-        for user in sorted({mail.user for mail in mails}):
-            with _mailbox(state, user) as client:
-                delivered += [_append(client, mail) for mail in mails if mail.user == user]
-    except (IMAPClientError, OSError) as error:
-        raise CannotRunError(f"Dovecot takes no mail: {error}. See {state.dovecot}/dovecot.log") from error
+    for user in _users(mails):
+        with _mailbox(state, user) as client:
+            delivered += [_append(client, mail) for mail in mails if mail.user == user]
     return delivered
 
 
-def _mailbox(state: State, user: str) -> IMAPClient:
+def _users(mails: list[DemoMail]) -> list[str]:
+    return sorted({mail.user for mail in mails})
+
+
+@contextmanager
+def _mailbox(state: State, user: str) -> Iterator[IMAPClient]:
     trust = ssl.create_default_context(cafile=str(state.certificate))
-    client = IMAPClient("localhost", state.ports.imaps, ssl_context=trust, timeout=20)
-    client.login(user, mail_password(state))
-    return client
+    try:
+        with IMAPClient("localhost", state.ports.imaps, ssl_context=trust, timeout=20) as client:
+            client.login(user, mail_password(state))
+            yield client
+    except (IMAPClientError, OSError) as error:
+        raise CannotRunError(f"Dovecot takes no mail: {error}. See {state.dovecot}/dovecot.log") from error
 
 
 def _append(client: IMAPClient, mail: DemoMail) -> Delivered:
-    if not client.folder_exists(mail.folder):
-        client.create_folder(mail.folder)
     answer: bytes = client.append(mail.folder, mail.raw)
     named = re.search(rb"APPENDUID (\d+) (\d+)", answer)
     if named is None:

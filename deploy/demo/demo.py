@@ -13,16 +13,16 @@ from typing import Final
 
 from concord import settings
 from concord.bootstrap import Concord
+from concord.errors import ConcordError
 from deploy.demo import table
 from deploy.demo.daemons import Daemons, concord, running, tail_of_logs
-from deploy.demo.deliver import deliver
-from deploy.demo.mails import mails
+from deploy.demo.deliver import deliver, make_folders
+from deploy.demo.mails import ALICE, BOB, DemoMail, mails
 from deploy.demo.run import places, watch
 from deploy.demo.state import ROOT, CannotRunError, State
 from deploy.demo.watch import Arrival, Watch
 
 WANTED: Final = ROOT / "deploy/demo/demo.toml.in"
-MAILBOXES: Final = 2
 ARRIVE_SECONDS: Final = 120.0
 PROGRAMS: Final = ["concord-beat", "concord-worker-poll", "concord-flower"]
 
@@ -36,6 +36,9 @@ def main() -> int:
     except CannotRunError as error:
         print(error, file=sys.stderr)
         return 1
+    except ConcordError as error:
+        print(error.explain(), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped.")
         return 130 if _ends_by_itself() else 0
@@ -47,11 +50,13 @@ def _demonstrate(daemons: Daemons) -> int:
     started = datetime.now(UTC)
     daemons.wait_until_up()
     os.environ.update(state.environment())
+    dozen = mails(started.strftime("%Y%m%dT%H%M%S%f"))
+    make_folders(state, dozen)
     _add_accounts(state)
     concord(state, "sync-email-tasks")
     looked = Concord(settings.load())
     _wait_for_polls(daemons, looked, since=started)
-    arrivals, missed = _deliver_and_watch(daemons, looked)
+    arrivals, missed = _deliver_and_watch(daemons, looked, dozen)
     _say(_summary(arrivals, missed))
     good = not missed and all(arrival.is_whole for arrival in arrivals)
     if not good:
@@ -80,20 +85,22 @@ def _add_accounts(state: State) -> None:
 
 def _wait_for_polls(daemons: Daemons, looked: Concord, *, since: datetime) -> None:
     """Until both mailboxes were polled: beat fires, the worker consumes, Dovecot answers."""
+    accounts = [looked.accounts.get(name).id for name in (ALICE, BOB)]
     deadline = time.monotonic() + ARRIVE_SECONDS
     while time.monotonic() < deadline:
         daemons.check_alive()
-        polled = [status.last_success for status in looked.accounts.statuses().values()]
-        if len(polled) == MAILBOXES and all(at and at > since for at in polled):
+        polled = [looked.accounts.status(account).last_success for account in accounts]
+        if all(at and at > since for at in polled):
             return
         time.sleep(0.2)
     raise CannotRunError(f"No poll after {ARRIVE_SECONDS:.0f} s.\n{tail_of_logs(daemons.state.logs, PROGRAMS)}")
 
 
-def _deliver_and_watch(daemons: Daemons, looked: Concord) -> tuple[list[Arrival], dict[str, str]]:
+def _deliver_and_watch(
+    daemons: Daemons, looked: Concord, dozen: list[DemoMail]
+) -> tuple[list[Arrival], dict[str, str]]:
     """The mails that arrived, and of the others where they stand."""
-    run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    delivered = deliver(daemons.state, mails(run))
+    delivered = deliver(daemons.state, dozen)
     _say(f"{len(delivered)} mails delivered by IMAP. Their events, as they arrive:\n\n{table.heading()}")
     looking = Watch(looked, delivered)
     arrivals: list[Arrival] = []

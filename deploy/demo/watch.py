@@ -58,7 +58,11 @@ class Watch:
         return f"{told}: {row.error}" if row.error else told
 
     def _rows(self) -> dict[tuple[str, str, int, int], Message]:
-        found = self._concord.ledger.search(MessageFilter(limit=200))
+        found = (
+            row
+            for account in {one.mail.user for one in self.missing}
+            for row in self._concord.ledger.search(MessageFilter(account=account))
+        )
         return {(row.account, row.folder, row.uidvalidity, row.uid): row for row in found}
 
     def _arrival(self, one: Delivered, row: Message) -> Arrival | None:

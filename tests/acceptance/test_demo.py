@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -71,6 +72,13 @@ def running(place: dict[str, str]) -> list[psutil.Process]:
     return leftovers(State.read(place))
 
 
+def flower_answers(place: dict[str, str]) -> tuple[int, int]:
+    """The status of its first page without and with the login."""
+    login = ("concord", Path(place["RUN_DIR"], "credentials", "flower__password").read_text(encoding="utf-8"))
+    page = f"http://127.0.0.1:{place['FLOWER_PORT']}/workers"
+    return httpx.get(page).status_code, httpx.get(page, auth=login).status_code
+
+
 def read_until(process: subprocess.Popen[str], words: str) -> str:
     """All it printed up to the line with these words."""
     assert process.stdout is not None
@@ -108,15 +116,28 @@ def test_every_mail_becomes_an_event_twice_in_a_row(place: dict[str, str]) -> No
 
 @pytest.mark.timeout(300)
 def test_interrupt_stops_everything_within_seconds(place: dict[str, str]) -> None:
-    """W5: ^C in the middle."""
+    """W5: the demo stays, with Flower behind its login, until ^C."""
     with started("demo", place) as demo:
-        read_until(demo, "mails delivered")
-        assert running(place)
+        read_until(demo, "Logs ")
+        assert flower_answers(place) == (401, 200)
 
         demo.send_signal(signal.SIGINT)
         printed, _ = demo.communicate(timeout=40)
 
         assert "Stopped." in printed
+        assert running(place) == []
+
+
+@pytest.mark.timeout(300)
+def test_interrupt_while_things_start_leaves_nothing(place: dict[str, str]) -> None:
+    with started("demo", place) as demo:
+        read_until(demo, "Starting beat")
+        assert eventually(lambda: len(running(place)) > 2)
+
+        demo.send_signal(signal.SIGINT)
+        printed, _ = demo.communicate(timeout=40)
+
+        assert "Traceback" not in printed
         assert running(place) == []
 
 
