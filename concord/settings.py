@@ -321,11 +321,12 @@ def _refuse_missing_places(config: Path) -> None:
 def _refuse_unknown_environment() -> None:
     known = {*Settings.model_fields, *_NOT_SETTINGS}
     for name in os.environ:
-        if name.startswith("CONCORD_") and name.removeprefix("CONCORD_").lower().partition("__")[0] not in known:
+        group = name.removeprefix("CONCORD_").lower().partition("__")[0]
+        if name.startswith("CONCORD_") and group not in known:
             raise SettingsError(
                 "An environment variable is no setting of Concord's",
                 variable=name,
-                remedy=_did_you_mean(name.removeprefix("CONCORD_").lower(), sorted(known)) or "Unset it",
+                remedy=_did_you_mean(group, sorted(known)) or "Unset it",
             )
 
 
