@@ -123,7 +123,7 @@ def _told_usage(error: typer.TyperException, run: Session) -> int:
         return USAGE
     command = context.command_path if context else "concord"
     tell(
-        UsageError(_words(error), remedy=f"See '{command} --help'"),
+        UsageError(_words(error), value=_refused_value(error), remedy=f"See '{command} --help'"),
         run,
     )
     return error.exit_code
@@ -132,6 +132,13 @@ def _told_usage(error: typer.TyperException, run: Session) -> int:
 def _words(error: typer.TyperException) -> str:
     """Typer validates with pydantic, which says so."""
     return error.format_message().replace("Value error, ", "").rstrip(".")
+
+
+def _refused_value(error: typer.TyperException) -> object:
+    """What was typed, where pydantic's words leave it out. No secret is ever taken from the command line."""
+    mistakes = getattr(error.__cause__, "errors", list)()
+    value = mistakes[0].get("input") if mistakes else None
+    return None if value is None or str(value) in error.format_message() else value
 
 
 def _unexpected(error: Exception) -> ConcordError:

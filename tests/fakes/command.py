@@ -14,7 +14,7 @@ from concord import log
 from concord.bootstrap import Concord
 from concord.cli import app
 from concord.cli.session import Session
-from concord.settings import Settings
+from concord.settings import Settings, load
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.database import memory_database
 from tests.fakes.handlers import SentTasks, make_tools
@@ -47,10 +47,10 @@ class Command:
     """Runs command lines."""
 
     def __init__(self, make: Callable[[], Concord] | None = None) -> None:
-        self._make = make
+        self._make = make  # None: each command reads the environment's settings, as a new process does
 
     def __call__(self, *arguments: str, stdin: str | bytes = "") -> Answer:
-        session = _KeptSession(make=self._make) if self._make else Session()
+        session = _KeptSession(make=self._make) if self._make else Session(make=lambda: Concord(load()))
         root = logging.getLogger()
         level, handlers = root.level, list(root.handlers)
         try:
