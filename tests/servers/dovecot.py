@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import getpass
 import grp
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 import imapclient
+import psutil
 
 from tests.servers.certificates import Certificates, Fault
 from tests.servers.redis import free_port
@@ -139,9 +141,16 @@ class Dovecot:
             self._forget(user)
         if self._process is None:
             return
+        children = psutil.Process(self._process.pid).children(recursive=True)
         self._process.terminate()
         self._process.wait(timeout=30)
         self._process = None
+        # The master does not wait for its children, and those serve their sessions for a while longer.
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+                while child.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.005)
 
     def close(self) -> None:
         """Stop for good and remove what lies on disk."""

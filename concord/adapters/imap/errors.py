@@ -110,8 +110,10 @@ def throttled(answer: Answer, facts: dict[str, Any]) -> MailboxThrottledError:
     )
 
 
-def untrusted(error: OSError, facts: dict[str, Any]) -> MailboxTlsError:
+def untrusted(error: OSError, facts: dict[str, Any]) -> MailboxError:
     """Name what is wrong with a TLS handshake, and what to do about just that."""
+    if isinstance(error, TimeoutError):
+        return lost(error, facts)
     cause, remedy = _handshake(error)
     return MailboxTlsError(
         "No trusted TLS connection to the IMAP server could be made", cause=cause, remedy=remedy, **facts

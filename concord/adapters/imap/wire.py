@@ -109,9 +109,11 @@ def reach(account: Account, addresses: list[tuple[Any, ...]], *, timeout: float)
 
 def secure(account: Account, line: socket.socket) -> ssl.SSLSocket:
     """TLS from the first byte, the certificate checked against the host name. Raises MailboxTlsError."""
-    context = context_for(account.ca_file)
     try:
-        return context.wrap_socket(line, server_hostname=account.host)
+        return context_for(account.ca_file).wrap_socket(line, server_hostname=account.host)
+    except MailboxTlsError:
+        line.close()
+        raise
     except (OSError, ValueError) as error:
         line.close()
         cause = error if isinstance(error, OSError) else OSError(str(error))
