@@ -55,7 +55,7 @@ def _users(mails: list[DemoMail]) -> list[str]:
 def _mailbox(state: State, user: str) -> Iterator[IMAPClient]:
     trust = ssl.create_default_context(cafile=str(state.certificate))
     try:
-        with IMAPClient("localhost", state.ports.imaps, ssl_context=trust, timeout=20) as client:
+        with IMAPClient("127.0.0.1", state.ports.imaps, ssl_context=trust, timeout=20) as client:
             client.login(user, mail_password(state))
             yield client
     except (IMAPClientError, OSError) as error:
