@@ -6,6 +6,7 @@ put the new one on top, `concord secrets rotate`, then take the old one away.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from concord.settings import Settings, credentials_directory
 log = structlog.get_logger(__name__)
 
 CREDENTIAL: Final = "secret_key"
+VARIABLE: Final = "CONCORD_SECRET_KEY"
 KEY_LENGTH: Final = 44  # 32 octets in base64
 _WRONG: Final = "Put the key that sealed it back, as one more line of the key file"
 
@@ -96,8 +98,9 @@ def _source(settings: Settings) -> Callable[[], list[str]]:
     if settings.secret_key_file:
         return partial(_read, settings.secret_key_file)
     folder = credentials_directory()
-    # The settings hold what the credential file said at start; the environment would have gone before it.
-    if folder and (folder / CREDENTIAL).is_file() and given in ([], _read(folder / CREDENTIAL)):
+    # The settings hold what the credential file said when they were read, which a rotation may have changed since. Only
+    # the environment goes before it.
+    if folder and (folder / CREDENTIAL).is_file() and not any(name.upper() == VARIABLE for name in os.environ):
         return partial(_read, folder / CREDENTIAL)
     return lambda: given
 
