@@ -136,7 +136,7 @@ def _words(error: typer.TyperException) -> str:
 
 def _refused_value(error: typer.TyperException) -> object:
     """What was typed, where pydantic's words leave it out. No secret is ever taken from the command line."""
-    mistakes = getattr(error.__cause__, "errors", list)()
+    mistakes: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()
     value = mistakes[0].get("input") if mistakes else None
     return None if value is None or str(value) in error.format_message() else value
 
