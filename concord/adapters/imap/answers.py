@@ -44,7 +44,7 @@ class Answer:
         text = _plain(said.args[0] if isinstance(said, Exception) and said.args else said)
         for secret in sorted(filter(None, hide), key=len, reverse=True):
             text = text.replace(secret, "[hidden]")
-        text = "".join(letter if letter.isprintable() else " " for letter in text)
+        text = "".join(letter if letter.isprintable() else " " for letter in text).strip()
         found = _CODE.search(text)
         return cls(code=found[1] if found else "", text=text[:_LONGEST])
 

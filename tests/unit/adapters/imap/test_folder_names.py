@@ -1,0 +1,52 @@
+"""Folder names on the wire and for people (P14)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concord.adapters.imap.folder_names import decode, encode, quoted, selectable
+
+
+@pytest.mark.parametrize(
+    ("name", "wire"),
+    [("INBOX", b"INBOX"), ("R&D", b"R&-D"), ("Entwürfe", b"Entw&APw-rfe"), ("收件/测试", b"&ZTZO9g-/&bUuL1Q-")],
+)
+def test_names_are_modified_utf7_on_the_wire(name: str, wire: bytes) -> None:
+    """RFC 3501 5.1.3."""
+    assert encode(name) == wire
+    assert decode(wire) == name
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_any_name_survives_the_wire(name: str) -> None:
+    assert decode(encode(name)) == name
+    assert encode(name).isascii()
+
+
+@pytest.mark.parametrize(
+    ("wire", "name"), [("Entwürfe".encode(), "Entwürfe"), (b"R&D", "R&D"), (b"a\xffb", "a\ufffdb")]
+)
+def test_careless_servers_are_understood(wire: bytes, name: str) -> None:
+    assert decode(wire) == name
+
+
+def test_quotation_marks_and_backslashes_are_escaped() -> None:
+    assert quoted(b'a "b" \\c') == b'"a \\"b\\" \\\\c"'
+
+
+@pytest.mark.parametrize("name", [b"INBOX", b'a "b" \\c', b"007", b"with ) bracket"])
+def test_a_listed_name_is_read_as_written(name: bytes) -> None:
+    assert list(selectable([b'(\\HasNoChildren) "/" ' + quoted(name)])) == [name]
+    assert list(selectable([(b'() "/" {%d}' % len(name), name), b""])) == [name]
+
+
+@pytest.mark.parametrize("flag", [b"\\Noselect", b"\\NoSelect", b"\\NonExistent \\HasChildren"])
+def test_what_cannot_be_opened_is_left_out(flag: bytes) -> None:
+    assert list(selectable([b"(" + flag + b') "/" closed', b'() "/" open', None])) == [b"open"]
+
+
+def test_an_answer_that_is_no_list_is_refused() -> None:
+    with pytest.raises(ValueError, match="LIST"):
+        list(selectable([b"what?"]))
