@@ -69,12 +69,21 @@ class Dispatcher:
         """The border of one delivery: a handler may be foreign code, and whatever it raises is its own trouble."""
         with bound_contextvars(message=delivery.message_id, delivery=delivery.id, handler=delivery.handler):
             try:
+                self._refuse_killer(delivery)
                 facts = self._handler(delivery, spec).deliver(self._consignment(delivery))
             except Exception as error:  # noqa: BLE001 - foreign code; the family of the error decides below
                 self._settle(delivery, error)
                 return False
             log.info("delivery.delivered", attempts=delivery.attempts)
             return self.outbox.delivered(delivery, facts)
+
+    def _refuse_killer(self, delivery: Delivery) -> None:
+        """A claim that lapsed was counted: what is over the limit already has been the end of worker after worker."""
+        if delivery.failures >= self.settings.max_attempts:
+            raise HandlerRefusedError(
+                "The worker died each time it made this delivery",
+                remedy="See the workers' log for what killed them, then 'concord delivery retry ID'",
+            )
 
     def _handler(self, delivery: Delivery, spec: HandlerSpec | None) -> Handler:
         if spec is None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
-from concord.errors import NotFoundError
 from concord.model.message import Message, MessageState
 from concord.pipeline.reading import Book, Reading, read
 from concord.ports import Accounts, Archive, Ledger, Outbox, Queue, Rulebook
 
 log = structlog.get_logger(__name__)
+
+# A message that a rule skipped has its event too; it is told to nobody until somebody replays it.
+_ENDED_WELL: Final = (MessageState.PROCESSED, MessageState.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,10 @@ class Replayer:
 
     def replay(self, message: Message, handlers: Sequence[str] = ()) -> Replayed:
         """A new round of deliveries; or, for a message without an event, back to be processed."""
-        if message.state is not MessageState.PROCESSED:
+        event = self.outbox.event_of(message.id)
+        if event is None or message.state not in _ENDED_WELL:
             self.queue.process(self.ledger.retry([message.id]))
             return Replayed(message=message, handlers=(), matched=(), reprocessed=True)
-        event = self.outbox.event_of(message.id)
-        if event is None:
-            raise NotFoundError("This message has no event", message_id=message.id)
         reading = self.reading(message)
         self.archive.put(reading.blobs)
         wanted = tuple(handlers) or reading.decision.handlers

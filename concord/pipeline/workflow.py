@@ -12,7 +12,7 @@ from uuid import uuid5
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import InfrastructureError, PermanentError
+from concord.errors import HandlerRefusedError, InfrastructureError, PermanentError
 from concord.model.workflow import RunState, WorkflowRun
 from concord.pipeline.retry import INFRASTRUCTURE, asked_for, exponential
 from concord.ports import Archive, Clock, Outbox, Steps
@@ -53,6 +53,7 @@ class WorkflowRunner:
         """The border of one step: a step may be foreign code, and whatever it raises is its own trouble."""
         spec = run.specs[run.position]
         try:
+            self._refuse_killer(run)
             event: Mapping[str, Any] = json.loads(self.archive.read(run.archive_key))
             outputs = {step.name: step.output for step in run.steps if step.state is RunState.SUCCEEDED}
             stable = str(uuid5(run.event_id, f"{run.workflow}\n{run.position}"))
@@ -62,6 +63,14 @@ class WorkflowRunner:
             return None
         log.info("workflow.step", step=spec.name)
         return self.outbox.step_done(run, output)
+
+    def _refuse_killer(self, run: WorkflowRun) -> None:
+        """A claim that lapsed was counted: what is over the limit already has been the end of worker after worker."""
+        if run.failures >= self.settings.max_attempts:
+            raise HandlerRefusedError(
+                "The worker died each time it took this step",
+                remedy="See the workers' log for what killed them, then 'concord workflow retry ID'",
+            )
 
     def _settle(self, run: WorkflowRun, error: Exception) -> None:
         now = self.clock()

@@ -58,6 +58,16 @@ def cursors(connection: Connection, account_id: int) -> dict[str, FolderCursor]:
     return {row.folder: cursor_of(row) for row in rows}
 
 
+def last_uid(connection: Connection, cursor: FolderCursor) -> int | None:
+    """How far the folder had been read before this change; None where it begins, or begins anew, with this change."""
+    wanted = select(folders.c.last_uid).where(
+        folders.c.account_id == cursor.account_id,
+        folders.c.folder == cursor.folder,
+        folders.c.uidvalidity == cursor.uidvalidity,
+    )
+    return connection.execute(wanted).scalar_one_or_none()
+
+
 def save_cursor(connection: Connection, cursor: FolderCursor, now: datetime) -> None:
     """Create or change it. The caller holds the lease."""
     values = asdict(cursor)

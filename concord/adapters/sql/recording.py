@@ -38,6 +38,7 @@ class Recording:
         """The ARCHIVED rows that are new; None where the lease is no longer ours."""
         if not leases.hold(self.connection, lease, self.now):
             return None
+        top = leases.last_uid(self.connection, self.cursor)
         leases.save_cursor(self.connection, self.cursor, self.now)
         if not mails:
             return []
@@ -48,7 +49,9 @@ class Recording:
             for mail in mails
             if mail.uid in known and known[mail.uid].state == MessageState.UNFETCHED
         }
-        moved = renumbering.remap(self.connection, self.cursor, fresh, again, self.now)
+        # What has come since the folder was last read is new, whatever it says: only what was there can be old.
+        there = [mail for mail in fresh if top is None or mail.uid <= top]
+        moved = renumbering.remap(self.connection, self.cursor, there, again, self.now)
         inserted = self._insert([mail for mail in fresh if mail.uid not in moved])
         changed = self._update({row: mail for row, mail in again.items() if mail.uid not in moved}, known)
         return inserted + changed

@@ -149,6 +149,21 @@ def test_worker_killed_while_delivering_is_tried_again(ready: World) -> None:
     assert states(ready) == {"inbox": DeliveryState.DELIVERED, "other": DeliveryState.DELIVERED}
 
 
+def test_delivery_that_kills_each_worker_ends_dead(ready: World) -> None:
+    """P16's rule for handlers: a lapsed claim counts, and there is an end to it."""
+    ids = list(ready.queue.deliveries)
+    for _ in range(4):
+        assert ready.outbox.claim_deliveries(ids, until=ready.time)
+        ready.wait(hours=1)
+
+    for _ in range(2):
+        ready.dispatcher.deliver(ids)
+        ready.wait(hours=1)
+
+    assert states(ready) == {"inbox": DeliveryState.DEAD, "other": DeliveryState.DEAD}
+    assert handler(ready, "inbox").tries == []
+
+
 def test_slow_receivers_leave_the_rest_for_the_next_turn(ready: World) -> None:
     """A thread is not held until the claims lapse: what there was no time for is queued again, uncounted."""
     slow = SlowHandler(ready)

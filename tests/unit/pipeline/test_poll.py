@@ -386,6 +386,23 @@ def test_renumbered_folder_gives_events_for_new_mail_only(world: World) -> None:
     assert {message.uidvalidity for message in world.messages()} == {2}
 
 
+def test_new_mail_equal_to_an_old_one_is_new_after_renumbering(world: World) -> None:
+    """Content tells old mail from new only among what was there at the renumbering; what comes later is new."""
+    twin = mail("The same, octet for octet")
+    world.deliver(twin)
+    world.poll()
+    world.process()
+    world.mailboxes.expunge(USER, [1])
+    world.mailboxes.reset_uidvalidity(USER)
+    world.poll()
+
+    world.deliver(twin)
+    world.poll()
+
+    assert len(world.messages()) == 2
+    assert world.process() == 1
+
+
 def test_renumbering_does_not_revive_what_predates_the_account(world: World) -> None:
     world.change_account(start=StartPoint())
     world.deliver(mail("Before"))

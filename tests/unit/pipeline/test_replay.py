@@ -56,6 +56,18 @@ def test_dry_run_tells_what_present_rules_would_do(world: World) -> None:
     assert len(world.outbox.deliveries()) == 1
 
 
+def test_skipped_mail_can_be_replayed_to_a_handler(world: World) -> None:
+    """A rule skipped it; whoever asks for it by name gets it all the same."""
+    world.rulebook.save_rule(Rule(name="noise", match=Match(subject=("once*",)), skip=True))
+    finished(world)
+    assert taken(world) == 0
+
+    world.replayer.replay(world.messages()[0], ["inbox"])
+    world.dispatch()
+
+    assert taken(world) == 1
+
+
 def test_quarantined_mail_goes_back_to_be_processed(world: World) -> None:
     world.deliver(mail())
     world.poll()

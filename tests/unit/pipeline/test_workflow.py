@@ -100,6 +100,17 @@ def test_editing_the_workflow_does_not_change_a_run_under_way(ready: World) -> N
     assert len(step(ready, "second").calls) == 1
 
 
+def test_step_that_kills_each_worker_fails_the_run(ready: World) -> None:
+    for _ in range(5):
+        assert ready.outbox.claim_run(run_of(ready).id, until=ready.time)
+        ready.wait(hours=1)
+
+    advance(ready)
+
+    assert run_of(ready).state is RunState.FAILED
+    assert step(ready, "first").calls == []
+
+
 def test_unknown_kind_of_step_is_the_runs_own_trouble(ready: World) -> None:
     del ready.steps["first"]
 
