@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import imapclient
 
@@ -67,7 +68,10 @@ def one_round(dovecot: Dovecot, redis: RedisServer, users: list[str]) -> dict[st
 def fresh(redis: RedisServer, dovecot: Dovecot, users: list[str]) -> Iterator[Stack]:
     """A Concord that has seen nothing yet, with an account for each user."""
     redis.flushall()
-    tree = {"poll": {"budget": 300, "interval": 5}, "process": {"soft_time_limit": 240, "time_limit": 300}}
+    tree: dict[str, Any] = {
+        "poll": {"budget": 300, "interval": 5},
+        "process": {"soft_time_limit": 240, "time_limit": 300},
+    }
     with (
         tempfile.TemporaryDirectory() as folder,
         Stack(Path(folder), redis_url=redis.url, **tree, log={"level": "warning"}) as stack,
