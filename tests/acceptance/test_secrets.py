@@ -51,7 +51,7 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
     with Stack(tmp_path, redis_url=locked_redis.url, flower=flower) as stack:
         add_mailbox(stack, dovecot, right)
         stack.add_account(wrong, port=dovecot.imap_port, user=wrong, password=WRONG)
-        secret_file = tmp_path / "credentials" / "webhook"
+        secret_file = tmp_path / "webhook-secret"
         secret_file.write_text(WEBHOOK_SECRET)
         plan = tmp_path / "plan.toml"
         plan.write_text(
