@@ -36,8 +36,8 @@ def list_events(
     elif not found:
         say("No events here. Mails become events once they are processed: concord message list")
     else:
-        rows = [(one.id, one.message_id, one.account, one.time, one.sender, one.subject) for one in found]
-        table(("ID", "Message", "Account", "Time", "From", "Subject"), rows)
+        rows = [(one.id, one.time, one.account, one.subject) for one in found]
+        table(("ID", "Time", "Account", "Subject"), rows)
         if len(found) == limit:
             say(f"There may be older ones: --before {found[-1].id}")
 

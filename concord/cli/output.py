@@ -51,8 +51,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _PIPED, highlight=False)
     # A newcomer's terminal may say nothing of its width; rich then assumes 80.
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+    for position, column in enumerate(columns):
+        # The first column is what a person copies into the next command.
+        whole = max((len(shown(row[0])) for row in rows), default=0) if position == 0 else None
+        grid.add_column(column, overflow="fold", min_width=whole)
     for row in rows:
         grid.add_row(*(Text(shown(cell)) for cell in row))
     with console.capture() as captured:
