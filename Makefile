@@ -27,7 +27,7 @@ check: ## What to run before each commit: format, lint, types, layers, unit test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n 2 tests/unit
 
 format: ## Let the formatter and the linter mend what they can
 	@packaging/bootstrap
