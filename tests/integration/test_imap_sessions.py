@@ -171,6 +171,7 @@ def test_a_kept_connection_that_says_goodbye_is_replaced(polls: Polls) -> None:
             talks[-1].say(b"* BYE idle for too long")
 
         assert server.verbs().count("LOGIN") == 2
+        assert server.verbs().count("STATUS") == 2  # nothing more was asked on the first
 
 
 def test_a_kept_connection_that_died_in_silence_is_replaced() -> None:
@@ -210,10 +211,12 @@ def test_a_forked_child_shares_no_connection(polls: Polls, dovecot: Dovecot, mai
     child = multiprocessing.get_context("fork").Process(target=looked, args=(polls, dovecot, mailbox_user))
     child.start()
     child.join(timeout=30)
+    of_both = dovecot.logins(mailbox_user)
     looked(polls, dovecot, mailbox_user)
 
     assert child.exitcode == 0
-    assert dovecot.logins(mailbox_user) == 2
+    assert of_both == 2
+    assert dovecot.logins(mailbox_user) == 2  # ours still stands
 
 
 # The budget (A6).
