@@ -121,7 +121,11 @@ def test_an_empty_key_file_is_no_key(key_file: Path) -> None:
         FernetVault.from_settings(Settings(secret_key_file=key_file))
 
 
-@pytest.mark.parametrize("bad", ["hunter2", OLD[:-2], OLD + OLD, "hunter2-" + "é" * 40])
+@pytest.mark.parametrize(
+    "bad",
+    ["hunter2", OLD[:-2], OLD + OLD, "hunter2-" + "é" * 40],
+    ids=["short", "cut", "doubled", "not-ascii"],  # keys are made anew each time; names must not be
+)
 def test_a_malformed_key_is_told_by_its_line_only(bad: str) -> None:
     with pytest.raises(SecretKeyError, match="malformed") as caught:
         FernetVault.from_settings(Settings(secret_key=SecretStr(f"{OLD}\n{bad}")))
