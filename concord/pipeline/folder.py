@@ -6,6 +6,7 @@ recent, or has an unknown Message-ID. UIDNEXT and the counts of STATUS only hint
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -63,6 +64,15 @@ class Take:
     skipped: int = 0
     unreadable: int = 0
 
+    @classmethod
+    def of(cls, mails: Sequence[SeenMail]) -> Take:
+        """Count a batch."""
+        return cls(
+            archived=sum(mail.state is MessageState.ARCHIVED for mail in mails),
+            skipped=sum(mail.state is MessageState.SKIPPED for mail in mails),
+            unreadable=sum(mail.state is MessageState.UNFETCHED for mail in mails),
+        )
+
     def __add__(self, other: Take) -> Take:
         return Take(
             archived=self.archived + other.archived,
@@ -98,43 +108,42 @@ class FolderVisit:
         self._deadline = deadline
         self._name = name
         self._cursor = cursor
+        self.taken = Take()  # grows as mails are recorded, also where a trouble ends the visit
 
-    def new_mail(self) -> Take:
+    def new_mail(self) -> None:
         """Everything above the cursor, and what was unreadable before and is due again."""
         if self._cursor and self._is_unchanged(self._cursor, self._source.status(self._name)):
-            return self._try_unreadable(self._cursor)
+            self._try_unreadable(self._cursor)
+            return
         status = self._source.select(self._name)
         cursor = self._begun(status)
-        taken = Take()
         batch = self._ports.settings.batch_messages
         uids = self._source.uids(cursor.last_uid + 1)
         for start in range(0, len(uids), batch):
             self._mind_the_time()
-            taken += self._take(uids[start : start + batch])
+            self._take(uids[start : start + batch])
         self._save(
             uidnext=status.uidnext, messages=status.messages, modseq=status.modseq, checked_at=self._ports.clock()
         )
-        return taken + self._try_unreadable(cursor, selected=True)
+        self._try_unreadable(cursor, selected=True)
 
-    def backfill(self) -> Take:
+    def backfill(self) -> None:
         """What was there before the account began: newest first, for as long as time is left."""
-        taken = Take()
         if self._cursor is None or self._cursor.backfill_next is None:
-            return taken
+            return
         self._source.select(self._name)
         waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next)
         while waiting:
             self._mind_the_time()
             batch = waiting[-self._ports.settings.batch_messages :]
-            taken += self._take(batch, backfill=True)
+            self._take(batch, backfill=True)
             del waiting[-len(batch) :]
         self._save(backfill_next=None)
-        return taken
 
-    def after_actions(self) -> Take:
+    def after_actions(self) -> None:
         """Mark, move or delete on the server what is processed and durable (P12)."""
         if self._cursor is None or self._account.after.kind is AfterKind.LEAVE:
-            return Take()
+            return
         waiting = self._ports.ledger.after_pending(
             self._account.id, self._name, self._cursor.uidvalidity, limit=AFTER_PER_POLL
         )
@@ -144,7 +153,6 @@ class FolderVisit:
             self._carry_out([uid for _, uid in waiting])
             self._ports.ledger.after_done([message for message, _ in waiting], AfterState.DONE)
             log.info("after.done", folder=self._name, action=str(self._account.after), count=len(waiting))
-        return Take()
 
     def _carry_out(self, uids: list[int]) -> None:
         after = self._account.after
@@ -219,7 +227,7 @@ class FolderVisit:
 
     # Taking mails: archive, then ledger and cursor, then queue.
 
-    def _take(self, uids: list[int], *, backfill: bool = False, again: bool = False) -> Take:
+    def _take(self, uids: list[int], *, backfill: bool = False, again: bool = False) -> None:
         """Take these. What came before a trouble is kept, and the cursor stands there."""
         assert self._cursor is not None  # noqa: S101 - a folder has begun before it is read
         mails, trouble = self._fetched(uids, backfill=backfill)
@@ -232,14 +240,10 @@ class FolderVisit:
         if refs is None:
             raise LeaseLostError("Another worker polls this account now", account=self._account.name)
         self._cursor = cursor
+        self.taken += Take.of(mails)
         self._ports.queue.process(refs)
         if trouble is not None:
             raise trouble
-        return Take(
-            archived=sum(mail.state is MessageState.ARCHIVED for mail in mails),
-            skipped=sum(mail.state is MessageState.SKIPPED for mail in mails),
-            unreadable=sum(mail.state is MessageState.UNFETCHED for mail in mails),
-        )
 
     def _fetched(self, uids: list[int], *, backfill: bool) -> tuple[list[SeenMail], MailboxError | None]:
         mails: list[SeenMail] = []
@@ -307,13 +311,13 @@ class FolderVisit:
     def _rules(self) -> list[Rule]:
         return self._ports.rulebook.rules()
 
-    def _try_unreadable(self, cursor: FolderCursor, *, selected: bool = False) -> Take:
+    def _try_unreadable(self, cursor: FolderCursor, *, selected: bool = False) -> None:
         uids = self._ports.ledger.unfetched(self._account.id, self._name, cursor.uidvalidity, limit=RETRIES_PER_POLL)
         if not uids:
-            return Take()
+            return
         if not selected:
             self._source.select(self._name)
-        return self._take(sorted(uids), again=True)
+        self._take(sorted(uids), again=True)
 
     @staticmethod
     def _gone(uids: list[int], mails: list[SeenMail]) -> list[SeenMail]:

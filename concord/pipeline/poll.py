@@ -15,10 +15,10 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import MailboxError, NotFoundError, PollBudgetError
+from concord.errors import MailboxDownError, MailboxError, NotFoundError, PollBudgetError
 from concord.model.account import ALL_FOLDERS, Account, AfterKind, PollLease
 from concord.pipeline import health
-from concord.pipeline.folder import FolderVisit, PollPorts, Take
+from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take
 from concord.ports import MailSource, MailSources
 
 log = structlog.get_logger(__name__)
@@ -92,8 +92,10 @@ class Poller:
         try:
             with self.sources.open(account, deadline=deadline) as source:
                 visit.run(source)
-        except PollBudgetError:
+        except LeaseLostError:
             return visit.report(PollOutcome.PARTIAL)
+        except PollBudgetError:
+            return self._out_of_time(visit, account)
         except MailboxError as error:
             log.warning("poll.failed", error=error)
             return visit.report(PollOutcome.FAILED, error)
@@ -105,6 +107,19 @@ class Poller:
             return visit.report(PollOutcome.FAILED, visit.trouble)
         return visit.report(PollOutcome.DONE)
 
+    def _out_of_time(self, visit: _Visit, account: Account) -> PollReport:
+        """Fine where something was taken; a whole poll for nothing is a server that might as well be down."""
+        if visit.took_anything:
+            return visit.report(PollOutcome.PARTIAL)
+        error = MailboxDownError(
+            "The IMAP server is so slow that a whole poll brought nothing",
+            host=account.host,
+            seconds=self.ports.settings.budget,
+            remedy="See whether the server is overloaded; a longer poll.budget gives it more time",
+        )
+        log.warning("poll.failed", error=error)
+        return visit.report(PollOutcome.FAILED, error)
+
 
 class _Visit:
     """One poll under way: folders first for new mail, then for what is to be done afterwards, then for the backfill."""
@@ -114,31 +129,33 @@ class _Visit:
         self._account = account
         self._lease = lease
         self._deadline = deadline
-        self._taken = Take()
+        self._visits: list[FolderVisit] = []
         self.trouble: MailboxError | None = None
 
     def run(self, source: MailSource) -> None:
         """New mail of every folder comes before any backfill (P13)."""
-        visits = list(self._folders(source))
-        for visit in visits:
+        self._visits = list(self._folders(source))
+        for visit in self._visits:
             self._try(visit.new_mail)
-        for visit in visits:
+        for visit in self._visits:
             self._try(visit.after_actions)
-        for visit in visits:
+        for visit in self._visits:
             self._try(visit.backfill)
 
-    def _try(self, work: Callable[[], Take]) -> None:
+    def _try(self, work: Callable[[], None]) -> None:
         """One folder's trouble is kept for the report and does not stop the others, unless the session is lost."""
         try:
-            self._taken += work()
+            work()
         except MailboxError as error:
             if isinstance(error, PollBudgetError) or health.backs_off(error):
                 raise
             self.trouble = error
 
     def _folders(self, source: MailSource) -> Iterator[FolderVisit]:
+        """Longest unread first: where time runs out before the last folder, another one is last next time."""
         cursors = self._ports.accounts.cursors(self._account.id)
-        for name in folders_of(self._account, source):
+        begun = {name: cursor.checked_at.timestamp() for name, cursor in cursors.items() if cursor.checked_at}
+        for name in sorted(folders_of(self._account, source), key=lambda name: begun.get(name, 0.0)):
             yield FolderVisit(
                 ports=self._ports,
                 source=source,
@@ -149,9 +166,17 @@ class _Visit:
                 cursor=cursors.get(name),
             )
 
+    @property
+    def took_anything(self) -> bool:
+        """Whether the ledger has more than before."""
+        return self._taken() != Take()
+
+    def _taken(self) -> Take:
+        return sum((visit.taken for visit in self._visits), start=Take())
+
     def report(self, outcome: PollOutcome, error: MailboxError | None = None) -> PollReport:
         """Say what came of it."""
-        taken = self._taken
+        taken = self._taken()
         if taken.archived or taken.skipped or taken.unreadable:
             log.info("poll.done", outcome=outcome.value, archived=taken.archived, skipped=taken.skipped)
         return PollReport(

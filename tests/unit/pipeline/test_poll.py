@@ -150,6 +150,19 @@ def test_budget_ends_a_poll_and_the_next_goes_on(world: World) -> None:
     assert sorted(filter(None, world.subjects())) == sorted(f"Mail {number}" for number in range(20))
 
 
+def test_server_too_slow_for_any_mail_is_told(world: World) -> None:
+    """A5: a tarpit is no success; an account that gets nothing done must not look well."""
+    world.deliver(mail())
+    world.mailbox.before_fetch = lambda _uid: world.wait(seconds=60)
+
+    report = world.poll()
+
+    status = world.accounts.status(world.account.id)
+    assert report.outcome is PollOutcome.FAILED
+    assert status.state is AccountState.UNREACHABLE
+    assert "slow" in (status.last_error or "")
+
+
 def test_refused_login_is_told_and_not_hammered(world: World) -> None:
     """A5."""
     world.mailbox.denied = True
@@ -297,6 +310,23 @@ def test_each_folder_has_its_own_cursor(world: World) -> None:
         ("收件/测试", 1),
         ("收件/测试", 2),
     ]
+
+
+def test_folder_that_was_out_of_time_is_first_next_time(world: World) -> None:
+    """A7: a busy folder cannot keep another from ever being read."""
+    world.poll_settings = with_settings(world, batch_messages=1)
+    world.change_account(folders=("INBOX", "Second"), start=StartPoint())
+    world.mailboxes.create_folder(USER, "Second")
+    world.poll()
+    for number in range(3):
+        world.deliver(mail(f"Busy {number}"))
+    world.deliver(mail("Patient"), "Second")
+    world.mailbox.before_fetch = lambda _uid: world.wait(seconds=30)
+
+    outcomes = [world.poll().outcome for _ in range(4)]
+
+    assert outcomes[0] is PollOutcome.PARTIAL
+    assert "Patient" in world.subjects()
 
 
 def test_missing_folder_is_told_and_others_go_on(world: World) -> None:
