@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from http import HTTPStatus
+
+import httpx
 
 from concord.model.delivery import DeliveryState
 from concord.model.message import MessageState
 from tests.acceptance.conftest import add_mailbox
 from tests.factories import mail
 from tests.servers.dovecot import Dovecot
+from tests.servers.redis import free_port
 from tests.servers.stack import Stack
 from tests.waiting import eventually
 
@@ -36,15 +40,26 @@ def test_mail_delivered_while_running_becomes_events(any_stack: Stack, dovecot: 
 
 
 def test_plain_celery_commands_do_the_same(stack: Stack, dovecot: Dovecot, mailbox_user: str) -> None:
-    """W8: beat, one worker for both queues and Flower, started by hand."""
+    """W8: beat, one worker for both queues and Flower, started by hand. Flower is behind its login all the same."""
+    port = free_port()
     celery = [sys.executable, "-m", "celery", "-A", "concord.celery_app"]
     add_mailbox(stack, dovecot, mailbox_user)
     stack.spawn("beat", [*celery, "beat"])
     stack.spawn("worker", [*celery, "worker", "-Q", "email-poll,email", "-c", "2"])
+    stack.spawn("flower", [*celery, "flower", f"--port={port}"])
 
     dovecot.deliver(mailbox_user, mail("By hand"))
 
     assert eventually(lambda: stack.count(MessageState.PROCESSED) == 1, within=60), stack.log("worker")
+    assert eventually(lambda: status_of_flower(port) == HTTPStatus.UNAUTHORIZED, within=60), stack.log("flower")
+
+
+def status_of_flower(port: int) -> int | None:
+    """What a visitor without a login is answered; None while nobody answers."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/workers", timeout=10).status_code
+    except httpx.ConnectError:
+        return None
 
 
 def test_unprocessable_mail_is_quarantined_and_neighbours_go_on(stack: Stack, dovecot: Dovecot, mailbox: str) -> None:
