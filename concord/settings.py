@@ -183,20 +183,27 @@ class UpkeepSettings(_Group):
     sync_interval: Seconds = 300
 
 
-class PoolSettings(_Group):
-    """One worker's pool."""
+class ThreadPoolSettings(_Group):
+    """The polling worker's pool: polling waits."""
 
-    concurrency: int = Field(ge=1, le=1000)
+    concurrency: int = Field(default=32, ge=1, le=1000)
+    prefetch: int = Field(default=1, ge=1, le=100)
+
+
+class ProcessPoolSettings(_Group):
+    """The mail worker's pool: processing works."""
+
+    concurrency: int = Field(default=2, ge=1, le=1000)
     max_tasks_per_child: int = Field(default=1000, ge=1)
     max_memory_per_child: int = Field(default=400_000, ge=50_000)  # KiB, as Celery counts it
     prefetch: int = Field(default=1, ge=1, le=100)
 
 
 class WorkerSettings(_Group):
-    """The two pools: polling waits, processing works."""
+    """The two pools."""
 
-    poll: PoolSettings = PoolSettings(concurrency=32)
-    mail: PoolSettings = PoolSettings(concurrency=2)
+    poll: ThreadPoolSettings = ThreadPoolSettings()
+    mail: ProcessPoolSettings = ProcessPoolSettings()
     soft_shutdown_timeout: Seconds = 30
 
 

@@ -10,7 +10,8 @@ from concord.settings import Settings
 
 def worker_arguments(settings: Settings, pool: Literal["poll", "mail"]) -> list[str]:
     """What follows `celery -A concord.celery_app` to start one of the two workers."""
-    chosen = settings.worker.poll if pool == "poll" else settings.worker.mail
+    mail = settings.worker.mail
+    chosen = settings.worker.poll if pool == "poll" else mail
     common = [
         "worker",
         f"--queues={POLL_QUEUE if pool == 'poll' else MAIL_QUEUE}",
@@ -27,8 +28,8 @@ def worker_arguments(settings: Settings, pool: Literal["poll", "mail"]) -> list[
         return common  # threads have no limits and no recycling; time-outs and the poll's budget stand in
     return [
         *common,
-        f"--max-tasks-per-child={chosen.max_tasks_per_child}",
-        f"--max-memory-per-child={chosen.max_memory_per_child}",
+        f"--max-tasks-per-child={mail.max_tasks_per_child}",
+        f"--max-memory-per-child={mail.max_memory_per_child}",
         f"--soft-time-limit={settings.process.soft_time_limit}",
         f"--time-limit={settings.process.time_limit}",
     ]

@@ -18,7 +18,7 @@ from concord.adapters.celery_arguments import worker_arguments
 from concord.adapters.queue import CeleryQueue
 from concord.model.account import Priority
 from concord.model.message import MessageRef
-from concord.settings import PoolSettings, RedisSettings, Settings, WorkerSettings
+from concord.settings import ProcessPoolSettings, RedisSettings, Settings, WorkerSettings
 from tests.servers.daemon import Daemon, eventually
 from tests.servers.redis import RedisServer
 
@@ -30,7 +30,7 @@ BY_HAND = ["worker", "-Q", "email-poll,email", "-c", "1", "--loglevel=INFO"]
 
 def settings_for(server: RedisServer) -> Settings:
     return Settings(
-        redis=RedisSettings(url=SecretStr(server.url)), worker=WorkerSettings(mail=PoolSettings(concurrency=1))
+        redis=RedisSettings(url=SecretStr(server.url)), worker=WorkerSettings(mail=ProcessPoolSettings(concurrency=1))
     )
 
 
