@@ -17,9 +17,9 @@ run: ## Run the daemons privately for development; ^C stops them (REDIS_PORT, IM
 	@packaging/bootstrap demo
 	@exec $(BIN)/python -m deploy.demo.run
 
-test: ## The whole suite on real servers, with coverage
+test: ## The whole suite on real servers, with coverage (TESTS=tests/unit: a part, without)
 	@packaging/bootstrap test
-	@exec $(BIN)/pytest --cov --cov-report=term $(TESTS)
+	@exec $(BIN)/pytest $(or $(TESTS),--cov --cov-report=term)
 
 check: ## What to run before each commit: format, lint, types, layers, unit tests
 	@packaging/bootstrap
