@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 
 from concord import log
+from tests.servers.dovecot import Dovecot
 
 pytest_plugins = [
     "tests.servers.fixtures_database",
@@ -16,6 +18,16 @@ pytest_plugins = [
     "tests.servers.fixtures_s3",
     "tests.servers.fixtures_webhook",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what its mail server said last."""
+    report = yield
+    servers = [arg for arg in getattr(item, "funcargs", {}).values() if isinstance(arg, Dovecot)]
+    if report.failed and servers:
+        report.sections.append(("Dovecot's log", "\n".join(servers[-1].raw_log.splitlines()[-60:])))
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
