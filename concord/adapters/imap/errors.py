@@ -18,6 +18,7 @@ from concord.errors import (
     MailboxTlsError,
 )
 from concord.model.account import Account
+from concord.model.provider import provider_of
 
 # imapclient's parsers raise the last three when an answer is cut short or is not what they expect.
 RAISED: Final = (imaplib.IMAP4.error, OSError, ValueError, LookupError, TypeError)
@@ -81,7 +82,9 @@ def login_refused(error: object, facts: dict[str, Any], *, hide: tuple[str, ...]
         return plaintext_refused(facts)
     if answer.is_throttling:
         return throttled(answer, facts)
-    return MailboxDeniedError("The IMAP server refused the login", answer=answer.text, **facts)
+    hint = provider_of(facts["host"]).login_hint
+    remedy = f"{hint}; then: concord account edit {facts['account']} --password-stdin" if hint else None
+    return MailboxDeniedError("The IMAP server refused the login", answer=answer.text, remedy=remedy, **facts)
 
 
 def plaintext_refused(facts: dict[str, Any]) -> MailboxTlsError:

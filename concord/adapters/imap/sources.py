@@ -20,6 +20,7 @@ from concord.adapters.imap.watchdog import Guard, Watchdog
 from concord.adapters.imap.wire import connect, hang_up
 from concord.errors import ConcordError, MailboxBudgetError, MailboxError, PollBudgetError
 from concord.model.account import Account
+from concord.model.provider import provider_of
 from concord.ports import CheckStep, Clock, Connections, Vault
 from concord.settings import PollSettings
 
@@ -140,7 +141,7 @@ class ImapSources:
             if spare is None:
                 raise MailboxBudgetError(
                     "All connections allowed to this host or login are in use",
-                    per_login=self._settings.connections_per_login,
+                    per_login=self._per_login(account),
                     per_host=self._settings.connections_per_host,
                     **facts_of(account),
                 )
@@ -148,11 +149,16 @@ class ImapSources:
             slot = self._acquired(account, until)
         return slot
 
+    def _per_login(self, account: Account) -> int:
+        """As configured, and never more than the provider is known to allow (A6)."""
+        most = self._settings.connections_per_login
+        return min(most, provider_of(account.host).connections or most)
+
     def _acquired(self, account: Account, until: datetime) -> int | None:
         return self._connections.acquire(
             account.host.lower(),
             account.user,
-            per_login=self._settings.connections_per_login,
+            per_login=self._per_login(account),
             per_host=self._settings.connections_per_host,
             until=until,
         )
