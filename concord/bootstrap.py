@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sqlalchemy import Engine
 
@@ -42,9 +43,26 @@ if TYPE_CHECKING:
     from concord.handlers import Handlers, HandlerTools
 
 
+T = TypeVar("T")
+
+
 def now() -> datetime:
     """The clock of every real process."""
     return datetime.now(UTC)
+
+
+class part(cached_property[T]):  # noqa: N801 - used as a decorator, named like one
+    """Made once, by whichever thread asks first. functools had this lock itself until Python 3.12."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> part[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> part[T] | T:
+        if not isinstance(instance, Concord):
+            return self
+        with instance.making:
+            return super().__get__(instance, owner)
 
 
 class Concord:
@@ -53,34 +71,35 @@ class Concord:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.pid = os.getpid()
+        self.making = RLock()
 
     # Adapters.
 
-    @cached_property
+    @part
     def engine(self) -> Engine:
         return make_engine(self.settings.database)
 
-    @cached_property
+    @part
     def vault(self) -> FernetVault:
         return FernetVault.from_settings(self.settings)
 
-    @cached_property
+    @part
     def accounts(self) -> SqlAccounts:
         return SqlAccounts(self.engine, now)
 
-    @cached_property
+    @part
     def ledger(self) -> SqlLedger:
         return SqlLedger(self.engine, now, version=__version__)
 
-    @cached_property
+    @part
     def outbox(self) -> SqlOutbox:
         return SqlOutbox(self.engine, now)
 
-    @cached_property
+    @part
     def rulebook(self) -> SqlRulebook:
         return SqlRulebook(self.engine)
 
-    @cached_property
+    @part
     def archive(self) -> Archive:
         if self.settings.archive.kind == "s3":
             from concord.adapters.archive_s3 import S3Archive
@@ -88,31 +107,31 @@ class Concord:
             return S3Archive(self.settings.archive.s3)
         return FileArchive(self.settings.archive.path)
 
-    @cached_property
+    @part
     def sources(self) -> ImapSources:
         from concord.adapters.imap import ImapSources
 
         return ImapSources(self.settings.poll, self.vault, SqlConnections(self.engine, now), now)
 
-    @cached_property
+    @part
     def celery(self) -> Celery:
         from concord.adapters.celery import make_app
 
         return make_app(self.settings)
 
-    @cached_property
+    @part
     def queue(self) -> CeleryQueue:
         from concord.adapters.queue import CeleryQueue
 
         return CeleryQueue(self.celery, self.settings)
 
-    @cached_property
+    @part
     def schedule(self) -> RedBeatSchedule:
         from concord.adapters.redbeat import RedBeatSchedule
 
         return RedBeatSchedule(self.celery)
 
-    @cached_property
+    @part
     def tools(self) -> HandlerTools:
         from concord.adapters.redis import connect
         from concord.handlers import HandlerTools
@@ -124,7 +143,7 @@ class Concord:
             unseal=self.vault.unseal,
         )
 
-    @cached_property
+    @part
     def handlers(self) -> Handlers:
         from concord.handlers import Handlers
 
@@ -132,7 +151,7 @@ class Concord:
 
     # Stages.
 
-    @cached_property
+    @part
     def poller(self) -> Poller:
         ports = PollPorts(
             accounts=self.accounts,
@@ -145,7 +164,7 @@ class Concord:
         )
         return Poller(ports=ports, sources=self.sources)
 
-    @cached_property
+    @part
     def processor(self) -> Processor:
         return Processor(
             ledger=self.ledger,
@@ -158,7 +177,7 @@ class Concord:
             clock=now,
         )
 
-    @cached_property
+    @part
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
             outbox=self.outbox,
@@ -170,7 +189,7 @@ class Concord:
             clock=now,
         )
 
-    @cached_property
+    @part
     def workflows(self) -> WorkflowRunner:
         from concord.handlers import WorkflowSteps
 
@@ -182,7 +201,7 @@ class Concord:
             clock=now,
         )
 
-    @cached_property
+    @part
     def sweeper(self) -> Sweeper:
         return Sweeper(
             ledger=self.ledger,
@@ -193,7 +212,7 @@ class Concord:
             clock=now,
         )
 
-    @cached_property
+    @part
     def replayer(self) -> Replayer:
         return Replayer(
             ledger=self.ledger,
@@ -211,11 +230,13 @@ class Concord:
 
 
 _here: Concord | None = None
+_finding = Lock()
 
 
 def concord() -> Concord:
     """The Concord of this process. A forked child gets its own: nothing with a socket is shared."""
     global _here  # noqa: PLW0603 - the one per-process object, by design
-    if _here is None or _here.pid != os.getpid():
-        _here = Concord(settings.load())
-    return _here
+    with _finding:
+        if _here is None or _here.pid != os.getpid():
+            _here = Concord(settings.load())
+        return _here

@@ -1,19 +1,34 @@
 """The Celery app, where `celery -A concord.celery_app` looks for it.
 
-Refuses to start without usable settings; Flower, started by whatever command line, is behind its login.
+Refuses to start without usable settings, and a worker without the key that opens the accounts' passwords (A3). Flower,
+started by whatever command line, is behind its login.
 """
 
 from __future__ import annotations
 
 import sys
 
+from celery import Celery
+
 from concord.adapters import flower
 from concord.bootstrap import concord
+from concord.errors import ConcordError
 from concord.tasks import email, upkeep
 
 __all__ = ["app", "email", "upkeep"]
 
-app = concord().celery
 
-if "flower" in sys.argv:
-    flower.prepare(concord().settings)
+def _made() -> Celery:
+    parts = concord()
+    if "worker" in sys.argv:
+        _ = parts.vault
+    if "flower" in sys.argv:
+        flower.prepare(parts.settings)
+    return parts.celery
+
+
+try:
+    app = _made()
+except ConcordError as error:
+    # Celery would print a traceback around it; who typed the command needs the sentence and what to do.
+    sys.exit(f"Error: {error.explain()}")
