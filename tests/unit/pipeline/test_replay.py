@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concord.model.account import Priority
 from concord.model.message import MessageState
 from concord.model.rule import HandlerSpec, Match, Rule
 from tests.factories import mail
@@ -54,6 +55,22 @@ def test_dry_run_tells_what_present_rules_would_do(world: World) -> None:
 
     assert (preview.matched, preview.handlers) == (("crm",), ("crm",))
     assert len(world.outbox.deliveries()) == 1
+
+
+def test_replayed_event_says_what_present_rules_say(world: World) -> None:
+    """The mail is read anew: its document is another object, durable before anybody is told."""
+    finished(world)
+    world.rulebook.save_rule(Rule(name="urgent", match=Match(subject=("once*",)), priority=Priority.HIGH))
+
+    world.replayer.replay(world.messages()[0])
+    world.dispatch()
+
+    inbox = world.handlers["inbox"]
+    assert isinstance(inbox, MemoryHandler)
+    before, after = inbox.taken
+    assert (before.event["data"]["priority"], after.event["data"]["priority"]) == ("normal", "high")
+    assert before.event["id"] == after.event["id"]
+    assert before.id != after.id
 
 
 def test_skipped_mail_can_be_replayed_to_a_handler(world: World) -> None:
