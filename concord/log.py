@@ -56,8 +56,10 @@ def configure(style: Literal["json", "pretty"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "botocore", "boto3", "s3transfer", "urllib3", "imapclient", "imaplib"):
+    for noisy in ("httpx", "httpcore", "botocore", "boto3", "s3transfer", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of every octet it cannot decode, at every poll; what matters of it comes as an error, told by the adapter.
+    logging.getLogger("imapclient").setLevel(logging.ERROR)
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
