@@ -58,7 +58,7 @@ def configure(style: Literal["json", "pretty"], level: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("httpx", "httpcore", "botocore", "boto3", "s3transfer", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It warns of every octet it cannot decode, at every poll; what matters of it comes as an error, told by the adapter.
+    # It warns of every octet it cannot decode, at every poll; what matters of that, the adapter tells as an error.
     logging.getLogger("imapclient").setLevel(logging.ERROR)
 
 
