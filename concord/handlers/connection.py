@@ -60,14 +60,6 @@ class GuardedNetwork(httpcore.NetworkBackend):
             "The receiver cannot be reached", host=host, port=port, cause=trouble, remedy="Check that it is running"
         ) from trouble
 
-    def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> NoReturn:
-        """No URL leads here."""
-        raise NotImplementedError(path, timeout, socket_options)
-
-    def sleep(self, seconds: float) -> None:
-        """Only asked for between httpcore's own retries, which are off."""
-        raise NotImplementedError(seconds)
-
 
 class TimedStream(httpcore.NetworkStream):
     """A socket whose every wait ends with the deadline."""

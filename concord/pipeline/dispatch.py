@@ -12,10 +12,10 @@ from uuid import uuid5
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import HandlerError, HandlerRefusedError, InfrastructureError, PermanentError
+from concord.errors import HandlerError, HandlerRefusedError
 from concord.model.delivery import Delivery
 from concord.model.rule import HandlerSpec
-from concord.pipeline.retry import INFRASTRUCTURE, asked_for, exponential
+from concord.pipeline.retry import bug, next_try
 from concord.ports import Archive, Clock, Consignment, Handler, Outbox, Queue, Rulebook
 from concord.settings import DispatchSettings
 
@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 CLAIM: Final = timedelta(minutes=5)
 # How long one task may go on beginning deliveries. Well below a claim, even if the last one runs into its time-out.
 TURN: Final = timedelta(minutes=1)
-# Tripled each time, ten tries from half a minute spread over about a day.
-FACTOR: Final = 3.0
 # `log` needs no configuration, so it is always there.
 BUILT_IN: Final = {"log": HandlerSpec(name="log", kind="log")}
 
@@ -107,14 +105,11 @@ class Dispatcher:
         return Consignment(id=str(stable), event=json.loads(document), document=document, attempt=delivery.attempts)
 
     def _settle(self, delivery: Delivery, error: Exception) -> None:
-        now = self.clock()
-        if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
-            self.outbox.delivery_retry(delivery, error, due_at=now + (asked_for(error) or INFRASTRUCTURE), counts=False)
-        elif isinstance(error, PermanentError) or delivery.failures + 1 >= self.settings.max_attempts:
-            log.error("delivery.dead", error=error, failures=delivery.failures + 1)
+        failures = delivery.failures + 1
+        again = next_try(error, failures=failures, settings=self.settings, now=self.clock())
+        if again is None:
+            log.error("delivery.dead", error=error, failures=failures, exc_info=bug(error))
             self.outbox.delivery_dead(delivery, error)
-        else:
-            delay = exponential(base=self.settings.retry_base, most=self.settings.retry_max, factor=FACTOR)
-            due = now + (asked_for(error) or delay(delivery.failures + 1))
-            log.warning("delivery.postponed", error=error, failures=delivery.failures + 1, due_at=due.isoformat())
-            self.outbox.delivery_retry(delivery, error, due_at=due)
+            return
+        log.warning("delivery.postponed", error=error, due_at=again.due_at.isoformat(), exc_info=bug(error))
+        self.outbox.delivery_retry(delivery, error, due_at=again.due_at, counts=again.counts)

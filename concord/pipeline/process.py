@@ -14,12 +14,12 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import ConcordError, InfrastructureError, PermanentError
+from concord.errors import InfrastructureError, PermanentError
 from concord.model.account import AfterKind
 from concord.model.mail import ParsedMail
 from concord.model.message import AfterState, Peek
 from concord.pipeline.reading import Book, Reading, read
-from concord.pipeline.retry import INFRASTRUCTURE, exponential
+from concord.pipeline.retry import INFRASTRUCTURE, bug, exponential
 from concord.ports import Accounts, Archive, Claim, Clock, Ledger, Processed, Queue, Rulebook
 from concord.settings import ProcessSettings
 
@@ -104,15 +104,14 @@ class Processor:
     def _settle(self, claim: Claim, error: Exception) -> None:
         """The error's family decides: wait unblamed, wait and count, or quarantine."""
         failures = claim.message.failures + 1
-        bug = None if isinstance(error, ConcordError) else error  # a bug of ours is told with its traceback
         if isinstance(error, InfrastructureError):
             log.warning("message.waiting", error=error)
             self.ledger.postpone(claim, error, due_at=self.clock() + INFRASTRUCTURE, counts=False)
         elif isinstance(error, PermanentError) or failures >= self.settings.max_attempts:
-            log.error("message.quarantined", error=error, failures=failures, exc_info=bug)
+            log.error("message.quarantined", error=error, failures=failures, exc_info=bug(error))
             self.ledger.quarantine(claim, error)
         else:
-            log.warning("message.postponed", error=error, failures=failures, exc_info=bug)
+            log.warning("message.postponed", error=error, failures=failures, exc_info=bug(error))
             delay = exponential(base=self.settings.retry_base, most=self.settings.retry_max)
             self.ledger.postpone(claim, error, due_at=self.clock() + delay(failures), counts=True)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
+from concord.errors import ConcordError, InfrastructureError, PermanentError
 from concord.ports import RetryDelay
+from concord.settings import DispatchSettings
 
 # How long to wait when our own database, archive or Redis is away: short, and no attempt is counted.
 INFRASTRUCTURE: Final = timedelta(seconds=15)
+# Tripled each time, ten tries from half a minute spread over about a day.
+FACTOR: Final = 3.0
 
 
 def exponential(*, base: int, most: int, factor: float = 2.0) -> RetryDelay:
@@ -20,6 +25,29 @@ def exponential(*, base: int, most: int, factor: float = 2.0) -> RetryDelay:
         return timedelta(seconds=seconds * random.uniform(0.75, 1.0))  # noqa: S311 - spreads load, guards nothing
 
     return delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Try again at `due_at`; `counts` is false where nothing but our own trouble or a full house was in the way."""
+
+    due_at: datetime
+    counts: bool = True
+
+
+def next_try(error: Exception, *, failures: int, settings: DispatchSettings, now: datetime) -> Retry | None:
+    """When to offer a delivery or a step again after this failure, the `failures`-th that counts; None: never."""
+    if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
+        return Retry(due_at=now + (asked_for(error) or INFRASTRUCTURE), counts=False)
+    if isinstance(error, PermanentError) or failures >= settings.max_attempts:
+        return None
+    delay = exponential(base=settings.retry_base, most=settings.retry_max, factor=FACTOR)
+    return Retry(due_at=now + (asked_for(error) or delay(failures)))
+
+
+def bug(error: Exception) -> Exception | None:
+    """What is not one of Concord's errors is a bug, ours or foreign: a log wants its traceback."""
+    return None if isinstance(error, ConcordError) else error
 
 
 def asked_for(error: Exception) -> timedelta | None:

@@ -12,16 +12,15 @@ from uuid import uuid5
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import HandlerRefusedError, InfrastructureError, PermanentError
+from concord.errors import HandlerRefusedError
 from concord.model.workflow import RunState, WorkflowRun
-from concord.pipeline.retry import INFRASTRUCTURE, asked_for, exponential
+from concord.pipeline.retry import bug, next_try
 from concord.ports import Archive, Clock, Outbox, Steps
 from concord.settings import DispatchSettings
 
 log = structlog.get_logger(__name__)
 
 CLAIM: Final = timedelta(minutes=5)
-FACTOR: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +72,11 @@ class WorkflowRunner:
             )
 
     def _settle(self, run: WorkflowRun, error: Exception) -> None:
-        now = self.clock()
-        if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
-            self.outbox.step_retry(run, error, due_at=now + (asked_for(error) or INFRASTRUCTURE), counts=False)
-        elif isinstance(error, PermanentError) or run.failures + 1 >= self.settings.max_attempts:
-            log.error("workflow.failed", error=error, step=run.specs[run.position].name)
+        step = run.specs[run.position].name
+        again = next_try(error, failures=run.failures + 1, settings=self.settings, now=self.clock())
+        if again is None:
+            log.error("workflow.failed", error=error, step=step, exc_info=bug(error))
             self.outbox.run_failed(run, error)
-        else:
-            delay = exponential(base=self.settings.retry_base, most=self.settings.retry_max, factor=FACTOR)
-            log.warning("workflow.postponed", error=error, step=run.specs[run.position].name)
-            self.outbox.step_retry(run, error, due_at=now + (asked_for(error) or delay(run.failures + 1)))
+            return
+        log.warning("workflow.postponed", error=error, step=step, exc_info=bug(error))
+        self.outbox.step_retry(run, error, due_at=again.due_at, counts=again.counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from concord.errors import HandlerError, HandlerRefusedError
 from concord.model.delivery import Delivery, DeliveryState
@@ -111,12 +112,16 @@ def test_busy_receiver_is_not_counted_against_the_delivery(ready: World) -> None
 
 
 def test_bug_in_a_foreign_handler_is_its_own_trouble(ready: World) -> None:
-    handler(ready, "inbox").failures = [KeyError("oops")]
+    """And its author finds the traceback in the log."""
+    oops = KeyError("oops")
+    handler(ready, "inbox").failures = [oops]
 
-    ready.dispatch()
+    with capture_logs() as told:
+        ready.dispatch()
 
     assert states(ready) == {"inbox": DeliveryState.PENDING, "other": DeliveryState.DELIVERED}
     assert "oops" in (delivery_to(ready, "inbox").error or "")
+    assert [line["exc_info"] for line in told if line["event"] == "delivery.postponed"] == [oops]
 
 
 def test_unknown_handler_is_dead_with_what_to_do(ready: World) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from concord.errors import HandlerError
-from concord.pipeline.dispatch import FACTOR
-from concord.pipeline.retry import asked_for, exponential
+from concord.pipeline.retry import FACTOR, asked_for, exponential
 from concord.settings import DispatchSettings
 
 
