@@ -126,6 +126,39 @@ class QueueDownError(InfrastructureError):
     remedy = "Check that Redis runs and that redis.url is right; the sweep queues again whatever was not queued"
 
 
+# Daemons.
+
+
+class SupervisorDownError(InfrastructureError):
+    """Neither systemd nor supervisord answered."""
+
+    remedy = "Check that systemd's D-Bus (/run/dbus/system_bus_socket) or supervisord is there"
+
+
+class SupervisorRefusedError(PermanentError):
+    """The supervisor says that we may not do this."""
+
+    remedy = "Run it as root, or as the user 'concord', whom the installed polkit rule allows Concord's own daemons"
+
+
+class UnknownDaemonError(UsageError):
+    """Not one of Concord's daemons, or not something that may be asked of one."""
+
+
+class DaemonFailedError(TransientError):
+    """A daemon did not do what it was asked; its last log lines stand in `log`."""
+
+    def __init__(self, message: str, *, log: tuple[str, ...] = (), remedy: str | None = None, **fields: object) -> None:
+        super().__init__(message, remedy=remedy, **fields)
+        self.log = log
+
+
+class NotConsumingError(TransientError):
+    """Daemons run, and no task comes back from them."""
+
+    remedy = "See 'concord service logs'; check that Redis runs and that redis.url is right"
+
+
 # Mailboxes. One class for each typed account state (A5).
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from uuid import UUID
 
 from concord.model.account import Account, AccountStatus, FolderCursor, PollLease, Priority
+from concord.model.daemon import DaemonState
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.event import EventRow, UnifiedEvent
 from concord.model.message import (
@@ -530,6 +531,100 @@ class Schedule(Protocol):
 
     def replace(self, polls: Sequence[ScheduledPoll]) -> SyncStats:
         """Make the schedule equal to these. Doing it twice changes nothing. Raises QueueDownError."""
+        ...
+
+
+# ── the daemons ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Supervisor(Protocol):
+    """Who starts and stops daemons on this host: systemd or supervisord. It does as it is told; `manager` allows.
+
+    Daemons are named as in `model.daemon`. Each call waits until the move is over for every daemon named, and ends
+    within its time-out. All raise SupervisorDownError where nobody answers, SupervisorRefusedError where we may
+    not, and UnknownDaemonError for a daemon that the supervisor does not have.
+    """
+
+    @property
+    def kind(self) -> str:
+        """`systemd` or `supervisord`."""
+        ...
+
+    def states(self, names: Sequence[str]) -> list[DaemonState]:
+        """One for each name, in that order; ABSENT where there is no such daemon."""
+        ...
+
+    def start(self, names: Sequence[str], *, timeout: float) -> None:
+        """Until all run. Starting what runs changes nothing. Raises DaemonFailedError with the last log lines."""
+        ...
+
+    def stop(self, names: Sequence[str], *, timeout: float) -> None:
+        """Until none has a process left: warm, running tasks get their time. Raises DaemonFailedError."""
+        ...
+
+    def restart(self, names: Sequence[str], *, timeout: float) -> None:
+        """Until all run again, stopped ones too. Raises DaemonFailedError."""
+        ...
+
+    def log_tail(self, name: str, lines: int) -> list[str]:
+        """The last lines that the daemon wrote, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPulse:
+    """What a worker says of itself every few seconds."""
+
+    instance: str  # poll
+    node: str  # poll@host
+    at: datetime
+    started_at: datetime
+    tasks: int  # since it started, canaries left out
+    memory: int  # octets, its pool processes included
+    consumed_at: datetime | None  # when a canary last came back to it
+
+
+class Pulse(Protocol):
+    """Proof that daemons work, not only live. All raise QueueDownError."""
+
+    def workers(self) -> list[WorkerPulse]:
+        """Those that spoke within the last two minutes, on any host."""
+        ...
+
+    def last_tick(self) -> datetime | None:
+        """When the leading Beat last looked at its schedule."""
+        ...
+
+    def send_canary(self, queue: str) -> str:
+        """A task that does nothing but come back, on a queue; its token. It expires after a minute."""
+        ...
+
+    def returned(self, token: str) -> str | None:
+        """The node that ran the canary; None as long as none did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Somebody asked for something."""
+
+    id: int = 0  # given by the database
+    at: datetime
+    actor: str  # root, concord, alice
+    via: str  # cli, admin, api
+    action: str  # service.start
+    subject: str  # worker@mail
+    outcome: str  # done, refused, failed
+    detail: str = ""
+
+
+class Audit(Protocol):
+    """Who asked for what, and what became of it. Rows are added, never changed."""
+
+    def add(self, entry: AuditEntry) -> None: ...
+
+    def entries(self, *, limit: int = 100, before: int | None = None) -> list[AuditEntry]:
+        """The newest first; `before` an id, for the next page."""
         ...
 
 

@@ -187,6 +187,8 @@ class ThreadPoolSettings(_Group):
     """The polling worker's pool: polling waits."""
 
     concurrency: int = Field(default=32, ge=1, le=1000)
+    max_tasks_per_child: int = Field(default=200_000, ge=1)
+    max_memory_per_child: int = Field(default=1_000_000, ge=50_000)  # KiB, as Celery counts it
     prefetch: int = Field(default=1, ge=1, le=100)
 
 
@@ -205,6 +207,8 @@ class WorkerSettings(_Group):
     poll: ThreadPoolSettings = ThreadPoolSettings()
     mail: ProcessPoolSettings = ProcessPoolSettings()
     soft_shutdown_timeout: Seconds = 30
+    canary_interval: Seconds = 20
+    deaf_after: Seconds = 60
 
 
 class BeatSettings(_Group):
@@ -224,9 +228,27 @@ class FlowerSettings(_Group):
     max_tasks: int = Field(default=5000, ge=100)
 
 
+class AdminSettings(_Group):
+    """The admin site."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=3000, ge=1, le=65535)
+
+
+class ServiceSettings(_Group):
+    """Starting and stopping the daemons."""
+
+    supervisor: Literal["auto", "systemd", "supervisord"] = "auto"
+    run_directory: Path = Path("/run/concord")
+    start_timeout: Seconds = 90
+    stop_timeout: Seconds = 120
+    canary_timeout: Seconds = 60
+
+
 class LogSettings(_Group):
     """How Concord speaks."""
 
+    directory: Path | None = None
     style: Literal["json", "pretty"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -253,6 +275,8 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     beat: BeatSettings = BeatSettings()
     flower: FlowerSettings = FlowerSettings()
+    admin: AdminSettings = AdminSettings()
+    service: ServiceSettings = ServiceSettings()
     log: LogSettings = LogSettings()
     secret_key: SecretStr | None = None
     secret_key_file: Path | None = None

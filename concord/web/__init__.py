@@ -1,0 +1,1 @@
+"""What the admin service serves."""
