@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from concord.adapters.imap import ImapSources
+    from concord.adapters.pulse import RedisPulse
     from concord.adapters.queue import CeleryQueue
     from concord.adapters.redbeat import RedBeatSchedule
     from concord.handlers import Handlers, HandlerTools
@@ -132,6 +133,12 @@ class Concord:
         return RedBeatSchedule(self.celery)
 
     @part
+    def pulse(self) -> RedisPulse:
+        from concord.adapters.pulse import RedisPulse
+
+        return RedisPulse(self.celery, self.settings.redis)
+
+    @part
     def tools(self) -> HandlerTools:
         from concord.adapters.redis import connect
         from concord.handlers import HandlerTools
@@ -223,6 +230,14 @@ class Concord:
             queue=self.queue,
             default_handlers=self.settings.dispatch.default_handlers,
         )
+
+    def answer_canary(self, token: str, node: str) -> None:
+        """A canary with a token ran here."""
+        from concord.adapters.pulse import answer
+        from concord.adapters.redis import connect, translated
+
+        with translated():
+            answer(connect(self.settings.redis), self.settings.redis.key_prefix, token, node)
 
     def sync(self) -> SyncStats:
         """Make the schedule equal to the accounts (P2)."""

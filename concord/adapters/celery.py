@@ -8,9 +8,11 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 
 from concord.adapters.celery_log import connect_logging
+from concord.adapters.recycling import connect_recycling
 from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_options, sentinels, shown_url, timeouts
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
+    CANARY,
     DELIVER,
     DELIVERY_CHUNK,
     LEVEL,
@@ -23,10 +25,12 @@ from concord.adapters.task_names import (
     SYNC_EMAIL_TASKS,
     URGENT,
 )
+from concord.adapters.worker_health import connect_health
 from concord.settings import Settings
 
 __all__ = [
     "ADVANCE_WORKFLOW",
+    "CANARY",
     "DELIVER",
     "MAIL_QUEUE",
     "POLL_EMAIL_ACCOUNT",
@@ -50,6 +54,8 @@ def make_app(settings: Settings) -> Celery:
     # RedBeat would open a connection for each entry under Sentinel; it uses this one when it finds it.
     app.redbeat_redis = connect(settings.redis)
     connect_logging(settings.log)
+    connect_recycling(app)
+    connect_health(app, settings, longest_task=visibility_timeout(settings))
     return app
 
 

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from redbeat import RedBeatScheduler
 from redis.exceptions import RedisError
 
+from concord.adapters import notify
 from concord.adapters.redbeat_entry import AnchoredEntry
 from concord.adapters.redbeat_schedule import RedBeatSchedule
 from concord.adapters.task_names import SYNC_EMAIL_TASKS
@@ -30,6 +31,12 @@ BATCH = 200
 SHORTEST_WAIT = 0.1  # gathers entries that lie closer together than anyone could tell
 RESEND_WAIT = 1.0
 AWAY, HELD, BEGIN = 0, 1, 2
+_STATUS = {
+    "beat.standby": "standby: another Beat leads",
+    "beat.redis_down": "Redis does not answer; trying on",
+    "beat.send_failed": "leading, but Redis takes no tasks; trying on",
+    "beat.lease_lost": "another Beat took over",
+}
 
 # Take or keep the lease. BEGIN: it is newly ours, or the schedule is gone.
 HOLD = """
@@ -78,22 +85,28 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         self._last_tick = 0.0
         self._incomplete = False
         self.clock = time.time
+        self._pinger = notify.Pinger()
+        notify.ready("up; looking for the lease")
 
     def setup_schedule(self) -> None:
         """Nothing yet: the first tick does it, when Redis answers and the lease is ours."""
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Fire what is due. The seconds until there is something to do."""
+        wait = float(self.max_interval)
         try:
-            return self._tick(self.clock())
+            wait = self._tick(self.clock())
         except LeaseLostError:
             self._tell("beat.lease_lost")
         except (RedisError, OSError) as error:
             self._tell("beat.redis_down", cause=str(error), remedy="Check that Redis runs; Beat goes on by itself")
-        return float(self.max_interval)
+        # Every tick ends within Redis' time-outs, and so does one that leads nothing: ticking is the proof.
+        self._pinger.ping(_STATUS.get(self._trouble or "", "leading: firing what is due"))
+        return wait
 
     def close(self) -> None:
         """Give the lease back, so that the next Beat need not wait for it to lapse."""
+        notify.stopping()
         try:
             self._client.eval(RELEASE, 1, self._lease_key, self._token)
         except (RedisError, OSError) as error:

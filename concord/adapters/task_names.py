@@ -11,6 +11,7 @@ DELIVER = "concord.deliver"
 ADVANCE_WORKFLOW = "concord.advance_workflow"
 SWEEP = "concord.sweep"
 SYNC_EMAIL_TASKS = "concord.sync_email_tasks"
+CANARY = "concord.canary"
 
 # kombu keeps one Redis list for each queue and step, and takes from the lowest number first.
 URGENT, LEVEL, BEHIND = 0, 3, 6

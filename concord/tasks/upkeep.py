@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
 
-from concord.adapters.celery import SWEEP, SYNC_EMAIL_TASKS
+from concord.adapters.celery import CANARY, SWEEP, SYNC_EMAIL_TASKS
 from concord.bootstrap import concord
 from concord.tasks.border import border
 
@@ -21,3 +23,11 @@ def sync_email_tasks() -> None:
     """Make the schedule equal to the accounts."""
     with border():
         concord().sync()
+
+
+@shared_task(name=CANARY, bind=True)  # type: ignore[untyped-decorator]  # celery ships no types
+def canary(self: Any, token: str) -> None:
+    """Come back. With a token somebody waits to read where from; without one the worker only proves itself."""
+    if token:
+        with border():
+            concord().answer_canary(token, str(self.request.hostname))

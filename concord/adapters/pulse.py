@@ -1,0 +1,100 @@
+"""Proof that daemons work, through Redis: what workers say of themselves, Beat's last tick, and canaries on a queue."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+from uuid import uuid4
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from concord.adapters.redis import connect, translated
+from concord.adapters.task_names import CANARY, URGENT
+from concord.errors import QueueDownError
+from concord.ports import WorkerPulse
+from concord.settings import RedisSettings
+
+PULSE_SECONDS: Final = 120
+ANSWER_SECONDS: Final = 120
+CANARY_SECONDS: Final = 60
+
+
+class RedisPulse:
+    """Keeps `ports.Pulse`."""
+
+    def __init__(self, app: Celery, settings: RedisSettings) -> None:
+        self._app = app
+        self._prefix = settings.key_prefix
+        self._client = connect(settings)
+
+    def workers(self) -> list[WorkerPulse]:
+        with translated():
+            since = time.time() - PULSE_SECONDS
+            nodes = cast("list[str]", self._client.zrangebyscore(f"{self._prefix}workers", since, "+inf"))
+            with self._client.pipeline(transaction=False) as pipe:
+                for node in nodes:
+                    pipe.hgetall(f"{self._prefix}worker:{node}")
+                found = pipe.execute()
+        return [_pulse(node, facts) for node, facts in zip(nodes, found, strict=True) if facts]
+
+    def last_tick(self) -> datetime | None:
+        with translated():
+            told = cast("str | None", self._client.get(f"{self._prefix}beat:tick"))
+        return _moment(told)
+
+    def send_canary(self, queue: str) -> str:
+        token = uuid4().hex
+        options: dict[str, Any] = {"priority": URGENT, "expires": CANARY_SECONDS, "retry": False}
+        try:
+            self._app.send_task(CANARY, args=[token], queue=queue, ignore_result=True, **options)
+        except (OperationalError, RedisError, OSError) as error:
+            raise QueueDownError("Redis did not answer", queue=queue, cause=error) from error
+        return token
+
+    def returned(self, token: str) -> str | None:
+        with translated():
+            return cast("str | None", self._client.get(_answer_key(self._prefix, token)))
+
+
+def answer(client: redis.Redis, prefix: str, token: str, node: str) -> None:
+    """A canary came back: say from where."""
+    client.set(_answer_key(prefix, token), node, ex=ANSWER_SECONDS)
+
+
+def write_pulse(client: redis.Redis, prefix: str, node: str, facts: dict[Any, Any]) -> None:
+    """What a worker says of itself now: started_at, tasks, memory (octets), consumed_at. Times: seconds since 1970."""
+    now = time.time()
+    with client.pipeline(transaction=False) as pipe:
+        pipe.hset(f"{prefix}worker:{node}", mapping={**facts, "at": now})
+        pipe.expire(f"{prefix}worker:{node}", PULSE_SECONDS)
+        pipe.zadd(f"{prefix}workers", {node: now})
+        pipe.zremrangebyscore(f"{prefix}workers", "-inf", now - PULSE_SECONDS)
+        pipe.execute()
+
+
+def _pulse(node: str, facts: dict[str, str]) -> WorkerPulse:
+    at = _moment(facts["at"])
+    started = _moment(facts["started_at"])
+    assert at is not None  # noqa: S101 - write_pulse always says both
+    assert started is not None  # noqa: S101 - as above
+    return WorkerPulse(
+        instance=node.partition("@")[0],
+        node=node,
+        at=at,
+        started_at=started,
+        tasks=int(facts["tasks"]),
+        memory=int(facts["memory"]),
+        consumed_at=_moment(facts["consumed_at"]),
+    )
+
+
+def _moment(told: str | None) -> datetime | None:
+    return datetime.fromtimestamp(float(told), UTC) if told else None
+
+
+def _answer_key(prefix: str, token: str) -> str:
+    return f"{prefix}canary:{token}"
