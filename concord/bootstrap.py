@@ -23,6 +23,8 @@ from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.vault import FernetVault
+from concord.manager.config import poll_interval
+from concord.manager.worker_files import WorkerFiles
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller
@@ -113,6 +115,10 @@ class Concord:
         from concord.adapters.imap import ImapSources
 
         return ImapSources(self.settings.poll, self.vault, SqlConnections(self.engine, now), now)
+
+    @part
+    def workers(self) -> WorkerFiles:
+        return WorkerFiles(settings.workers_directory(), self.settings.worker)
 
     @part
     def celery(self) -> Celery:
@@ -236,12 +242,17 @@ class Concord:
         from concord.adapters.pulse import answer
         from concord.adapters.redis import connect, translated
 
-        with translated():
-            answer(connect(self.settings.redis), self.settings.redis.key_prefix, token, node)
+        with translated(), connect(self.settings.redis) as client:
+            answer(client, self.settings.redis.key_prefix, token, node)
 
     def sync(self) -> SyncStats:
         """Make the schedule equal to the accounts (P2)."""
-        return sync(self.accounts, self.schedule, default_interval=self.settings.poll.interval)
+        return sync(self.accounts, self.schedule, default_interval=self.poll_interval)
+
+    @property
+    def poll_interval(self) -> int:
+        """Seconds between two polls of an account that has no interval of its own."""
+        return poll_interval(self.workers.configs(), self.settings.poll.interval)
 
 
 _here: Concord | None = None

@@ -1,14 +1,16 @@
 """What an operator may change: concord.toml, then credentials, then the environment. Frozen; unknown keys are errors.
 
 `deploy/concord.toml` documents every one of these and is tested against them. Sources, strongest first: environment
-(`CONCORD_POLL__INTERVAL=30`), files of the credentials directory (`$CREDENTIALS_DIRECTORY`, or
-`$CONCORD_CREDENTIALS`; a file `database__url` sets database.url), the TOML file named by `$CONCORD_CONFIG`.
+(`CONCORD_POLL__INTERVAL=30`), files of the credentials directory (`$CREDENTIALS_DIRECTORY`, else
+`$CONCORD_CREDENTIALS`, else /etc/concord/credentials; a file `database__url` sets database.url), the TOML file named by
+`$CONCORD_CONFIG`.
 Account passwords are not settings: they lie encrypted in the database.
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import tomllib
 from pathlib import Path
@@ -39,6 +41,10 @@ from pydantic_settings import (
 from concord.errors import SettingsError
 
 DEFAULT_CONFIG = Path("/etc/concord/concord.toml")
+DEFAULT_CREDENTIALS = Path("/etc/concord/credentials")
+# systemd hands a whole directory over under one name: LoadCredential=concord:/etc/concord/credentials makes the file
+# `secret_key` there the credential `concord_secret_key` (systemd.exec(5)).
+SYSTEMD_PREFIX = "concord_"
 # Variables with our prefix that say where settings are, not what they are.
 _NOT_SETTINGS = ("config", "credentials")
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
@@ -302,7 +308,10 @@ class Settings(BaseSettings):
         if folder := credentials_directory():
             sources.append(
                 NestedSecretsSettingsSource(
-                    file_secret_settings, secrets_dir=folder, secrets_nested_delimiter="__", secrets_prefix=""
+                    file_secret_settings,
+                    secrets_dir=folder,
+                    secrets_nested_delimiter="__",
+                    secrets_prefix=credential_prefix(folder),
                 )
             )
         sources.append(TomlConfigSettingsSource(settings_cls, config_path()))
@@ -314,25 +323,44 @@ def config_path() -> Path:
     return Path(os.environ.get("CONCORD_CONFIG", DEFAULT_CONFIG))
 
 
+def workers_directory() -> Path:
+    """The folder of the workers' JSON files: beside the TOML file."""
+    return config_path().parent / "workers"
+
+
 def credentials_directory() -> Path | None:
-    """The folder of secret files: systemd's, or the one named by CONCORD_CREDENTIALS."""
+    """The folder of secret files: systemd's, the one named by CONCORD_CREDENTIALS, or the installed one."""
     named = os.environ.get("CREDENTIALS_DIRECTORY") or os.environ.get("CONCORD_CREDENTIALS")
-    return Path(named) if named else None
+    if named:
+        return Path(named)
+    return DEFAULT_CREDENTIALS if "CONCORD_CONFIG" not in os.environ and DEFAULT_CREDENTIALS.is_dir() else None
+
+
+def credential_prefix(folder: Path) -> str:
+    """What stands in front of each file's name there: `concord_` where systemd has handed the directory over."""
+    if str(folder) != os.environ.get("CREDENTIALS_DIRECTORY"):
+        return ""
+    return SYSTEMD_PREFIX if any(file.name.startswith(SYSTEMD_PREFIX) for file in folder.iterdir()) else ""
 
 
 def load() -> Settings:
     """Read the settings of this process. Raises SettingsError, which names the setting, the cause and the remedy."""
     config = config_path()
-    _refuse_missing_places(config)
     _refuse_unknown_environment()
     try:
+        _refuse_missing_places(config)
         return Settings()
     except ValidationError as error:
         raise _told(error, config) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError("The configuration file is not valid TOML", file=config, cause=error) from None
     except OSError as error:
-        raise SettingsError("A configuration file cannot be read", file=error.filename, cause=error.strerror) from None
+        raise SettingsError(
+            "A configuration file cannot be read",
+            file=error.filename,
+            cause=error.strerror,
+            remedy="Run it as root or as the user 'concord', or correct the file's owner and mode",
+        ) from None
     except SourceError as error:
         raise SettingsError("An environment variable does not fit its setting", cause=error) from None
 
@@ -347,6 +375,8 @@ def _refuse_missing_places(config: Path) -> None:
         raise SettingsError(
             "The credentials directory does not exist", folder=folder, remedy="Correct CONCORD_CREDENTIALS or create it"
         )
+    if folder and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _refuse_unknown_environment() -> None:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from concord.adapters.task_names import MAIL_QUEUE, POLL_QUEUE
+from concord.model.worker import WorkerConfig, WorkerType
 from concord.settings import Settings
 
 
-def worker_arguments(settings: Settings, pool: Literal["poll", "mail"]) -> list[str]:
-    """What follows `celery -A concord.celery_app` to start one of the two workers."""
-    mail = settings.worker.mail
-    chosen = settings.worker.poll if pool == "poll" else mail
+def worker_arguments(settings: Settings, config: WorkerConfig) -> list[str]:
+    """What follows `celery -A concord.celery_app` to start a worker. Celery ignores a child's limits for threads."""
+    waits = config.type is WorkerType.POLL
     common = [
         "worker",
-        f"--queues={POLL_QUEUE if pool == 'poll' else MAIL_QUEUE}",
-        f"--pool={'threads' if pool == 'poll' else 'prefork'}",
-        f"--concurrency={chosen.concurrency}",
-        f"--prefetch-multiplier={chosen.prefetch}",
-        f"--hostname={pool}@%h",
+        f"--queues={POLL_QUEUE if waits else MAIL_QUEUE}",
+        f"--pool={'threads' if waits else 'prefork'}",
+        f"--concurrency={config.concurrency}",
+        f"--prefetch-multiplier={config.prefetch}",
+        f"--max-tasks-per-child={config.max_tasks_per_child}",
+        f"--max-memory-per-child={config.max_memory_per_child}",
+        f"--hostname={config.instance}@%h",
         f"--loglevel={settings.log.level.upper()}",
         "--without-gossip",
         "--without-mingle",
         "--task-events",
     ]
-    if pool == "poll":
-        return common  # threads have no limits and no recycling; time-outs and the poll's budget stand in
+    if waits:
+        return common  # threads have no time limits; time-outs and the poll's budget stand in
     return [
         *common,
-        f"--max-tasks-per-child={mail.max_tasks_per_child}",
-        f"--max-memory-per-child={mail.max_memory_per_child}",
         f"--soft-time-limit={settings.process.soft_time_limit}",
         f"--time-limit={settings.process.time_limit}",
     ]

@@ -6,13 +6,17 @@ import logging
 import secrets
 
 import structlog
+from flower.app import Flower
 from flower.options import default_options
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.options import options as tornado_options
 
-from concord import log as logs
+from concord.adapters import notify
 from concord.settings import Settings
 
 log = structlog.get_logger(__name__)
+_LOOPBACK = ("127.", "localhost", "::1")
+_PING_MILLISECONDS = 5_000
 
 
 def prepare(settings: Settings) -> None:
@@ -31,5 +35,28 @@ def prepare(settings: Settings) -> None:
     default_options.broker_api = None
     # Tornado would put a second handler on the root logger.
     tornado_options.logging = "none"
-    logs.configure(settings.log.style, settings.log.level)
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
+    if not chosen.address.startswith(_LOOPBACK):
+        log.warning(
+            "flower.exposed",
+            address=chosen.address,
+            remedy="Its pages /metrics and /healthcheck ask for no login: leave it on 127.0.0.1, behind a proxy",
+        )
+    _prove_alive()
+
+
+def _prove_alive() -> None:
+    """READY once it listens; then pings from its own loop, so that a loop that is stuck is noticed."""
+    listen = Flower.start_http_server
+
+    def listen_and_tell(self: Flower) -> object:
+        port = listen(self)
+        notify.ready("serving")
+        return port
+
+    def begin() -> None:
+        PeriodicCallback(pinger.ping, _PING_MILLISECONDS).start()
+
+    pinger = notify.Pinger()
+    Flower.start_http_server = listen_and_tell
+    IOLoop.current().add_callback(begin)

@@ -17,7 +17,7 @@ import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from concord.errors import SecretKeyError
-from concord.settings import Settings, credentials_directory
+from concord.settings import Settings, credential_prefix, credentials_directory
 
 log = structlog.get_logger(__name__)
 
@@ -100,8 +100,9 @@ def _source(settings: Settings) -> Callable[[], list[str]]:
     folder = credentials_directory()
     # The settings hold what the credential file said when they were read, which a rotation may have changed since. Only
     # the environment goes before it.
-    if folder and (folder / CREDENTIAL).is_file() and not any(name.upper() == VARIABLE for name in os.environ):
-        return partial(_read, folder / CREDENTIAL)
+    file = folder / f"{credential_prefix(folder)}{CREDENTIAL}" if folder else None
+    if file and file.is_file() and not any(name.upper() == VARIABLE for name in os.environ):
+        return partial(_read, file)
     return lambda: given
 
 

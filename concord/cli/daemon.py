@@ -5,33 +5,20 @@ No secret is in their arguments. Without a usable database, schema and key they 
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from concord.cli.session import here
 
-worker = typer.Typer(no_args_is_help=True, add_completion=False, help="The workers.")
 beat = typer.Typer(no_args_is_help=True, add_completion=False, help="The scheduler.")
 flower = typer.Typer(no_args_is_help=True, add_completion=False, help="The task monitor.")
 
 _Extra = Annotated[
     list[str] | None, typer.Argument(metavar="[-- CELERY-OPTIONS]", help="More options for Celery, after '--'.")
 ]
-
-
-class Pool(StrEnum):
-    """Polling waits, processing works."""
-
-    POLL = "poll"
-    MAIL = "mail"
-
-
-@worker.callback()
-def worker_commands() -> None:
-    """The workers."""
 
 
 @beat.callback()
@@ -44,16 +31,17 @@ def flower_commands() -> None:
     """The task monitor."""
 
 
-@worker.command("run")
 def run_worker(
-    pool: Annotated[Pool, typer.Argument(help="Which of the two.")],
+    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="poll, mail, or a worker of your own.")],
     extra: _Extra = None,
 ) -> None:
     """Poll mailboxes and deliver events (poll), or process mail (mail), until a signal ends it."""
     from concord.adapters.celery_arguments import worker_arguments
 
+    _become_daemon()
+    config = here().workers.config(instance)
     _refuse_unready()
-    _become([*worker_arguments(here().settings, pool.value), *(extra or [])])
+    _become([*worker_arguments(here().settings, config), *(extra or [])])
 
 
 @beat.command("run")
@@ -61,6 +49,7 @@ def run_beat(extra: _Extra = None) -> None:
     """Fire what the schedule says, until a signal ends it."""
     from concord.adapters.celery_arguments import beat_arguments
 
+    _become_daemon()
     _refuse_unready()
     _become([*beat_arguments(here().settings), *(extra or [])])
 
@@ -71,6 +60,7 @@ def run_flower(extra: _Extra = None) -> None:
     from concord.adapters.celery_arguments import flower_arguments
     from concord.adapters.flower import prepare
 
+    _become_daemon()
     prepare(here().settings)
     _become([*flower_arguments(here().settings), *(extra or [])])
 
@@ -84,13 +74,19 @@ def _refuse_unready() -> None:
     verify_key(here().engine, here().vault)
 
 
+def _become_daemon() -> None:
+    """From here on this process is a daemon: it logs as one, and a watchdog's SIGABRT leaves its threads' stacks."""
+    from concord import log
+
+    settings = here().settings
+    faulthandler.enable()
+    log.configure(settings.log.style, settings.log.level)
+
+
 def _become(arguments: Sequence[str]) -> None:
     """Celery's own command, with our app: tasks are registered by being imported."""
-    from concord import log
     from concord.tasks import email, upkeep
 
     del email, upkeep
-    settings = here().settings
-    log.configure(settings.log.style, settings.log.level)
     code = here().celery.start(argv=list(arguments))
     raise typer.Exit(code or 0)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
+
 import typer
 
 from concord.cli.options import Json
-from concord.cli.output import emit, say
+from concord.cli.output import emit, say, warn
 from concord.cli.session import here
+from concord.errors import ConcordError, DatabaseDownError
+
+T = TypeVar("T")
+_BETWEEN_TRIES: Final = 2.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The database's schema.")
 
 
 @app.command()
-def upgrade(json: Json = False) -> None:
+def upgrade(
+    json: Json = False,
+    wait: Annotated[int, typer.Option("--wait", min=0, help="Seconds to wait for a database that is not up.")] = 0,
+) -> None:
     """Bring the schema up to this version of Concord. Doing it twice changes nothing."""
+    from concord.adapters import notify
     from concord.adapters.sql import schema
 
-    version = schema.upgrade(here().engine)
+    try:
+        version = _patiently(lambda: schema.upgrade(here().engine), wait)
+    except ConcordError as error:
+        notify.status(error.explain())
+        raise
+    notify.status(f"the database is at version {version}")
     if json:
         emit({"version": version})
     else:
@@ -33,3 +50,22 @@ def check(json: Json = False) -> None:
         emit({"version": schema.newest()})
     else:
         say(f"The database is at version {schema.newest()}, as this Concord needs it.")
+
+
+def _patiently(work: Callable[[], T], seconds: int) -> T:
+    """Do it as soon as the database answers. Raises DatabaseDownError where it does not in time."""
+    from concord.adapters import notify
+
+    end = time.monotonic() + seconds
+    told = False
+    while True:
+        try:
+            return work()
+        except DatabaseDownError as error:
+            if time.monotonic() >= end:
+                raise
+            notify.status(f"waiting for the database: {error.explain()}")
+            if not told:
+                warn(f"{error.explain()}. Waiting up to {seconds} s for it.")
+            told = True
+        time.sleep(_BETWEEN_TRIES)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +15,31 @@ from concord.errors import UsageError
 STDIN: Final = "-"
 
 
+@contextmanager
+def as_caller() -> Iterator[None]:
+    """With the rights of whoever typed the command, where `identity` has put on those of the user concord."""
+    mine, saved = os.geteuid(), os.getresuid()[2]
+    if mine == saved:
+        yield
+        return
+    group = os.getegid()
+    os.seteuid(saved)
+    os.setegid(os.getresgid()[2])
+    try:
+        yield
+    finally:
+        os.setegid(group)
+        os.seteuid(mine)
+
+
 def read_mail(name: str) -> bytes:
     """A mail's octets. Raises UsageError with the file and the cause."""
     if name == STDIN:
         raw: bytes = typer.get_binary_stream("stdin").read()
     else:
         try:
-            raw = Path(name).read_bytes()
+            with as_caller():
+                raw = Path(name).read_bytes()
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or str(error)
             raise UsageError(

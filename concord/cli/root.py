@@ -29,9 +29,11 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "db": ("db", "app"),
     "secrets": ("secrets", "app"),
     "config": ("config", "app"),
-    "worker": ("daemon", "worker"),
+    "worker": ("worker", "app"),
     "beat": ("daemon", "beat"),
     "flower": ("daemon", "flower"),
+    "admin": ("admin", "app"),
+    "watchdog": ("watchdog", "app"),
     "version": ("version", "version"),
 }
 

@@ -1,7 +1,7 @@
 """Concord's daemons as a person names them, and what they are doing.
 
 A daemon is named `beat`, `flower`, `admin` or `worker@INSTANCE`; systemd and supervisord each have a name of their own
-for it, which only their adapters know.
+for it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+TARGET: Final = "concord-celery.target"
+MIGRATE: Final = "concord-migrate.service"
 
 BEAT: Final = "beat"
 FLOWER: Final = "flower"
@@ -60,3 +63,13 @@ def worker(instance: str) -> str:
 def instance_of(name: str) -> str | None:
     """The instance of a worker's daemon; None for every other daemon."""
     return name.removeprefix(WORKER_PREFIX) if name.startswith(WORKER_PREFIX) else None
+
+
+def unit_name(name: str) -> str:
+    """What systemd calls a daemon."""
+    return f"concord-{name}.service"
+
+
+def program_name(name: str) -> str:
+    """What supervisord calls it."""
+    return f"concord-{name.replace('@', '-')}"

@@ -21,6 +21,7 @@ from concord.model.message import MessageRef
 from concord.settings import ProcessPoolSettings, RedisSettings, Settings, WorkerSettings
 from tests.servers.daemon import Daemon, eventually
 from tests.servers.redis import RedisServer
+from tests.workers import worker_config
 
 RAN, PIDS, HOLD = "probe:ran", "probe:pids", "probe:hold"
 PASSWORD = "a-broker-word"
@@ -32,6 +33,11 @@ def settings_for(server: RedisServer) -> Settings:
     return Settings(
         redis=RedisSettings(url=SecretStr(server.url)), worker=WorkerSettings(mail=ProcessPoolSettings(concurrency=1))
     )
+
+
+def arguments_of(pool: str, server: RedisServer) -> list[str]:
+    settings = settings_for(server)
+    return worker_arguments(settings, worker_config(settings, pool))
 
 
 @pytest.fixture
@@ -88,7 +94,7 @@ def test_urgent_message_overtakes_a_hundred_waiting(
     """P10: next but for the one under way and the one prefetched."""
     hold(guarded_redis)
     queue.process(refs(Priority.NORMAL, *range(100)))
-    with Daemon(worker_arguments(settings_for(guarded_redis), "mail"), guarded_redis, tmp_path) as worker:
+    with Daemon(arguments_of("mail", guarded_redis), guarded_redis, tmp_path) as worker:
         assert eventually(lambda: in_hand(guarded_redis)), worker.log
         queue.process(refs(Priority.HIGH, 999))
         let_go(guarded_redis)
@@ -124,7 +130,7 @@ def test_task_of_a_killed_child_is_run_again(guarded_redis: RedisServer, queue: 
     """P5: late acknowledgement."""
     hold(guarded_redis)
     queue.process(refs(Priority.NORMAL, 5))
-    with Daemon(worker_arguments(settings_for(guarded_redis), "mail"), guarded_redis, tmp_path) as worker:
+    with Daemon(arguments_of("mail", guarded_redis), guarded_redis, tmp_path) as worker:
         assert eventually(lambda: in_hand(guarded_redis)), worker.log
         os.kill(in_hand(guarded_redis)[0], signal.SIGKILL)
         assert eventually(lambda: len(in_hand(guarded_redis)) == 2), worker.log
@@ -139,7 +145,7 @@ def test_worker_goes_on_after_a_redis_restart(
     guarded_redis: RedisServer, queue: CeleryQueue, tmp_path: Path, pool: str
 ) -> None:
     """O6, traps 22, 23 and 35."""
-    arguments = worker_arguments(settings_for(guarded_redis), "poll" if pool == "poll" else "mail")
+    arguments = arguments_of(pool, guarded_redis)
 
     def put(number: int) -> None:
         queue.poll(number) if pool == "poll" else queue.process(refs(Priority.NORMAL, number))

@@ -22,6 +22,7 @@ from concord.adapters.celery import (
 )
 from concord.adapters.celery_arguments import beat_arguments, flower_arguments, worker_arguments
 from concord.settings import FlowerSettings, PollSettings, ProcessSettings, RedisSettings, Settings
+from tests.workers import worker_config
 
 SECRET = "broker-word"
 
@@ -98,18 +99,19 @@ def test_shown_configuration_has_no_password(app: Celery) -> None:
 
 def test_no_argument_has_a_password(settings: Settings) -> None:
     """A3: anybody may read the process list."""
-    every = [*worker_arguments(settings, "poll"), *worker_arguments(settings, "mail")]
+    every = [word for pool in ("poll", "mail") for word in worker_arguments(settings, worker_config(settings, pool))]
     every += [*beat_arguments(settings), *flower_arguments(settings)]
 
     assert SECRET not in " ".join(every)
     assert "page-word" not in " ".join(every)
 
 
-def test_only_the_prefork_worker_is_given_limits(settings: Settings) -> None:
-    """D3, trap 28: threads have none, and would only seem to."""
-    poll, mail = (" ".join(worker_arguments(settings, pool)) for pool in ("poll", "mail"))
+def test_only_the_prefork_worker_is_given_time_limits(settings: Settings) -> None:
+    """D3, trap 28: threads have none, and would only seem to. What recycles a child recycles the worker of threads."""
+    poll, mail = (" ".join(worker_arguments(settings, worker_config(settings, pool))) for pool in ("poll", "mail"))
 
     assert "--max-memory-per-child=400000" in mail
+    assert "--max-memory-per-child=1000000" in poll
     assert "--time-limit" not in poll
     assert "--without-gossip --without-mingle" in poll
     assert "--without-heartbeat" not in poll + mail

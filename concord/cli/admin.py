@@ -1,0 +1,29 @@
+"""`concord admin run`: the admin service in this process."""
+
+from __future__ import annotations
+
+import faulthandler
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The admin service.")
+
+
+@app.callback()
+def admin_commands() -> None:
+    """The admin service."""
+
+
+@app.command("run")
+def run_admin() -> None:
+    """Serve the admin site on admin.address:admin.port, until a signal ends it."""
+    from concord import log
+    from concord.bootstrap import concord
+    from concord.cli.session import here
+    from concord.web.app import make_app
+    from concord.web.server import serve
+
+    settings = here().settings
+    faulthandler.enable()
+    log.configure(settings.log.style, settings.log.level)
+    serve(make_app(concord), settings.admin)

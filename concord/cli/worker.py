@@ -1,0 +1,210 @@
+"""`concord worker`: which workers there are, with what settings, and the polkit rule that follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from concord.cli.daemon import run_worker
+from concord.cli.files import as_caller
+from concord.cli.options import Json
+from concord.cli.output import emit, facts, say, table, warn
+from concord.cli.session import here
+from concord.errors import ConflictError, ExistsError, UsageError
+from concord.model.worker import BUILT_IN, WorkerType
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The workers.")
+app.command("run")(run_worker)
+
+POLKIT_RULE: Final = Path("/etc/polkit-1/rules.d/50-concord.rules")
+_WANTS: Final = Path("/etc/systemd/system/concord-celery.target.wants")
+_TEMPLATE: Final = Path("/lib/systemd/system/concord-worker@.service")
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The worker's instance: poll, mail, or one of your own.")]
+_Type = Annotated[WorkerType | None, typer.Option("--type", help="poll looks into mailboxes, mail processes.")]
+_Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Threads (poll) or processes (mail).")]
+_Prefetch = Annotated[int | None, typer.Option("--prefetch", help="Tasks reserved ahead for each of them.")]
+_Tasks = Annotated[int | None, typer.Option("--max-tasks-per-child", help="It is replaced after so many tasks.")]
+_Memory = Annotated[int | None, typer.Option("--max-memory-per-child", help="It is replaced above so many KiB.")]
+_Interval = Annotated[int | None, typer.Option("--poll-interval", help="Seconds between two polls of a mailbox.")]
+
+
+@app.command("list")
+def list_workers(json: Json = False) -> None:
+    """List the workers and what they run with."""
+    configs = here().workers.configs()
+    if json:
+        emit(configs)
+        return
+    columns = ["Worker", "Type", "Concurrency", "Prefetch", "Tasks per child", "KiB per child", "Poll interval"]
+    table(
+        columns,
+        [
+            (
+                one.instance,
+                one.type.value,
+                one.concurrency,
+                one.prefetch,
+                one.max_tasks_per_child,
+                one.max_memory_per_child,
+                one.poll_interval,
+            )
+            for one in configs
+        ],
+    )
+
+
+@app.command()
+def show(name: _Name, json: Json = False) -> None:
+    """Show what one worker runs with, and what its file says of that."""
+    config, document = here().workers.config(name), here().workers.document(name)
+    given = document.model_dump(mode="json", exclude_none=True)
+    path = here().workers.path(name)
+    if json:
+        emit({"config": config, "file": str(path), "document": given})
+        return
+    facts(
+        {
+            "Worker": config.instance,
+            "File": str(path) if path.is_file() else f"none ({path})",
+            "Type": config.type.value,
+            "Concurrency": config.concurrency,
+            "Prefetch": config.prefetch,
+            "Tasks per child": config.max_tasks_per_child,
+            "KiB per child": config.max_memory_per_child,
+            "Poll interval": config.poll_interval or "as poll.interval",
+            "From its file": ", ".join(sorted(given)) or "nothing",
+        }
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a worker's file."""
+    from concord.manager.config import json_schema
+
+    emit(json_schema())
+
+
+@app.command()
+def add(
+    name: _Name,
+    type: _Type = None,
+    concurrency: _Concurrency = None,
+    prefetch: _Prefetch = None,
+    max_tasks_per_child: _Tasks = None,
+    max_memory_per_child: _Memory = None,
+    poll_interval: _Interval = None,
+) -> None:
+    """Write a new worker's file, and let the target and the manager know it. Root only."""
+    from concord.manager.config import check
+
+    if here().workers.path(name).exists():
+        raise ExistsError(
+            "There is such a worker already", name=name, remedy=f"Change it with 'concord worker set {name} …'"
+        )
+    given = {key: value for key, value in locals().items() if key not in ("name", "check") and value is not None}
+    document = check(given, file=here().workers.path(name))
+    with as_caller():
+        path = here().workers.write(name, document)
+        say(f"{path} is written.")
+        _tell_managers(name, wanted=True)
+    say(f"Start it: concord service start --only worker@{name}")
+
+
+@app.command("set")
+def set_values(
+    name: _Name,
+    values: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="An empty value takes the key out.")],
+) -> None:
+    """Change a worker's file. A poll interval holds at once, all else at the worker's next start. Root only."""
+    from concord.manager.config import check
+
+    tree = here().workers.document(name).model_dump(mode="json", exclude_none=True)
+    for pair in values:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError("This is no KEY=VALUE", value=pair, remedy="Write concurrency=4")
+        tree[key] = _number(value)
+    document = check({key: value for key, value in tree.items() if value != ""}, file=here().workers.path(name))
+    with as_caller():
+        path = here().workers.write(name, document)
+    say(f"{path} is written.")
+    if any(pair.startswith("poll_interval=") for pair in values):
+        from concord.cli.sync import follow
+
+        follow()
+    say(f"What else has changed holds after: concord service restart --only worker@{name}")
+
+
+@app.command()
+def remove(name: _Name) -> None:
+    """Take a worker away (stop it first); for poll and mail, go back to concord.toml. Root only."""
+    here().workers.config(name)
+    running = [state.name for state in here().supervisor.states([f"worker@{name}"]) if state.pid]
+    if running and name not in BUILT_IN:
+        raise ConflictError(
+            "This worker runs", name=name, remedy=f"Stop it first: concord service stop --only worker@{name}"
+        )
+    with as_caller():
+        here().workers.remove(name)
+        if name not in BUILT_IN:
+            _tell_managers(name, wanted=False)
+    say(f"{here().workers.path(name)} is gone.")
+
+
+@app.command(hidden=True)
+def polkit(
+    write: Annotated[bool, typer.Option("--write", help=f"Into {POLKIT_RULE}; else print it.")] = False,
+) -> None:
+    """The rule that lets the user concord move exactly these units (polkit(8))."""
+    from concord.manager.units import polkit_rule
+    from concord.manager.worker_files import WorkerFiles
+    from concord.settings import WorkerSettings, workers_directory
+
+    # Without the settings: an installation makes the rule before anything is right.
+    text = polkit_rule(WorkerFiles(workers_directory(), WorkerSettings()).instances())
+    if not write:
+        print(text, end="")
+        return
+    _write_rule(text)
+
+
+def _write_rule(text: str) -> None:
+    try:
+        POLKIT_RULE.parent.mkdir(parents=True, exist_ok=True)
+        fresh = POLKIT_RULE.with_suffix(".new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.chmod(0o644)
+        fresh.replace(POLKIT_RULE)
+    except OSError as error:
+        raise UsageError(
+            "The polkit rule cannot be written", file=POLKIT_RULE, cause=error.strerror, remedy="Run it as root"
+        ) from None
+
+
+def _tell_managers(name: str, *, wanted: bool) -> None:
+    """The target wants it (so that it starts with the others), and the user concord may move it."""
+    if not _TEMPLATE.exists():
+        warn("There is no systemd unit of Concord's here, so only the file has changed.")
+        return
+    polkit(write=True)
+    link = _WANTS / f"concord-worker@{name}.service"
+    try:
+        _WANTS.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        if wanted:
+            link.symlink_to(_TEMPLATE)
+    except OSError as error:
+        raise UsageError(
+            "The unit cannot be linked", file=link, cause=error.strerror, remedy="Run it as root"
+        ) from None
+    from concord.adapters.systemd import reload
+
+    reload()
+
+
+def _number(value: str) -> Any:
+    return int(value) if value.isdecimal() else value

@@ -1,0 +1,105 @@
+"""A worker's JSON file: what may stand in it, and what it comes to (spec M6).
+
+`/etc/concord/workers/NAME.json`, each key optional:
+
+    {"type": "mail", "concurrency": 4, "prefetch": 1, "max_tasks_per_child": 500, "max_memory_per_child": 300000}
+
+`type` must be there unless the worker is named poll or mail; `poll_interval` is for poll workers. What is left out is
+as [worker.poll] or [worker.mail] of concord.toml has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from concord.errors import SettingsError, UsageError, did_you_mean
+from concord.model.daemon import INSTANCE
+from concord.model.worker import BUILT_IN, WorkerConfig, WorkerType
+from concord.settings import WorkerSettings
+
+_REMEDY: Final = "Correct the file; 'concord worker schema' says what may stand in it"
+
+
+class WorkerDocument(BaseModel):
+    """The content of a worker's JSON file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="A Concord worker")
+
+    type: WorkerType | None = Field(default=None, description="poll: looks into mailboxes; mail: processes messages.")
+    concurrency: Annotated[int | None, Field(ge=1, le=1000, description="Threads (poll) or processes (mail).")] = None
+    prefetch: Annotated[int | None, Field(ge=1, le=100, description="Tasks reserved ahead for each of them.")] = None
+    max_tasks_per_child: Annotated[
+        int | None, Field(ge=1, description="Tasks after which a process (mail) or the worker (poll) is replaced.")
+    ] = None
+    max_memory_per_child: Annotated[int | None, Field(ge=50_000, description="KiB after which it is replaced.")] = None
+    poll_interval: Annotated[
+        int | None, Field(ge=1, le=30 * 86_400, description="Seconds between two polls of a mailbox; poll only.")
+    ] = None
+
+
+def read(text: str, *, file: object) -> WorkerDocument:
+    """What a file says. Raises SettingsError, which names the file, the key, the cause and the remedy."""
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        cause = f"{error.msg} in line {error.lineno}, column {error.colno}"
+        raise SettingsError("A worker's file is not JSON", file=file, cause=cause, remedy=_REMEDY) from None
+    return check(tree, file=file)
+
+
+def check(tree: Any, *, file: object) -> WorkerDocument:
+    """A document that may be used. Raises SettingsError."""
+    try:
+        return WorkerDocument.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(the whole)"
+        cause, remedy = first["msg"], _REMEDY
+        if first["type"] == "extra_forbidden":
+            cause = "there is no such key"
+            remedy = did_you_mean(key, WorkerDocument.model_fields) or _REMEDY
+        raise SettingsError("A worker's file cannot be used", file=file, key=key, cause=cause, remedy=remedy) from None
+
+
+def resolve(instance: str, document: WorkerDocument, settings: WorkerSettings, *, file: object) -> WorkerConfig:
+    """The settings in force. Raises SettingsError where the document does not fit the instance."""
+    kind = document.type or (WorkerType(instance) if instance in BUILT_IN else None)
+    if kind is None:
+        raise SettingsError(
+            "A worker's file does not say its type", file=file, remedy='Add "type": "mail" or "type": "poll"'
+        )
+    if instance in BUILT_IN and kind.value != instance:
+        raise SettingsError(
+            f"The worker '{instance}' is of the type '{instance}'", file=file, remedy="Take its type out"
+        )
+    if document.poll_interval and kind is not WorkerType.POLL:
+        raise SettingsError(
+            "Only poll workers have a poll_interval", file=file, remedy="Take it out, or put it into poll.json"
+        )
+    given = document.model_dump(exclude_none=True, exclude={"type"})
+    base = settings.poll if kind is WorkerType.POLL else settings.mail
+    return WorkerConfig(instance=instance, type=kind, **{**base.model_dump(), **given})
+
+
+def refuse_bad_name(instance: str) -> None:
+    """Raises UsageError for what cannot be a unit's instance, a program's and a node's name at once."""
+    if not INSTANCE.fullmatch(instance):
+        raise UsageError(
+            "This cannot be a worker's name",
+            name=instance,
+            remedy="Begin with a letter; small letters, digits and underscores, 31 at most",
+        )
+
+
+def poll_interval(configs: Iterable[WorkerConfig], default: int) -> int:
+    """Seconds between two polls of an account without an interval of its own: the shortest that a poll worker names."""
+    return min((config.poll_interval for config in configs if config.poll_interval), default=default)
+
+
+def json_schema() -> Mapping[str, Any]:
+    """What may stand in a worker's file, as a JSON Schema."""
+    return WorkerDocument.model_json_schema()

@@ -1,0 +1,82 @@
+"""The workers' JSON files, on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from concord.errors import NotFoundError, SettingsError, UsageError, did_you_mean
+from concord.manager.config import WorkerDocument, read, refuse_bad_name, resolve
+from concord.model.worker import BUILT_IN, WorkerConfig
+from concord.settings import WorkerSettings
+
+
+class WorkerFiles:
+    """Every `NAME.json` of one directory, and the two workers that need none."""
+
+    def __init__(self, directory: Path, settings: WorkerSettings) -> None:
+        self._directory = directory
+        self._settings = settings
+
+    def instances(self) -> list[str]:
+        """Those that need no file, then the others by name."""
+        return [*BUILT_IN, *sorted({file.stem for file in self._directory.glob("*.json")} - set(BUILT_IN))]
+
+    def config(self, instance: str) -> WorkerConfig:
+        """What it runs with. Raises NotFoundError where nothing says so, SettingsError for a file that is wrong."""
+        return resolve(instance, self.document(instance), self._settings, file=self.path(instance))
+
+    def configs(self) -> list[WorkerConfig]:
+        """Of all workers."""
+        return [self.config(instance) for instance in self.instances()]
+
+    def document(self, instance: str) -> WorkerDocument:
+        """What its file says; nothing, where poll or mail has none."""
+        refuse_bad_name(instance)
+        path = self.path(instance)
+        try:
+            return read(path.read_text(encoding="utf-8"), file=path)
+        except FileNotFoundError:
+            if instance in BUILT_IN:
+                return WorkerDocument()
+            remedy = did_you_mean(instance, self.instances()) or f"concord worker add {instance} --type mail"
+            raise NotFoundError("There is no such worker", name=instance, file=path, remedy=remedy) from None
+        except (OSError, UnicodeDecodeError) as error:
+            cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise SettingsError(
+                "A worker's file cannot be read", file=path, cause=cause, remedy="Correct its owner and mode"
+            ) from None
+
+    def path(self, instance: str) -> Path:
+        """Where its file is, or would be."""
+        return self._directory / f"{instance}.json"
+
+    def write(self, instance: str, document: WorkerDocument) -> Path:
+        """Put its file in place, the old one or the new one being there at any moment; where. Raises UsageError."""
+        resolve(instance, document, self._settings, file=self.path(instance))
+        path = self.path(instance)
+        fresh = path.with_suffix(".new")
+        tree = document.model_dump(mode="json", exclude_none=True)
+        try:
+            self._directory.mkdir(exist_ok=True)
+            fresh.write_text(f"{json.dumps(tree, indent=2)}\n", encoding="utf-8")
+            fresh.chmod(0o640)
+            with suppress(PermissionError):
+                shutil.chown(fresh, group=self._directory.stat().st_gid)
+            fresh.replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return path
+
+    def remove(self, instance: str) -> None:
+        """Take its file away, if there is one. Raises UsageError."""
+        try:
+            self.path(instance).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(self.path(instance), error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError("A worker's file cannot be written", file=path, cause=error.strerror, remedy="Run it as root")
