@@ -1,0 +1,63 @@
+"""debian/copyright with a paragraph for every library that is installed: licences.py VENV COPYRIGHT > WHOLE
+
+Names and licences come from the libraries' own metadata; one that states none fails the build.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Final
+
+_LICENCE_FILES: Final = ("licen", "copying", "notice", "authors")
+
+
+def main() -> int:
+    """Print the whole file."""
+    venv, own = Path(sys.argv[1]), Path(sys.argv[2])
+    place = next((venv / "lib").glob("python3.*/site-packages"))
+    found = sorted(distributions(path=[str(place)]), key=lambda one: one.name.lower())
+    bundled = [one for one in found if one.name != "concord"]
+    print(own.read_text(encoding="utf-8").rstrip())
+    for one in bundled:
+        print(f"\n{_paragraph(one, place)}")
+    return 0
+
+
+def _paragraph(one: Distribution, place: Path) -> str:
+    folders = sorted({str(file).split("/")[0] for file in one.files or () if not str(file).startswith((".", "/"))})
+    where = f"usr/lib/concord/lib/{place.parent.name}/site-packages"
+    files = "\n ".join(f"{where}/{folder}" + ("" if folder.endswith(".py") else "/*") for folder in folders)
+    author = one.metadata.get("Author") or one.metadata.get("Author-email") or one.metadata.get("Maintainer") or "its authors"
+    text = "\n".join(_texts(one)) or "See the project's own page for its text."
+    return "\n".join(
+        [
+            f"Files: {files}",
+            f"Copyright: {' '.join(author.split())}",
+            f"License: {_licence(one)}",
+            *(f" {line.rstrip()}" if line.strip() else " ." for line in text.splitlines()),
+        ]
+    )
+
+
+def _licence(one: Distribution) -> str:
+    """A short name that no other library shares, since DEP-5 lets a name have one text."""
+    classifiers = [line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line]
+    stated = one.metadata.get("License-Expression") or (classifiers[0] if classifiers else one.metadata.get("License"))
+    if not stated:
+        sys.exit(f"{one.name} states no licence: look it up, and teach packaging/licences.py")
+    word = "-".join(stated.splitlines()[0].replace("(", "").replace(")", "").split()[:6])
+    return f"{word}-{one.name.lower()}"
+
+
+def _texts(one: Distribution) -> Iterator[str]:
+    for file in sorted(one.files or (), key=str):
+        inside = ".dist-info" in str(file) and file.name.lower().startswith(_LICENCE_FILES)
+        if inside and file.suffix.lower() in ("", ".txt", ".md", ".rst", ".apache", ".bsd", ".mit"):
+            yield Path(str(file.locate())).read_text(encoding="utf-8", errors="replace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
