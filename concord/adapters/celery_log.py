@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import faulthandler
+import logging
 from collections.abc import Mapping, Sequence
 
 import structlog
 from celery import signals
 
 from concord import log
-from concord.adapters.task_names import ADVANCE_WORKFLOW, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
+from concord.adapters.task_names import ADVANCE_WORKFLOW, CANARY, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
 from concord.settings import LogSettings
 
 SHOWN_IDS = 5
+# Where Celery says that a task was received and how it ended.
+_TASK_LOGGERS = ("celery.worker.strategy", "celery.app.trace")
 _ARGUMENT_NAMES = {
     POLL_EMAIL_ACCOUNT: "account_id",
     PROCESS_EMAIL: "message_ids",
@@ -25,6 +29,10 @@ def connect_logging(settings: LogSettings) -> None:
 
     def configure(**_: object) -> None:
         log.configure(settings.style, settings.level)
+        # The watchdog ends what is stuck with SIGABRT: this leaves each thread's stack in the log, without its values.
+        faulthandler.enable()
+        for name in _TASK_LOGGERS:
+            logging.getLogger(name).addFilter(_is_worth_a_line)
 
     def begin_child(**_: object) -> None:
         structlog.contextvars.clear_contextvars()
@@ -40,6 +48,12 @@ def connect_logging(settings: LogSettings) -> None:
         uid = f"concord.{receiver.__name__}"
         signal.disconnect(dispatch_uid=uid)
         signal.connect(receiver, weak=False, dispatch_uid=uid)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """A worker's canary comes and goes every few seconds; only its troubles are told."""
+    facts = getattr(record, "data", None)
+    return not (isinstance(facts, Mapping) and facts.get("name") == CANARY and record.levelno <= logging.INFO)
 
 
 def _bind(task_id: str, task: object, args: Sequence[object], kwargs: Mapping[str, object], **_: object) -> None:

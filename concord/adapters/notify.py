@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 _SOCKET: Final = "NOTIFY_SOCKET"
@@ -17,6 +18,8 @@ _MICROSECONDS: Final = 1_000_000
 _SPEAKER: Final = os.getpid()
 # A full socket means a manager that is busy: the next ping will do.
 _PATIENCE: Final = 1.0
+# A status that counts something changes at every turn of a loop; nobody reads that fast.
+_STATUS_SECONDS: Final = 2.0
 
 
 def ready(status: str = "") -> None:
@@ -53,16 +56,17 @@ def watchdog_seconds() -> float | None:
 class Pinger:
     """Feeds the watchdog from a loop that turns often, and no oftener than it needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         limit = watchdog_seconds()
-        self._every = limit / 4 if limit else 0.0
+        self._every = limit / 4 if limit else float("inf")
+        self._clock = clock
         self._last = float("-inf")
         self._said = ""
 
     def ping(self, text: str = "") -> None:
-        """As often as the loop likes; a status is told when it changes."""
-        now = time.monotonic()
-        if text == self._said and now - self._last < self._every:
+        """As often as the loop likes; a status is told soon after it changed."""
+        now = self._clock()
+        if now - self._last < (self._every if text == self._said else min(self._every, _STATUS_SECONDS)):
             return
         self._last, self._said = now, text
         alive(text)

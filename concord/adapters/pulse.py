@@ -1,4 +1,7 @@
-"""Proof that daemons work, through Redis: what workers say of themselves, Beat's last tick, and canaries on a queue."""
+"""Proof that daemons work, through Redis: what workers say of themselves, Beat's last tick, and canaries on a queue.
+
+A worker's pulse is a hash that lapses; a sorted set of the nodes, by when they last spoke, saves scanning for them.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,12 @@ from concord.settings import RedisSettings
 PULSE_SECONDS: Final = 120
 ANSWER_SECONDS: Final = 120
 CANARY_SECONDS: Final = 60
+FORGOTTEN_SECONDS: Final = 86_400
+
+
+def canary_queue_name(node: str) -> str:
+    """The queue that only this worker reads."""
+    return f"canary.{node}"
 
 
 class RedisPulse:
@@ -72,7 +81,18 @@ def write_pulse(client: redis.Redis, prefix: str, node: str, facts: dict[Any, An
         pipe.hset(f"{prefix}worker:{node}", mapping={**facts, "at": now})
         pipe.expire(f"{prefix}worker:{node}", PULSE_SECONDS)
         pipe.zadd(f"{prefix}workers", {node: now})
-        pipe.zremrangebyscore(f"{prefix}workers", "-inf", now - PULSE_SECONDS)
+        pipe.zrangebyscore(f"{prefix}workers", "-inf", now - FORGOTTEN_SECONDS)
+        *_, gone = pipe.execute()
+    if gone:
+        _forget(client, prefix, cast("list[str]", gone))
+
+
+def _forget(client: redis.Redis, prefix: str, nodes: list[str]) -> None:
+    """Hosts come and go: what Redis gave back of a dead worker's canaries, long after it, goes too."""
+    with client.pipeline(transaction=False) as pipe:
+        for node in nodes:
+            pipe.delete(f"{prefix}{canary_queue_name(node)}")
+        pipe.zrem(f"{prefix}workers", *nodes)
         pipe.execute()
 
 

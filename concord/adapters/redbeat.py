@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import uuid4
 
@@ -33,8 +34,8 @@ RESEND_WAIT = 1.0
 AWAY, HELD, BEGIN = 0, 1, 2
 _STATUS = {
     "beat.standby": "standby: another Beat leads",
-    "beat.redis_down": "Redis does not answer; trying on",
-    "beat.send_failed": "leading, but Redis takes no tasks; trying on",
+    "beat.redis_down": "Redis is down",
+    "beat.send_failed": "leading, but Redis takes no tasks",
     "beat.lease_lost": "another Beat took over",
 }
 
@@ -85,6 +86,8 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         self._last_tick = 0.0
         self._incomplete = False
         self.clock = time.time
+        self._trouble_since = 0.0
+        self._scheduled = 0
         self._pinger = notify.Pinger()
         notify.ready("up; looking for the lease")
 
@@ -100,8 +103,8 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
             self._tell("beat.lease_lost")
         except (RedisError, OSError) as error:
             self._tell("beat.redis_down", cause=str(error), remedy="Check that Redis runs; Beat goes on by itself")
-        # Every tick ends within Redis' time-outs, and so does one that leads nothing: ticking is the proof.
-        self._pinger.ping(_STATUS.get(self._trouble or "", "leading: firing what is due"))
+        # Ticking is the proof, leading or not: a tick ends within Redis' time-outs, and one that sends much pings on.
+        self._pinger.ping(self._status(wait))
         return wait
 
     def close(self) -> None:
@@ -207,15 +210,23 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
                 self._tell("beat.send_failed", cause=str(error), owed=len(self._owed))
                 return
             del self._owed[name]
+            self._pinger.ping(f"leading: {len(self._owed)} tasks to send")
             log.debug("beat.sent", entry=name, task=entry.task)
 
     def _wait(self, now: float) -> float:
         with self._client.pipeline(transaction=False) as pipe:
             pipe.set(self._tick_key, repr(now))
             pipe.zrange(self._schedule_key, 0, 0, withscores=True)
-            _, first = pipe.execute()
+            pipe.zcard(self._schedule_key)
+            _, first, self._scheduled = pipe.execute()
         due = float(first[0][1]) - self.clock() if first else self.max_interval
         return float(min(max(due, SHORTEST_WAIT), self.max_interval))
+
+    def _status(self, wait: float) -> str:
+        if self._trouble is None:
+            return f"leading: {self._scheduled:,} entries, next due in {wait:.0f} s"
+        since = datetime.fromtimestamp(self._trouble_since, UTC)
+        return f"{_STATUS[self._trouble]}, since {since:%Y-%m-%d %H:%M:%S} UTC"
 
     def _tell(self, event: str | None, **facts: object) -> None:
         """Log a change of fortune once, not at every tick."""
@@ -228,3 +239,4 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         else:
             log.warning(event, **facts)
         self._trouble = event
+        self._trouble_since = self.clock()

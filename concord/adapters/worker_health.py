@@ -1,9 +1,9 @@
 """A worker proves that it works: it sends itself a canary, a task that does nothing but come back (spec D1).
 
 The canary goes through everything a mail's task goes through: Redis, the worker's own connection, its loop, its pool.
-One that does not come back, while the worker is connected and has room, means a worker that is deaf; its pings then
-stop, and the service manager replaces it. A Redis that is away makes nobody deaf: what cannot be sent cannot go stale.
-So says a thread of the main process, which also writes the worker's pulse and recycles a worker of threads.
+Where `worker_hearing` finds that it should have come back, the pings to the service manager stop, and the worker is
+replaced. All this is done by one thread of the main process, which also writes the worker's pulse and ends a worker of
+threads that has done enough.
 """
 
 from __future__ import annotations
@@ -12,98 +12,43 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import redis
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from concord.adapters import notify
 from concord.adapters.processes import resident
-from concord.adapters.pulse import write_pulse
+from concord.adapters.pulse import CANARY_SECONDS, canary_queue_name, write_pulse
 from concord.adapters.redis import connect
 from concord.adapters.task_names import CANARY, URGENT
+from concord.adapters.worker_hearing import Ailment, Hearing, Load
 from concord.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# Kept as long as a worker may be away before somebody wonders: it then finds one canary, not a day's.
+# After so long without its worker kombu lets the queue go; nobody else would ever take what lies in it.
 QUEUE_SECONDS: Final = 300
-CANARY_SECONDS: Final = 60
-_DEAF_REMEDY: Final = "Nothing to do: it is replaced. If it lasts, look at the network between this host and Redis"
-_STUCK_REMEDY: Final = "Nothing to do: it is replaced. The stacks of its threads follow in this log; please report them"
+_REPLACED: Final = "Nothing to do: it is replaced, and the stacks of its threads follow in this log"
+_RESTART: Final = "Restart it; under systemd or supervisord that would happen by itself"
+_EVENTS: Final = {
+    Ailment.DEAF: "worker.deaf",
+    Ailment.LOST: "worker.lost",
+    Ailment.STUCK: "worker.stuck",
+}
+_THREADS: Final = "celery.concurrency.thread"
 
 
 def canary_queue(node: str) -> Queue:
-    """The queue that only this worker reads. Of the default exchange, so that no binding stays in Redis."""
-    return Queue(f"canary.{node}", exchange="", routing_key=f"canary.{node}")  # type: ignore[no-untyped-call]  # kombu is typed in part
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What a worker has in hand, read from Celery's own books."""
-
-    begun: int  # tasks that the pool took up since the start, canaries among them
-    canaries: int
-    running: int
-    room: bool  # it would take another message
-
-    @property
-    def tasks(self) -> int:
-        return self.begun - self.canaries
-
-
-class Hearing:
-    """Whether a worker still hears, judged from what it has begun. Times are monotonic seconds."""
-
-    def __init__(self, *, deaf_after: float, stuck_after: float) -> None:
-        self._deaf_after = deaf_after
-        self._stuck_after = stuck_after
-        self._begun = -1
-        self._canaries = 0
-        self._moved_at: float | None = None
-        self._asked_at: float | None = None
-        self._had_room = True
-        self.consumed_at: float | None = None
-
-    def look(self, load: Load, *, connected: bool, now: float) -> None:
-        """Take note of what moved since the last look."""
-        if load.canaries != self._canaries:
-            self._canaries = load.canaries
-            self.consumed_at = now
-        if load.begun != self._begun or not connected:
-            self._begun = load.begun
-            self._moved_at = now
-            self._asked_at = None
-        if load.room and not self._had_room:
-            # A canary that waited behind a full pool has its whole time from now on.
-            self._asked_at = now if self._asked_at is not None else None
-        self._had_room = load.room
-
-    def asked(self, now: float) -> None:
-        """A canary waits in the queue."""
-        if self._asked_at is None:
-            self._asked_at = now
-
-    def silent_for(self, now: float) -> float:
-        """How long a canary has waited, or a full pool taken up nothing, beyond what is usual; 0 while all is well."""
-        if self._had_room and self._asked_at is not None and now - self._asked_at > self._deaf_after:
-            return now - self._asked_at
-        if not self._had_room and self._moved_at is not None and now - self._moved_at > self._stuck_after:
-            return now - self._moved_at
-        return 0.0
-
-    @property
-    def full(self) -> bool:
-        """Whether the pool has no room for a canary."""
-        return not self._had_room
+    """The queue that only this worker reads."""
+    name = canary_queue_name(node)
+    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]  # kombu is typed in part
+    return Queue(name, exchange=exchange, routing_key=name, expires=QUEUE_SECONDS)  # type: ignore[no-untyped-call]  # as above
 
 
 class WorkerHealth:
@@ -112,12 +57,15 @@ class WorkerHealth:
     def __init__(self, app: Celery, settings: Settings, *, longest_task: float) -> None:
         self._app = app
         self._settings = settings
-        self._hearing = Hearing(deaf_after=settings.worker.deaf_after, stuck_after=longest_task)
+        # A canary may be lost with a connection; only the second one's silence proves anything.
+        deaf_after = max(settings.worker.deaf_after, 2 * settings.worker.canary_interval + 1)
+        self._hearing = Hearing(deaf_after=deaf_after, stuck_after=longest_task)
         self._worker: Any = None
         self._consumer: Any = None
         self._over = threading.Event()
-        self._told_deaf = False
+        self._told: Ailment | None = None
         self._recycling = False
+        self._leaving = False
         self._started = 0.0
         self._client: redis.Redis | None = None
         self._trouble = ""
@@ -139,15 +87,21 @@ class WorkerHealth:
         """It lost Redis, or was told to stop reading."""
         self._consumer = None
 
-    def end(self) -> None:
-        """The worker is going down: nothing more is proved."""
-        self._over.set()
+    def leave(self) -> None:
+        """It was told to go: nothing more is proved, while its tasks end. Called by a signal handler: takes no lock."""
+        self._leaving = True
         notify.stopping("finishing running tasks")
+
+    def end(self) -> None:
+        """The pool goes down."""
+        self._leaving = True
+        self._over.set()
 
     # The thread.
 
     def _run(self) -> None:
         limit = notify.watchdog_seconds()
+        # A quarter, because a turn may wait for Redis' time-outs too.
         step = min(limit / 4 if limit else 5.0, self._settings.worker.canary_interval / 2)
         next_canary = 0.0
         while not self._over.wait(step if next_canary else 0):
@@ -157,19 +111,21 @@ class WorkerHealth:
             if now >= next_canary:
                 self._speak(load, now)
                 next_canary = now + self._settings.worker.canary_interval
-            self._judge(load, now)
-            self._recycle_threads(load)
+            if not self._leaving:
+                self._judge(load, now)
+                self._recycle_threads(load)
 
     def load(self) -> Load:
         """What the worker has in hand now."""
-        consumer = self._consumer
-        qos = getattr(consumer, "qos", None)
+        qos = getattr(self._consumer, "qos", None)
         most = qos.value if qos is not None else 0
+        running = len(state.active_requests)
+        takes_more = most == 0 or len(state.reserved_requests) < most
         return Load(
             begun=state.all_total_count[0],
             canaries=state.total_count[CANARY],
-            running=len(state.active_requests),
-            room=most == 0 or len(state.reserved_requests) < most,
+            running=running,
+            room=takes_more and running < self._worker.pool.num_processes,
         )
 
     def _speak(self, load: Load, now: float) -> None:
@@ -179,10 +135,12 @@ class WorkerHealth:
             self._write_pulse(load, node)
             if self._consumer is not None:
                 self._send_canary(node)
-                self._hearing.asked(now)
-            self._trouble = ""
         except (RedisError, OperationalError, OSError) as error:
             self._trouble = str(error)
+            self._hearing.could_not_ask()
+        else:
+            self._trouble = ""
+            self._hearing.asked(now)
 
     def _write_pulse(self, load: Load, node: str) -> None:
         consumed = self._hearing.consumed_at
@@ -192,7 +150,7 @@ class WorkerHealth:
             node,
             {
                 "started_at": self._started,
-                "tasks": load.tasks,
+                "tasks": load.done,
                 "memory": self._memory(),
                 "consumed_at": time.time() - (time.monotonic() - consumed) if consumed is not None else "",
             },
@@ -201,47 +159,47 @@ class WorkerHealth:
     def _send_canary(self, node: str) -> None:
         queue = canary_queue(node)
         key = f"{self._settings.redis.key_prefix}{queue.name}"
+        # One at a time: those of a worker that does not come to take them must not pile up.
         if self._redis.llen(key) == 0:
-            options = {"priority": URGENT, "expires": CANARY_SECONDS, "retry": False, "ignore_result": True}
-            self._app.send_task(CANARY, args=[""], queue=queue, **options)
-        self._redis.expire(key, QUEUE_SECONDS)
+            options: dict[str, Any] = {"priority": URGENT, "expires": CANARY_SECONDS, "retry": False}
+            self._app.send_task(CANARY, args=[""], queue=queue, ignore_result=True, **options)
 
     def _judge(self, load: Load, now: float) -> None:
-        silent = self._hearing.silent_for(now)
-        if silent:
-            self._tell_deaf(silent)
+        found = self._hearing.ailment(now)
+        if found:
+            self._tell_ill(*found)
             return
-        if self._told_deaf:
-            log.info("worker.hears_again")
-            self._told_deaf = False
+        if self._told:
+            log.info("worker.hears_again", after=str(self._told))
+            self._told = None
         notify.alive(self._status(load))
 
-    def _tell_deaf(self, silent: float) -> None:
-        if self._told_deaf:
+    def _tell_ill(self, ailment: Ailment, seconds: float) -> None:
+        if self._told is ailment:
             return
-        self._told_deaf = True
-        event, remedy = ("worker.stuck", _STUCK_REMEDY) if self._hearing.full else ("worker.deaf", _DEAF_REMEDY)
-        log.error(event, seconds=round(silent), remedy=remedy if notify.watchdog_seconds() else "Restart it")
-        notify.status(f"{event.partition('.')[2]} for {silent:.0f} s: waiting to be replaced")
+        self._told = ailment
+        remedy = _REPLACED if notify.watchdog_seconds() else _RESTART
+        log.error(_EVENTS[ailment], seconds=round(seconds), node=self._worker.hostname, remedy=remedy)
+        notify.status(f"{ailment} for {seconds:.0f} s: waiting to be replaced")
 
     def _status(self, load: Load) -> str:
-        done = f"{load.tasks:,} tasks begun, {load.running} running"
+        counted = f"{load.done:,} tasks done, {load.running:,} running"
         if self._consumer is None:
-            return f"waiting for Redis{f' ({self._trouble})' if self._trouble else ''}; {done}"
-        return done
+            return f"waiting for Redis{f' ({self._trouble})' if self._trouble else ''}; {counted}"
+        return counted
 
     def _recycle_threads(self, load: Load) -> None:
         """Celery recycles processes; a worker of threads ends warmly as a whole, and its manager starts a new one."""
-        if self._recycling or type(self._worker.pool).__module__ != "celery.concurrency.thread":
+        if self._recycling or type(self._worker.pool).__module__ != _THREADS:
             return
         memory = resident([os.getpid()]) // 1024
         most_tasks, most_memory = self._worker.max_tasks_per_child, self._worker.max_memory_per_child
-        reason = "tasks" if most_tasks and load.tasks >= most_tasks else ""
+        reason = "tasks" if most_tasks and load.done >= most_tasks else ""
         reason = reason or ("memory" if most_memory and memory >= most_memory else "")
         if not reason:
             return
         self._recycling = True
-        log.info("child.recycled", reason=reason, tasks=load.tasks, memory=memory, pid=os.getpid())
+        log.info("child.recycled", reason=reason, tasks=load.done, memory=memory, pid=os.getpid())
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _memory(self) -> int:
@@ -258,7 +216,7 @@ class WorkerHealth:
 
 def connect_health(app: Celery, settings: Settings, *, longest_task: float) -> None:
     """Have every worker of this app prove itself. Other processes are not touched."""
-    making: Callable[[], WorkerHealth] = partial(WorkerHealth, app, settings, longest_task=longest_task)
+    made: list[WorkerHealth] = []
 
     class PoolUp(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
         """Begins when the pool stands; ends first."""
@@ -266,7 +224,8 @@ def connect_health(app: Celery, settings: Settings, *, longest_task: float) -> N
         requires = ("celery.worker.components:Pool",)
 
         def create(self, worker: Any) -> None:
-            worker.concord_health = making()
+            worker.concord_health = WorkerHealth(app, settings, longest_task=longest_task)
+            made[:] = [worker.concord_health]
 
         def start(self, worker: Any) -> None:
             worker.concord_health.begin(worker)
@@ -296,7 +255,8 @@ def connect_health(app: Celery, settings: Settings, *, longest_task: float) -> N
         instance.app.amqp.queues.select_add(canary_queue(sender))
 
     def going_down(**_: object) -> None:
-        notify.stopping("finishing running tasks")
+        for health in made:
+            health.leave()
 
     for sign, receiver in ((signals.celeryd_after_setup, own_queue), (signals.worker_shutting_down, going_down)):
         uid = f"concord.{receiver.__name__}"

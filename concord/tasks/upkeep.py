@@ -25,7 +25,9 @@ def sync_email_tasks() -> None:
         concord().sync()
 
 
-@shared_task(name=CANARY, bind=True)  # type: ignore[untyped-decorator]  # celery ships no types
+# Acknowledged before it runs: one that its worker takes along when it dies is never handed out again. No events: every
+# worker runs one every few seconds, and Flower is for mail.
+@shared_task(name=CANARY, bind=True, acks_late=False, send_events=False)  # type: ignore[untyped-decorator]  # celery ships no types
 def canary(self: Any, token: str) -> None:
     """Come back. With a token somebody waits to read where from; without one the worker only proves itself."""
     if token:
