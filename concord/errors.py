@@ -153,8 +153,12 @@ class DaemonFailedError(TransientError):
         self.log = log
 
 
-class NotConsumingError(TransientError):
-    """Daemons run, and no task comes back from them."""
+class CannotListenError(PermanentError):
+    """A daemon cannot have its address or its port."""
+
+
+class NotConsumingError(DaemonFailedError):
+    """A daemon runs and does not work: no task comes back from it, or it does not tick."""
 
     remedy = "See 'concord service logs'; check that Redis runs and that redis.url is right"
 

@@ -1,33 +1,62 @@
-"""Flower, always behind a login that stands neither in its arguments nor in its environment."""
+"""Flower, always behind a login that stands neither in its arguments nor in its environment, and only to look at.
+
+What moves daemons goes through the manager, which writes down who asked; Flower's own buttons are off.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import structlog
-from flower.app import Flower
 from flower.options import default_options
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.options import options as tornado_options
 
+from concord import log as logs
 from concord.adapters import notify
-from concord.settings import Settings
+from concord.errors import CannotListenError, SettingsError
+from concord.settings import FlowerSettings, Settings
 
 log = structlog.get_logger(__name__)
-_LOOPBACK = ("127.", "localhost", "::1")
-_PING_MILLISECONDS = 5_000
+
+_LOOPBACK: Final = ("127.", "localhost", "::1")
+_PING_MILLISECONDS: Final = 1_000
+_NOT_LISTENING: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[None]:
+    """Around Flower's command. Raises CannotListenError where its port cannot be had."""
+    prepare(settings)
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_LISTENING and not isinstance(error, socket.gaierror):
+            raise
+        raise CannotListenError(
+            "Flower cannot listen there",
+            address=settings.flower.address,
+            port=settings.flower.port,
+            cause=error.strerror,
+            remedy="Stop what listens there ('ss -ltnp' names it), or correct flower.address and flower.port",
+        ) from error
+    finally:
+        notify.stopping()
 
 
 def prepare(settings: Settings) -> None:
     """Set Flower's options in this process, before its command reads the command line (which may override them)."""
     chosen = settings.flower
-    password = chosen.password.get_secret_value() if chosen.password else ""
-    if not password:
-        # An open page is not offered: nobody knows this one, so the log says how to have one's own.
-        password = secrets.token_urlsafe(24)
-        log.warning("flower.no_password", remedy="Put one in the credential file 'flower__password'")
-    default_options.basic_auth = [f"{chosen.user}:{password}"]
+    # Celery sets up the logging of its own commands, not of this one.
+    logs.configure(settings.log.style, settings.log.level, daemon="flower", directory=settings.log.directory)
+    default_options.basic_auth = [f"{chosen.user}:{_password(chosen)}"]
+    default_options.read_only = True
     default_options.address = chosen.address
     default_options.port = chosen.port
     default_options.max_tasks = chosen.max_tasks
@@ -42,21 +71,27 @@ def prepare(settings: Settings) -> None:
             address=chosen.address,
             remedy="Its pages /metrics and /healthcheck ask for no login: leave it on 127.0.0.1, behind a proxy",
         )
-    _prove_alive()
+    # The loop that Flower will run: what it does first, it does when Flower already listens.
+    IOLoop.current().add_callback(_begin)
 
 
-def _prove_alive() -> None:
-    """READY once it listens; then pings from its own loop, so that a loop that is stuck is noticed."""
-    listen = Flower.start_http_server
+def _password(chosen: FlowerSettings) -> str:
+    password = chosen.password.get_secret_value() if chosen.password else ""
+    if not password:
+        # An open page is not offered: nobody knows this one, so the log says how to have one's own.
+        log.warning("flower.no_password", remedy="Put one in the credential file 'flower__password'")
+        return secrets.token_urlsafe(24)
+    if not f"{chosen.user}{password}".isascii():
+        # Flower compares with hmac.compare_digest, which takes no other text: nobody could log in.
+        raise SettingsError(
+            "Flower's user and password can only have ASCII characters",
+            setting="flower.password",
+            remedy="Choose another one for the credential file 'flower__password'",
+        )
+    return password
 
-    def listen_and_tell(self: Flower) -> object:
-        port = listen(self)
-        notify.ready("serving")
-        return port
 
-    def begin() -> None:
-        PeriodicCallback(pinger.ping, _PING_MILLISECONDS).start()
-
-    pinger = notify.Pinger()
-    Flower.start_http_server = listen_and_tell
-    IOLoop.current().add_callback(begin)
+def _begin() -> None:
+    """Say READY, and ping from Flower's own loop: one that is stuck is noticed."""
+    notify.ready("serving")
+    PeriodicCallback(notify.Pinger().ping, _PING_MILLISECONDS).start()

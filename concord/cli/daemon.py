@@ -38,7 +38,7 @@ def run_worker(
     """Poll mailboxes and deliver events (poll), or process mail (mail), until a signal ends it."""
     from concord.adapters.celery_arguments import worker_arguments
 
-    _become_daemon()
+    _become_daemon("worker")
     config = here().workers.config(instance)
     _refuse_unready()
     _become([*worker_arguments(here().settings, config), *(extra or [])])
@@ -49,7 +49,7 @@ def run_beat(extra: _Extra = None) -> None:
     """Fire what the schedule says, until a signal ends it."""
     from concord.adapters.celery_arguments import beat_arguments
 
-    _become_daemon()
+    _become_daemon("beat")
     _refuse_unready()
     _become([*beat_arguments(here().settings), *(extra or [])])
 
@@ -58,11 +58,11 @@ def run_beat(extra: _Extra = None) -> None:
 def run_flower(extra: _Extra = None) -> None:
     """Serve the task monitor's page, until a signal ends it."""
     from concord.adapters.celery_arguments import flower_arguments
-    from concord.adapters.flower import prepare
+    from concord.adapters.flower import serving
 
-    _become_daemon()
-    prepare(here().settings)
-    _become([*flower_arguments(here().settings), *(extra or [])])
+    _become_daemon("flower")
+    with serving(here().settings):
+        _become([*flower_arguments(here().settings), *(extra or [])])
 
 
 def _refuse_unready() -> None:
@@ -74,13 +74,13 @@ def _refuse_unready() -> None:
     verify_key(here().engine, here().vault)
 
 
-def _become_daemon() -> None:
+def _become_daemon(name: str) -> None:
     """From here on this process is a daemon: it logs as one, and a watchdog's SIGABRT leaves its threads' stacks."""
     from concord import log
 
     settings = here().settings
     faulthandler.enable()
-    log.configure(settings.log.style, settings.log.level)
+    log.configure(settings.log.style, settings.log.level, daemon=name, directory=settings.log.directory)
 
 
 def _become(arguments: Sequence[str]) -> None:
