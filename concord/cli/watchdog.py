@@ -1,0 +1,78 @@
+"""`concord watchdog`: what supervisord runs beside the daemons, since it has no watchdog of its own."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from concord.cli.session import here
+
+if TYPE_CHECKING:
+    from concord.adapters.supervisord_silence import Limits
+    from concord.adapters.supervisord_watchdog import SupervisordWatchdog
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The watchdog of daemons under supervisord.")
+
+_MICROSECONDS: Final = 1_000_000
+_STUCK: Final = 60.0
+
+
+@app.callback()
+def watchdog_commands() -> None:
+    """The watchdog of daemons under supervisord."""
+
+
+@app.command("run")
+def run(
+    start_limit: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1, help="A daemon that says nothing for so long after its start is killed."
+        ),
+    ] = 90.0,
+) -> None:
+    """Kill daemons that no longer say that they work, until a signal ends it; supervisord starts them anew.
+
+    The silence that a daemon may keep is $WATCHDOG_USEC, in microseconds; a minute where that is not set.
+    """
+    from concord import log
+    from concord.adapters.supervisord_watchdog import SupervisordWatchdog
+
+    parent = os.getppid()
+    settings = here().settings
+    log.configure(settings.log.style, settings.log.level)
+    signal.signal(signal.SIGTERM, _end)
+    watchdog = SupervisordWatchdog(settings.service.run_directory, _limits(start_limit))
+    # Without supervisord it would kill what nobody starts anew.
+    while os.getppid() == parent:
+        _listen(watchdog, parent)
+
+
+def _listen(watchdog: SupervisordWatchdog, parent: int) -> None:
+    """Until supervisord is gone, or somebody took the socket away."""
+    from concord.adapters.notify_listener import NotifyListener
+
+    with NotifyListener(watchdog.path) as listener:
+        while os.getppid() == parent and listener.is_reachable():
+            # Nobody watches the watchdog but itself: stuck, it writes where and ends, and supervisord starts it anew.
+            faulthandler.dump_traceback_later(_STUCK, exit=True)
+            watchdog.turn(listener)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _limits(starting: float) -> Limits:
+    from concord.adapters.supervisord_silence import Limits
+
+    text = os.environ.get("WATCHDOG_USEC", "")
+    if not text.isdecimal() or int(text) == 0:
+        return Limits(starting=starting)
+    return Limits(starting=starting, working=int(text) / _MICROSECONDS)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    sys.exit(0)
