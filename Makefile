@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench lock clean
+.PHONY: help demo run test check format bench deb lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,9 @@ format: ## Let the formatter and the linter mend what they can
 bench: ## Measure mails per second, from mailbox to handler
 	@packaging/bootstrap test
 	@exec $(BIN)/python -m tests.bench
+
+deb: ## Build the packages for Debian 12 and 13 into dist/
+	@packaging/build-deb
 
 lock: ## Resolve the dependencies of pyproject.toml anew, with hashes
 	@packaging/bootstrap

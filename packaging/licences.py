@@ -11,6 +11,8 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Final
 
+# What a library says in words only, in the file named.
+_SAID_ELSEWHERE: Final = {"imapclient": "BSD-3-Clause"}  # its COPYING and README: "New BSD License"
 _LICENCE_FILES: Final = ("licen", "copying", "notice", "authors")
 
 
@@ -27,9 +29,9 @@ def main() -> int:
 
 
 def _paragraph(one: Distribution, place: Path) -> str:
-    folders = sorted({str(file).split("/")[0] for file in one.files or () if not str(file).startswith((".", "/"))})
+    folders = sorted({str(file).split("/")[0] for file in one.files or () if not str(file).startswith((".", "/", "__pycache__"))})
     where = f"usr/lib/concord/lib/{place.parent.name}/site-packages"
-    files = "\n ".join(f"{where}/{folder}" + ("" if folder.endswith(".py") else "/*") for folder in folders)
+    files = "\n ".join(f"{where}/{folder}" + ("" if folder.endswith((".py", ".so", ".pth")) else "/*") for folder in folders)
     author = one.metadata.get("Author") or one.metadata.get("Author-email") or one.metadata.get("Maintainer") or "its authors"
     text = "\n".join(_texts(one)) or "See the project's own page for its text."
     return "\n".join(
@@ -46,8 +48,9 @@ def _licence(one: Distribution) -> str:
     """A short name that no other library shares, since DEP-5 lets a name have one text."""
     classifiers = [line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line]
     stated = one.metadata.get("License-Expression") or (classifiers[0] if classifiers else one.metadata.get("License"))
+    stated = stated or _SAID_ELSEWHERE.get(one.name.lower())
     if not stated:
-        sys.exit(f"{one.name} states no licence: look it up, and teach packaging/licences.py")
+        sys.exit(f"{one.name} states no licence: look it up, and add it to packaging/licences.py")
     word = "-".join(stated.splitlines()[0].replace("(", "").replace(")", "").split()[:6])
     return f"{word}-{one.name.lower()}"
 

@@ -70,15 +70,16 @@ def _commands(command: Any, path: str) -> Iterator[str]:
 def _command(command: Any, path: str) -> Iterator[str]:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
-    words = " ".join(_escape(str(one.make_metavar(None) if _wants_context(one) else one.make_metavar())) for one in arguments)
+    words = " ".join(_escape(_placeholder(one)) for one in arguments)
     yield from (".TP", f".B {_escape(path)} \\fR{words}", _escape(" ".join((command.help or "").split())))
     for one in options:
         if one.name != "help":
             yield from (".RS", ".TP", f".B {_escape(', '.join(one.opts))}", _escape(one.help or ""), ".RE")
 
 
-def _wants_context(parameter: Any) -> bool:
-    return "ctx" in parameter.make_metavar.__code__.co_varnames
+def _placeholder(argument: Any) -> str:
+    word = argument.metavar or str(argument.name).upper()
+    return word if argument.required or word.startswith("[") else f"[{word}]"
 
 
 def settings_page() -> Iterator[str]:
