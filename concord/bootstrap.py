@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from concord import __version__, settings
 from concord.adapters.archive_file import FileArchive
 from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.audit import SqlAudit
 from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.ledger import SqlLedger
@@ -101,6 +102,10 @@ class Concord:
     @part
     def rulebook(self) -> SqlRulebook:
         return SqlRulebook(self.engine)
+
+    @part
+    def audit(self) -> SqlAudit:
+        return SqlAudit(self.engine)
 
     @part
     def archive(self) -> Archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import make_engine, transaction
 from concord.errors import DatabaseDownError, SchemaError
 from tests.servers.fixtures_database import settings_of
-from tests.sql_world import now
+from tests.sql_world import account, now
 
 
 def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) -> None:
@@ -103,18 +104,71 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_engine: Engine, monke
     assert inspect(empty_engine).get_table_names() == []
 
 
-def test_every_migration_step_can_be_stood_at(empty_engine: Engine) -> None:
-    """The harness for mixed versions: code of each release against the schema of its neighbours.
+def chain() -> list[str]:
+    """Every version that a release had, the oldest first."""
+    return [script.revision for script in reversed(list(schema._scripts().walk_revisions()))]
 
-    With one migration there is no neighbour: it proves that the list has no branch and that the oldest step alone is
-    a whole schema. The second migration adds to `STEPS` what the code of the release before must still be able to do.
-    """
-    chain = [script.revision for script in reversed(list(schema._scripts().walk_revisions()))]
 
-    schema.upgrade(empty_engine, to=chain[0])
+def shape(engine: Engine) -> dict[str, dict[str, str]]:
+    """Each table's columns, and what each of them is."""
+    found = inspect(engine)
+    return {
+        table: {column["name"]: f"{column['type']!r} {column['nullable']}" for column in found.get_columns(table)}
+        for table in found.get_table_names()
+        if table != "alembic_version"
+    }
 
-    assert schema.version(empty_engine) == chain[0]
+
+def test_the_list_of_migrations_has_no_branch() -> None:
     assert len(schema._scripts().get_heads()) == 1
+
+
+def test_every_migration_step_can_be_stood_at(empty_engine: Engine) -> None:
+    for step in chain():
+        schema.upgrade(empty_engine, to=step)
+
+        assert schema.version(empty_engine) == step
+
+
+@pytest.mark.parametrize("older", chain()[:-1])
+def test_new_code_refuses_an_older_schema_with_the_remedy(empty_engine: Engine, older: str) -> None:
+    schema.upgrade(empty_engine, to=older)
+
+    with pytest.raises(SchemaError, match="older") as caught:
+        schema.check(empty_engine)
+
+    assert "concord db upgrade" in caught.value.explain()
+
+
+@pytest.mark.parametrize(("older", "newer"), list(pairwise(chain())))
+def test_old_code_works_on_the_next_schema(empty_engine: Engine, older: str, newer: str) -> None:
+    """A daemon of the release before may still run when the migration does: all it knows is there, and unchanged.
+
+    What is new in a table that it writes must not be demanded of it.
+    """
+    schema.upgrade(empty_engine, to=older)
+    before = shape(empty_engine)
+
+    schema.upgrade(empty_engine, to=newer)
+
+    after = shape(empty_engine)
+    assert {table: {name: after[table].get(name) for name in columns} for table, columns in before.items()} == before
+    demanded = [
+        f"{table}.{column['name']}"
+        for table in before
+        for column in inspect(empty_engine).get_columns(table)
+        if column["name"] not in before[table] and not column["nullable"] and column["default"] is None
+    ]
+    assert demanded == []
+
+
+def test_an_upgrade_keeps_what_is_stored(empty_engine: Engine) -> None:
+    schema.upgrade(empty_engine, to="0001")
+    SqlAccounts(empty_engine, now).add(account("kept"))
+
+    schema.upgrade(empty_engine)
+
+    assert [one.name for one in SqlAccounts(empty_engine, now).all()] == ["kept"]
 
 
 def test_a_place_where_no_database_can_be_is_named(tmp_path: Path) -> None:

@@ -183,3 +183,18 @@ meta: Final = Table(
     Column("key", String, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", CleanText(LINE), nullable=False),
+    Column("via", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", CleanText(LINE), nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("detail", CleanText(REASON), nullable=False),
+    # An id is the next page's mark: none is ever given twice.
+    sqlite_autoincrement=True,
+)
