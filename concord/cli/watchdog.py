@@ -45,12 +45,23 @@ def run(
 
     parent = os.getppid()
     settings = here().settings
-    log.configure(settings.log.style, settings.log.level)
+    log.configure(settings.log.style, settings.log.level, daemon="watchdog")
     signal.signal(signal.SIGTERM, _end)
     watchdog = SupervisordWatchdog(settings.service.run_directory, _limits(start_limit))
     # Without supervisord it would kill what nobody starts anew.
     while os.getppid() == parent:
         _listen(watchdog, parent)
+
+
+@app.command(hidden=True)
+def programs() -> None:
+    """Make supervisord's program files of the workers that have a JSON file. Root only."""
+    from concord.adapters.supervisord_programs import write_programs
+    from concord.manager.worker_files import WorkerFiles
+    from concord.settings import WorkerSettings, workers_directory
+
+    # Without the settings: an installation makes them before anything is right.
+    write_programs(WorkerFiles(workers_directory(), WorkerSettings()).instances())
 
 
 def _listen(watchdog: SupervisordWatchdog, parent: int) -> None:

@@ -186,7 +186,8 @@ def _write_rule(text: str) -> None:
 
 
 def _tell_managers(name: str, *, wanted: bool) -> None:
-    """The target wants it (so that it starts with the others), and the user concord may move it."""
+    """The target wants it (so that it starts with the others), and the user concord may move it; so for supervisord."""
+    _tell_supervisord()
     if not _TEMPLATE.exists():
         warn("There is no systemd unit of Concord's here, so only the file has changed.")
         return
@@ -204,6 +205,16 @@ def _tell_managers(name: str, *, wanted: bool) -> None:
     from concord.adapters.systemd import reload
 
     reload()
+
+
+def _tell_supervisord() -> None:
+    from concord.adapters.supervisord_programs import PROGRAMS, take_up, write_programs
+    from concord.adapters.supervisord_rpc import SOCKET
+
+    if PROGRAMS.is_dir() and write_programs(here().workers.instances()):
+        socket = here().settings.service.run_directory / SOCKET
+        if socket.exists():
+            take_up(socket)
 
 
 def _number(value: str) -> Any:
