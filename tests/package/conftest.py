@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from tests.package.machine import SUITES, Machine, why_not
+from tests.package import debs
+from tests.package.host import Host
+from tests.package.machine import Machine, why_not
+from tests.package.trees import SUITES
 
-# A machine does what takes time: boots, installs, waits for watchdogs.
-TEST_SECONDS = 900
+# A machine does what takes time: boots, installs, waits for watchdogs; the first test of a run builds the packages.
+TEST_SECONDS = 1800
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Packages that somebody has built already."""
+    parser.addoption("--debs", type=Path, metavar="DIR", help="test the packages in DIR/SUITE, do not build them")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each suite's tests stay in one process, which keeps its machine; all may take their time."""
+    """The tests of a module on one suite stay in one process, which keeps their machine; all may take their time."""
     for item in items:
         if "tests/package" not in item.path.as_posix():
             continue
         item.add_marker(pytest.mark.timeout(TEST_SECONDS))
         callspec = getattr(item, "callspec", None)
-        if callspec and "suite" in callspec.params:
-            item.add_marker(pytest.mark.xdist_group(callspec.params["suite"]))
+        suite = callspec.params.get("suite", "any") if callspec else "any"
+        item.add_marker(pytest.mark.xdist_group(f"{suite}-{item.path.stem}"))
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +52,38 @@ def bare_machine(bootable: None, suite: str) -> Iterator[Machine]:
     """A running Debian with Redis, Dovecot and polkit, and nothing of Concord."""
     with Machine(suite) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def deb_folder(bootable: None, suite: str, request: pytest.FixtureRequest) -> Path:
+    """Where the suite's packages are."""
+    given: Path | None = request.config.getoption("--debs")
+    return given.absolute() / suite if given else debs.build(suite)
+
+
+@pytest.fixture(scope="session")
+def deb(deb_folder: Path) -> Path:
+    """The package `concord`."""
+    return debs.find(deb_folder)
+
+
+@pytest.fixture(scope="session")
+def new_host(suite: str, deb: Path) -> Iterator[Callable[[], Host]]:
+    """Makes hosts with Concord installed and running, as many as are asked for; they end with the session."""
+    with ExitStack() as running:
+
+        def make() -> Host:
+            machine = running.enter_context(Machine(suite, layer=debs.installed_layer(suite, deb)))
+            host = Host(machine)
+            host.wait_until_up()
+            return host
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def host(new_host: Callable[[], Host]) -> Iterator[Host]:
+    """A host with Concord installed and running, which the tests of a module share and leave as they found it."""
+    made = new_host()
+    yield made
+    made.machine.close()

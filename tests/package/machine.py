@@ -8,8 +8,6 @@ whichever way this process ends, the pipe closes and the machine goes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import shlex
@@ -17,90 +15,15 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-SUITES: Final = ("bookworm", "trixie")
-# All that concord depends on or recommends, so that apt needs no network to install it; then what a mail host has.
-PACKAGES: Final = (
-    "systemd", "systemd-sysv", "dbus", "polkitd", "init-system-helpers", "python3", "libsqlite3-0", "redis-server",
-    "logrotate", "cron", "dovecot-imapd", "procps", "iproute2", "ca-certificates", "curl", "openssl",
-)  # fmt: skip
-UNWANTED: Final = (
-    "getty.target console-getty.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer "
-    "dpkg-db-backup.timer e2scrub_all.timer fstrim.timer man-db.timer"
-)
-# What is done to a tree after its packages are in; part of what the tree is known by.
-PREPARE: Final = (
-    'echo debian > "$1/etc/hostname"',
-    'echo "127.0.0.1 localhost debian" > "$1/etc/hosts"',
-    # Nobody logs in on a terminal here, and time comes from the host.
-    f'chroot "$1" systemctl mask -q {UNWANTED}',
-    'rm -rf "$1"/var/cache/apt/archives/*.deb',
-)
-MAIL_USER: Final = "mail"
-PASSWORD: Final = "sesame"
-DOVECOT: Final = {
-    "bookworm": f"""\
-protocols = imap
-listen = 127.0.0.1
-ssl = no
-disable_plaintext_auth = no
-auth_failure_delay = 0
-mail_max_userip_connections = 1000
-mail_location = maildir:/srv/mail/%u
-first_valid_uid = 1
-first_valid_gid = 1
-passdb {{
-  driver = static
-  args = password={PASSWORD}
-}}
-userdb {{
-  driver = static
-  args = uid={MAIL_USER} gid={MAIL_USER} home=/srv/mail/%u
-}}
-""",
-    "trixie": f"""\
-dovecot_config_version = 2.4.0
-dovecot_storage_version = 2.4.0
-protocols = imap
-listen = 127.0.0.1
-ssl = no
-auth_allow_cleartext = yes
-auth_failure_delay = 0
-mail_max_userip_connections = 1000
-mail_driver = maildir
-mail_path = /srv/mail/%{{user}}
-first_valid_uid = 1
-first_valid_gid = 1
-passdb static {{
-  password = {PASSWORD}
-}}
-userdb static {{
-  fields {{
-    uid = {MAIL_USER}
-    gid = {MAIL_USER}
-    home = /srv/mail/%{{user}}
-  }}
-}}
-""",
-}
-NAMESPACES: Final = [
-    "unshare",
-    "--mount",
-    "--pid",
-    "--net",
-    "--uts",
-    "--ipc",
-    "--cgroup",
-    "--fork",
-    "mount",
-    "-t",
-    "tmpfs",
-    "none",
-    "/mnt",
-]
+from tests.package import control_group
+from tests.package.failure import MachineError
+from tests.package.trees import MAIL_USER, cache_folder, ids, locked, tree
+
+NAMESPACES: Final = "unshare --mount --pid --net --uts --ipc --cgroup --fork mount -t tmpfs none /mnt"
 BOOT_SECONDS: Final = 90.0
 OFF_SECONDS: Final = 20.0
 # Mounts the tree in a mount namespace of its own, boots it, and ends it when its input closes.
@@ -116,16 +39,6 @@ wait $machine
 """
 
 
-class MachineError(AssertionError):
-    """A machine did not do what a test asked of it; all that it said is in the text."""
-
-
-def cache_folder() -> Path:
-    """Where trees and built packages are kept between runs."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "concord-packages"
-
-
 def why_not() -> str:
     """What this host lacks for booting a machine; empty where nothing is missing. Tried for real."""
     if os.geteuid() != 0:
@@ -133,65 +46,16 @@ def why_not() -> str:
     for tool in ("systemd-nspawn", "mmdebstrap", "nsenter", "unshare"):
         if not shutil.which(tool):
             return f"{tool} is not installed (packaging/bootstrap test installs it)"
-    tried = subprocess.run(NAMESPACES, capture_output=True, text=True, check=False, timeout=20)
+    tried = subprocess.run(["sh", "-c", NAMESPACES], capture_output=True, text=True, check=False, timeout=20)
     if tried.returncode:
         return f"namespaces are not permitted here: {tried.stderr.strip()}"
-    if not _cgroups():
+    if not control_group.mounted():
         return "no cgroup2 hierarchy is mounted"
     try:
-        _rmdir(_make_cgroup(f"concord-try-{os.getpid()}"))
+        control_group.remove(control_group.make(f"concord-try-{os.getpid()}"))
     except OSError as error:
         return f"control groups cannot be made here: {error}"
     return ""
-
-
-# ── trees ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def tree(suite: str) -> Path:
-    """The suite's tree, made if this definition of it has none yet (about half a minute, and Debian's mirror)."""
-    definition = json.dumps([PACKAGES, PREPARE, DOVECOT[suite]])
-    place = cache_folder() / f"{suite}-{hashlib.sha256(definition.encode()).hexdigest()[:12]}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(place.parent / f"{suite}.lock"):
-        if not place.exists():
-            _make_tree(suite, place)
-    return place
-
-
-def _make_tree(suite: str, place: Path) -> None:
-    fresh = place.with_name(f"{place.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    hooks = [f"--customize-hook={line}" for line in PREPARE]
-    options = ["--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *hooks]
-    made = subprocess.run(
-        ["mmdebstrap", *options, suite, fresh, *_mirror()],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-    )
-    if made.returncode:
-        raise MachineError(f"no tree of Debian {suite} could be made:\n{made.stderr[-4000:]}")
-    (fresh / "etc/dovecot/dovecot.conf").write_text(DOVECOT[suite], encoding="utf-8")
-    mail = fresh / "srv/mail"
-    mail.mkdir()
-    os.chown(mail, *_ids(fresh, MAIL_USER))
-    (fresh / "etc/resolv.conf").unlink(missing_ok=True)
-    fresh.rename(place)
-    for old in place.parent.glob(f"{suite}-*"):
-        if old.is_dir() and old != place:
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _mirror() -> list[str]:
-    """The Debian mirror this host uses, where it names one."""
-    for path in [*Path("/etc/apt/sources.list.d").glob("*.sources")]:
-        for stanza in path.read_text(encoding="utf-8").split("\n\n"):
-            fields = dict(line.split(":", 1) for line in stanza.splitlines() if ":" in line and line[:1] not in "# ")
-            if "debian-archive-keyring" in fields.get("Signed-By", "") and "security" not in fields.get("URIs", ""):
-                return fields["URIs"].split()[:1]
-    return []
 
 
 # ── machines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -200,8 +64,10 @@ def _mirror() -> list[str]:
 class Machine:
     """A running Debian. Used as a context manager; several may run at once."""
 
-    def __init__(self, suite: str) -> None:
+    def __init__(self, suite: str, *, layer: Path | None = None) -> None:
+        """On the suite's tree; `layer` has what lies on top of it, such as an installed Concord (`keep` made it)."""
         self.suite = suite
+        self._layer = layer
         self.name = f"concord-{suite}-{os.getpid()}-{time.monotonic_ns() % 100_000}"
         self._keeper: subprocess.Popen[bytes] | None = None
         self._run = cache_folder() / "run" / self.name
@@ -216,9 +82,14 @@ class Machine:
         clean_leftovers()
         for name in ("upper", "work", "root"):
             (self._run / name).mkdir(parents=True)
-        self._lock.enter_context(_locked(self._run / "lock"))
-        self._cgroup = _make_cgroup(self.name)
-        words = {"TREE": lower, "RUN": self._run, "NAME": self.name[:40], "CGROUP": self._cgroup}
+        self._lock.enter_context(locked(self._run / "lock"))
+        self._cgroup = control_group.make(self.name)
+        words = {
+            "TREE": f"{self._layer}:{lower}" if self._layer else lower,
+            "RUN": self._run,
+            "NAME": self.name[:40],
+            "CGROUP": self._cgroup,
+        }
         self._keeper = subprocess.Popen(
             ["unshare", "--mount", "--propagation=slave", "sh", "-c", KEEPER],
             stdin=subprocess.PIPE,
@@ -242,6 +113,16 @@ class Machine:
 
     def close(self) -> None:
         """Power off, and take away whatever is left of it."""
+        self._power_off()
+        self._lock.close()
+        shutil.rmtree(self._run, ignore_errors=True)
+
+    def keep(self, place: Path) -> None:
+        """Power off, and keep what changed since it was made, as a layer for other machines."""
+        self._power_off()
+        (self._run / "upper").rename(place)
+
+    def _power_off(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
@@ -253,10 +134,8 @@ class Machine:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 keeper.wait(OFF_SECONDS)
         keeper.stdin.close()
-        _kill_cgroup(self._cgroup)
+        control_group.kill(self._cgroup)
         keeper.wait(OFF_SECONDS)
-        self._lock.close()
-        shutil.rmtree(self._run, ignore_errors=True)
 
     # Commands.
 
@@ -377,14 +256,14 @@ class Machine:
     def deliver(self, user: str, raw: bytes, name: str) -> None:
         """One mail into the user's inbox, as a delivery agent does it: written beside, then renamed."""
         box = self.path(f"/srv/mail/{user}")
-        ids = _ids(self.root, MAIL_USER)
+        owner = ids(self.root, MAIL_USER)
         for folder in (box, box / "tmp", box / "new", box / "cur"):
             if not folder.exists():
                 folder.mkdir(parents=True)
-                os.chown(folder, *ids)
+                os.chown(folder, *owner)
         fresh = box / "tmp" / name
         fresh.write_bytes(raw)
-        os.chown(fresh, *ids)
+        os.chown(fresh, *owner)
         fresh.rename(box / "new" / name)
 
     # The inside.
@@ -395,7 +274,7 @@ class Machine:
                  "--root", "--wd=/", "env", "-i", *(f"{name}={value}" for name, value in own.items())]  # fmt: skip
         if user == "root":
             return enter
-        uid, gid = _ids(self.root, user)
+        uid, gid = ids(self.root, user)
         return [*enter, "setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups"]
 
     def _wait_for_boot(self) -> None:
@@ -435,63 +314,12 @@ class Machine:
 def clean_leftovers() -> None:
     """Remove what a killed run left behind: its machine died with it, its files and its control group did not."""
     for folder in (cache_folder() / "run").glob("concord-*"):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(folder / "lock", wait=False):
-            _kill_cgroup((_cgroups() or Path()) / folder.name)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), locked(folder / "lock", wait=False):
+            control_group.kill((control_group.mounted() or Path()) / folder.name)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
 
 
 def _children(pid: int) -> list[int]:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
     return []
-
-
-def _ids(root: Path, user: str) -> tuple[int, int]:
-    for line in (root / "etc/passwd").read_text(encoding="utf-8").splitlines():
-        name, _, uid, gid, *_rest = line.split(":")
-        if name == user:
-            return int(uid), int(gid)
-    raise MachineError(f"no user {user} in {root}")
-
-
-# ── control groups ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _cgroups() -> Path | None:
-    """Where the host has mounted cgroup2."""
-    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
-        _device, place, kind, *_rest = line.split()
-        if kind == "cgroup2":
-            return Path(place)
-    return None
-
-
-def _make_cgroup(name: str) -> Path:
-    """A control group of its own: two machines in one would kill each other's processes by unit name."""
-    place = (_cgroups() or Path()) / name
-    place.mkdir()
-    return place
-
-
-def _kill_cgroup(place: Path) -> None:
-    deadline = time.monotonic() + OFF_SECONDS
-    while place.exists() and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            (place / "cgroup.kill").write_text("1", encoding="utf-8")
-        _rmdir(place)
-        time.sleep(0.05)
-
-
-def _rmdir(place: Path) -> None:
-    for folder in sorted(place.rglob("*/"), reverse=True):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-    with contextlib.suppress(OSError):
-        place.rmdir()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.package.machine import Machine, MachineError, clean_leftovers
+from tests.package.failure import MachineError
+from tests.package.machine import Machine, clean_leftovers
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
