@@ -239,6 +239,7 @@ class AdminSettings(_Group):
 
     address: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
+    hosts: tuple[str, ...] = ()
 
 
 class ServiceSettings(_Group):

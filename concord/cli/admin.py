@@ -6,6 +6,8 @@ import faulthandler
 
 import typer
 
+from concord.cli.session import here
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The admin service.")
 
 
@@ -16,14 +18,15 @@ def admin_commands() -> None:
 
 @app.command("run")
 def run_admin() -> None:
-    """Serve the admin site on admin.address:admin.port, until a signal ends it."""
+    """Serve the admin site on admin.address and admin.port, until a signal ends it.
+
+    It also starts without a usable database, key or Redis: /healthz says what is wrong.
+    """
     from concord import log
-    from concord.bootstrap import concord
-    from concord.cli.session import here
     from concord.web.app import make_app
     from concord.web.server import serve
 
     settings = here().settings
     faulthandler.enable()
-    log.configure(settings.log.style, settings.log.level)
-    serve(make_app(concord), settings.admin)
+    log.configure(settings.log.style, settings.log.level, daemon="admin", directory=settings.log.directory)
+    serve(make_app(here()), settings.admin)

@@ -1,18 +1,33 @@
-"""Whether Concord's parts answer, each within seconds; with cause and remedy where one does not, and never a secret."""
+"""Whether what Concord stands on answers, within seconds; with cause and remedy where not, and never a secret."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 
-from concord.adapters.sql import schema
-from concord.bootstrap import Concord
-from concord.errors import ConcordError
+import structlog
 
-SECONDS: Final = 5.0
+from concord.adapters.redis import connect, translated
+from concord.adapters.sql import schema
+from concord.adapters.sql.sealed import verify_key
+from concord.bootstrap import Concord
+from concord.errors import ConcordError, InfrastructureError, SchemaError
+from concord.log.hiding import without_logins
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS: Final = 3.0
+# Whoever asks more often gets the last answer: watching must cost nothing.
+_FRESH_SECONDS: Final = 1.0
+# Writing to an object store costs money.
+_ARCHIVE_FRESH_SECONDS: Final = 60.0
+
+Look = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,59 +35,138 @@ class Check:
     """One part, looked at."""
 
     ok: bool
-    detail: str = ""
+    detail: str
+    cause: str = ""
     remedy: str = ""
 
 
-class Health:
-    """Looks at each part in a thread of its own: one that hangs holds up no other, and no answer."""
+class Probe:
+    """Looks at one part, in a thread that nobody waits for longer than `seconds`.
 
-    def __init__(self, make: Callable[[], Concord]) -> None:
-        self._make = make
-        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
+    While a look hangs, no second one is begun; an answer of the last moments is given again.
+    """
 
-    async def look(self) -> Mapping[str, Check]:
-        """Every part, by name, within SECONDS."""
-        looks = {"settings": self._settings, "database": self._database, "redis": self._redis}
-        found = await asyncio.gather(*(self._one(look) for look in looks.values()))
-        return dict(zip(looks, found, strict=True))
+    def __init__(self, look: Look, *, seconds: float = ANSWER_SECONDS, fresh: float = _FRESH_SECONDS) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._fresh = fresh
+        self._last: tuple[float, Check] | None = None
+        self._running: asyncio.Future[Check] | None = None
 
-    async def _one(self, look: Callable[[], str]) -> Check:
-        loop = asyncio.get_running_loop()
+    async def ask(self) -> Check:
+        """What there is to say, in time."""
+        if self._last and self._last[1].ok and time.monotonic() - self._last[0] < self._fresh:
+            return self._last[1]
+        if self._running is None or self._running.done():
+            self._running = self._begun()
         try:
-            detail = await asyncio.wait_for(loop.run_in_executor(self._threads, _told, look), SECONDS)
+            return await asyncio.wait_for(asyncio.shield(self._running), self._seconds)
         except TimeoutError:
-            return Check(ok=False, detail=f"no answer within {SECONDS:.0f} s", remedy="See whether its server hangs")
-        return detail
+            return Check(
+                ok=False,
+                detail=f"It does not answer within {self._seconds:g} seconds",
+                remedy="See whether its server hangs, and whether a firewall drops what is sent to it",
+            )
 
-    def _settings(self) -> str:
-        _ = self._make().vault
-        return "usable, with a key"
+    def _begun(self) -> asyncio.Future[Check]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Check] = loop.create_future()
 
-    def _database(self) -> str:
-        schema.check(self._make().engine)
-        return f"at version {schema.newest()}"
+        def settle(check: Check) -> None:
+            self._last = (time.monotonic(), check)
+            answer.set_result(check)
 
-    def _redis(self) -> str:
-        waiting = self._make().queue.depth()
-        return f"answers; {sum(waiting.values())} tasks wait"
+        def work() -> None:
+            check = looked(self._look)
+            # The service may have ended meanwhile.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, check)
+
+        # A daemon thread, not an executor's: one that hangs must not hold up the end of the process.
+        Thread(target=work, name="health", daemon=True).start()
+        return answer
 
 
-def _told(look: Callable[[], str]) -> Check:
-    try:
-        return Check(ok=True, detail=look())
-    except ConcordError as error:
-        return Check(ok=False, detail=error.message, remedy=error.advice)
+class Health:
+    """All parts at once."""
+
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
+        self._probes = probes
+
+    @classmethod
+    def of(cls, concord: Concord) -> Health:
+        """Of everything that the daemons cannot do without."""
+        return cls(
+            {
+                "key": Probe(lambda: _key(concord)),
+                "database": Probe(lambda: _database(concord)),
+                "redis": Probe(lambda: _redis(concord)),
+                "archive": Probe(lambda: _archive(concord), fresh=_ARCHIVE_FRESH_SECONDS),
+            }
+        )
+
+    async def look(self) -> dict[str, Check]:
+        """By name."""
+        found = await asyncio.gather(*(probe.ask() for probe in self._probes.values()))
+        return dict(zip(self._probes, found, strict=True))
 
 
 def document(checks: Mapping[str, Check], version: str) -> dict[str, Any]:
     """The answer of /healthz."""
-    parts = {
-        name: {"ok": check.ok, "detail": check.detail, **({"remedy": check.remedy} if check.remedy else {})}
-        for name, check in checks.items()
-    }
     return {
         "status": "ok" if all(check.ok for check in checks.values()) else "degraded",
         "version": version,
-        "checks": parts,
+        "checks": {name: _told(check) for name, check in checks.items()},
     }
+
+
+def looked(look: Look) -> Check:
+    """The border of one look: whatever it meets becomes a finding."""
+    try:
+        return Check(ok=True, detail=look())
+    except ConcordError as error:
+        return Check(ok=False, detail=error.message, cause=_cause(error), remedy=error.advice)
+    except Exception as error:
+        # The health answers whatever a library raises; what it was, the log has.
+        log.exception("health.failed")
+        return Check(
+            ok=False, detail="Something Concord did not expect", cause=type(error).__name__, remedy="See the log"
+        )
+
+
+def _key(concord: Concord) -> str:
+    vault = concord.vault
+    try:
+        verify_key(concord.engine, vault)
+    except (InfrastructureError, SchemaError):
+        return "There is one; whether it is the database's own, the database must say"
+    return "It opens this database's secrets"
+
+
+def _database(concord: Concord) -> str:
+    schema.check(concord.engine)
+    return f"It answers, at version {schema.newest()}"
+
+
+def _redis(concord: Concord) -> str:
+    quick = {"socket_timeout": round(ANSWER_SECONDS), "connect_timeout": round(ANSWER_SECONDS)}
+    with translated(), connect(concord.settings.redis.model_copy(update=quick)) as client:
+        client.ping()
+    return "It answers"
+
+
+def _archive(concord: Concord) -> str:
+    concord.archive.check()
+    return f"{concord.settings.archive.kind}: written to, read back and cleaned up"
+
+
+def _cause(error: ConcordError) -> str:
+    said = {name: value for name, value in error.fields.items() if value not in (None, "")}
+    return without_logins(
+        ", ".join(str(value) if name == "cause" else f"{name} {value}" for name, value in said.items())
+    )
+
+
+def _told(check: Check) -> dict[str, Any]:
+    words = {"detail": check.detail, "cause": check.cause, "remedy": check.remedy}
+    return {"ok": check.ok, **{name: text for name, text in words.items() if text}}

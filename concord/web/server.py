@@ -1,63 +1,75 @@
-"""uvicorn as a supervised daemon: READY once it listens, and a ping from its loop for as long as that turns."""
+"""uvicorn as a supervised daemon: READY once it answers, pings from its loop, one log for all."""
 
 from __future__ import annotations
 
-import asyncio
+import signal
 import socket
-from typing import Any, Final
+from types import FrameType
+from typing import Final
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from concord.adapters import notify
-from concord.errors import SettingsError
+from concord.errors import CannotListenError
 from concord.settings import AdminSettings
 
 log = structlog.get_logger(__name__)
-_PING_SECONDS: Final = 5.0
+
 _GRACE_SECONDS: Final = 5
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._pinger = notify.Pinger()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         notify.ready("serving")
-        self._pings = asyncio.create_task(_ping())
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, as long as the loop turns."""
+        self._pinger.ping()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify.stopping()
-        self._pings.cancel()
         await super().shutdown(sockets)
 
 
-def serve(app: FastAPI, settings: AdminSettings) -> None:
-    """Until a signal ends it. Raises SettingsError where the port cannot be had."""
-    listener = _listen(settings)
-    log.info("admin.serving", address=settings.address, port=listener.getsockname()[1])
-    config: Any = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS
-    )
-    with listener:
+def serve(app: ASGIApp, settings: AdminSettings) -> None:
+    """Until SIGTERM ends it; then open requests get a few seconds. Raises CannotListenError."""
+    # uvicorn ends in order, and then raises the signal again for whoever had it before.
+    signal.signal(signal.SIGTERM, _end)
+    with _listener(settings) as listener:
+        log.info("admin.serving", address=settings.address, port=settings.port)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
         _Server(config).run(sockets=[listener])
 
 
-def _listen(settings: AdminSettings) -> socket.socket:
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _listener(settings: AdminSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     try:
         return socket.create_server((settings.address, settings.port), family=family)
     except OSError as error:
-        raise SettingsError(
+        raise CannotListenError(
             "The admin service cannot listen there",
             address=settings.address,
             port=settings.port,
             cause=error.strerror,
-            remedy="Stop what listens there, or choose another admin.port",
-        ) from None
-
-
-async def _ping() -> None:
-    pinger = notify.Pinger()
-    while True:
-        pinger.ping()
-        await asyncio.sleep(_PING_SECONDS)
+            remedy="Stop what listens there ('ss -ltnp' names it), or correct admin.address and admin.port",
+        ) from error

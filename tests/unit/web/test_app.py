@@ -1,0 +1,134 @@
+"""What the admin service answers, and to whom (D1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from concord import __version__
+from concord.bootstrap import Concord
+from concord.settings import AdminSettings, ArchiveSettings, DatabaseSettings, Settings
+from concord.web.app import make_app
+from concord.web.guard import names
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    settings = Settings(
+        database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/concord.db")),
+        archive=ArchiveSettings(path=tmp_path / "archive"),
+        secret_key=SecretStr(Fernet.generate_key().decode()),
+        admin=AdminSettings(hosts=("concord.example.com",)),
+    )
+    return make_app(Concord(settings))
+
+
+async def ask(app: FastAPI, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
+        return await client.request(method, path, headers=headers)
+
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.parametrize("path", ["/", "/admin"])
+@pytest.mark.parametrize(("accept", "lang", "words"), [("", "en", "next release"), ("zh-CN", "zh-CN", "下一个版本")])
+async def test_page_says_what_this_is_in_the_readers_language(
+    app: FastAPI, path: str, accept: str, lang: str, words: str
+) -> None:
+    answer = await ask(app, path, **{"Accept-Language": accept})
+
+    assert (answer.status_code, answer.headers["content-language"]) == (200, lang)
+    assert "<title>Concord</title>" in answer.text
+    assert f'<html lang="{lang}">' in answer.text
+    assert f"Concord {__version__}" in answer.text
+    assert words in answer.text
+    assert 'href="/healthz"' in answer.text
+
+
+async def test_unknown_address_is_a_problem_in_json(app: FastAPI) -> None:
+    """RFC 9457."""
+    answer = await ask(app, "/docs")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is nothing at this address.",
+    }
+
+
+async def test_wrong_method_names_the_right_ones(app: FastAPI) -> None:
+    answer = await ask(app, "/healthz", method="POST")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert "GET" in answer.headers["allow"]
+
+
+async def test_bug_is_told_without_its_words(app: FastAPI) -> None:
+    """A3."""
+
+    @app.get("/stumble")
+    async def stumble() -> None:
+        raise ValueError("s3cret")
+
+    answer = await ask(app, "/stumble")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "s3cret" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc"])
+async def test_nothing_describes_the_service_to_strangers(app: FastAPI, path: str) -> None:
+    assert (await ask(app, path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+async def test_every_answer_keeps_the_browser_on_a_short_lead(app: FastAPI, path: str) -> None:
+    answer = await ask(app, path)
+
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:3000", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1:3000", 200),
+        ("[::1]:3000", 200),
+        ("concord.example.com", 200),
+        ("evil.example:3000", 400),
+        ("localhost.evil.example", 400),
+        ("evil.example@localhost", 400),
+        ("[::1", 400),
+        ("", 400),
+    ],
+)
+async def test_only_names_that_are_ours_get_an_answer(app: FastAPI, host: str, status: int) -> None:
+    """DNS rebinding: a foreign page's name may lead to our address."""
+    answer = await ask(app, "/", Host=host)
+
+    assert answer.status_code == status
+    assert status == 200 or answer.headers["content-type"] == "application/problem+json"
+
+
+def test_address_that_is_every_address_is_no_name() -> None:
+    assert names(AdminSettings(address="0.0.0.0")) == names(AdminSettings())  # noqa: S104 - only named here
+    assert "192.0.2.7" in names(AdminSettings(address="192.0.2.7"))

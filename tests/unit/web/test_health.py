@@ -1,0 +1,115 @@
+"""Health answers in time, whatever hangs or breaks, and gives nothing away (D1, A3)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from concord.errors import DatabaseDownError
+from concord.web.health import Check, Health, Look, Probe, document, looked
+
+QUICK = 0.2
+
+
+@pytest.fixture
+def stuck() -> Iterator[threading.Event]:
+    """Looks that wait for it hang until the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def refuse() -> str:
+    raise DatabaseDownError("The database did not answer", host="db", cause="refused at postgresql://me:s3cret@db/x")
+
+
+def stumble() -> str:
+    raise ValueError("s3cret")
+
+
+def noted(name: str, begun: list[str], look: Callable[[], object]) -> Look:
+    """A look that writes down that it was begun."""
+
+    def work() -> str:
+        begun.append(name)
+        return str(look())
+
+    return work
+
+
+def test_part_that_hangs_holds_up_neither_answer_nor_the_others(stuck: threading.Event) -> None:
+    health = Health({"database": Probe(lambda: str(stuck.wait()), seconds=QUICK), "redis": Probe(lambda: "It answers")})
+
+    checks = asyncio.run(asyncio.wait_for(health.look(), 5))
+
+    assert checks["redis"] == Check(ok=True, detail="It answers")
+    assert not checks["database"].ok
+    assert "within 0.2 seconds" in checks["database"].detail
+    assert checks["database"].remedy
+
+
+def test_part_that_hangs_is_looked_at_once_however_many_ask(stuck: threading.Event) -> None:
+    begun: list[str] = []
+    probe = Probe(noted("look", begun, stuck.wait), seconds=QUICK)
+
+    async def ask_often() -> list[Check]:
+        first = await asyncio.gather(*(probe.ask() for _ in range(20)))
+        return [*first, await probe.ask()]
+
+    checks = asyncio.run(ask_often())
+
+    assert len(begun) == 1
+    assert not any(check.ok for check in checks)
+
+
+def test_good_answer_is_given_again_for_a_moment_and_a_bad_one_is_not() -> None:
+    """Watching must cost nothing; what was mended shows at once."""
+    begun: list[str] = []
+
+    async def ask_twice(probe: Probe) -> None:
+        await probe.ask()
+        await probe.ask()
+
+    asyncio.run(ask_twice(Probe(noted("good", begun, str), fresh=60)))
+    asyncio.run(ask_twice(Probe(noted("bad", begun, refuse), fresh=60)))
+
+    assert begun == ["good", "bad", "bad"]
+
+
+def test_failure_has_cause_and_remedy_and_no_secret() -> None:
+    """A3."""
+    check = looked(refuse)
+
+    assert check == Check(
+        ok=False,
+        detail="The database did not answer",
+        cause="host db, refused at postgresql://me:[hidden]@db/x",
+        remedy=DatabaseDownError.remedy,
+    )
+
+
+def test_what_nobody_expected_is_told_without_its_words() -> None:
+    """A3: nobody can say that no secret is among them."""
+    check = looked(stumble)
+
+    assert (check.ok, check.cause) == (False, "ValueError")
+    assert "s3cret" not in repr(check)
+
+
+def test_document_is_degraded_where_one_part_is() -> None:
+    good, bad = Check(ok=True, detail="It answers"), Check(ok=False, detail="It is away", remedy="Call it back")
+
+    told = document({"redis": good, "database": bad}, "1.0")
+
+    assert told == {
+        "status": "degraded",
+        "version": "1.0",
+        "checks": {
+            "redis": {"ok": True, "detail": "It answers"},
+            "database": {"ok": False, "detail": "It is away", "remedy": "Call it back"},
+        },
+    }
+    assert document({"redis": good}, "1.0")["status"] == "ok"
