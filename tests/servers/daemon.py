@@ -30,14 +30,20 @@ class Daemon:
     """`python -m celery -A tests.servers.celery_probe ARGUMENTS`, in a process group of its own."""
 
     def __init__(
-        self, arguments: Sequence[str], server: RedisServer, folder: Path, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        server: RedisServer,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        url: str | None = None,
     ) -> None:
         self.arguments = [sys.executable, "-m", "celery", "-A", "tests.servers.celery_probe", *arguments]
         self.log_path = folder / f"{arguments[0]}-{time.monotonic_ns()}.log"
         # Read from a file, as in life: a password belongs in no environment and no argument.
         credentials = folder / "credentials"
         credentials.mkdir(exist_ok=True)
-        (credentials / "redis__url").write_text(server.url, encoding="utf-8")
+        (credentials / "redis__url").write_text(url or server.url, encoding="utf-8")
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),

@@ -29,6 +29,7 @@ class SwallowingProxy:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
+    @property
     def url(self) -> str:
         """As `redis.url` takes it."""
         return f"redis://127.0.0.1:{self.port}/0"
