@@ -1,0 +1,152 @@
+"""Upgrades: with mail flowing, of a set that an operator stopped, and with a migration that fails (D1, D5, D6)."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.figures import Note
+from tests.package import debs
+from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, TARGET, Host, sleep_through
+
+PAUSE = 30
+FAILING = 'raise RuntimeError("the disk of this test is full")'
+
+
+def test_upgrade_with_mail_flowing_loses_and_doubles_none(host: Host, deb: Path, tmp_path: Path, note: Note) -> None:
+    """D6: one mail every 200 ms, before, during and after."""
+    fresh = debs.next_version(deb, tmp_path, 1, migration='op.create_table("probe", sa.Column("id", sa.Integer()))')
+    host.add_account("office", interval=1)
+    host.deliver("office", 5)
+    host.wait_for_events()
+
+    with host.flow("office"):
+        sleep_through(8, "mail before the upgrade")
+        began = time.monotonic()
+        host.machine.install(fresh)
+        took = time.monotonic() - began
+        sleep_through(8, "mail after it")
+
+    host.wait_for_events(within=90)
+    pause = host.longest_pause("office")
+    note("upgrade with mail flowing, the whole of apt", f"{took:.1f} s")
+    note("upgrade with mail flowing, longest pause between two events", f"{pause:.1f} s of {PAUSE}")
+    note("upgrade with mail flowing, lost or doubled", f"0 of {len(host.delivered)}")
+    assert pause <= PAUSE
+    assert host.query("SELECT count(*) FROM probe") == [[0]]
+    assert all(host.active([TARGET, MIGRATE, *DAEMONS]))
+
+
+def test_upgrade_leaves_alone_what_an_operator_changed(host: Host, deb: Path, tmp_path: Path) -> None:
+    """D5: settings and secrets; and a set that was stopped stays stopped."""
+    machine = host.machine
+    machine.put("/etc/concord/concord.toml", "[poll]\ninterval = 45\n")
+    secrets = machine.output("sha256sum /etc/concord/credentials/*")
+    machine.run("concord service stop")
+    was = machine.main_pid(ADMIN)
+
+    said = machine.install(debs.next_version(deb, tmp_path, 2), options="-o Dpkg::Options::=--force-confold")
+
+    assert "Setting up concord" in said
+    assert machine.path("/etc/concord/concord.toml").read_text(encoding="utf-8") == "[poll]\ninterval = 45\n"
+    assert machine.output("sha256sum /etc/concord/credentials/*") == secrets
+    host.wait_until_up([ADMIN])
+    assert machine.main_pid(ADMIN) != was
+    assert host.active([TARGET, *MEMBERS]) == [False] * 5
+    assert machine.output(f"systemctl is-enabled {TARGET}") == "enabled"
+    machine.run(f"systemctl start {TARGET}")
+    host.wait_until_up()
+
+
+@pytest.fixture(scope="module")
+def broken_host(host: Host, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """Upgraded to a version whose migration cannot succeed."""
+    host.wait_until_up()
+    bad = debs.next_version(deb, tmp_path_factory.mktemp("bad"), 3, migration=FAILING)
+    host.machine.install(bad)
+    return host
+
+
+def test_failed_migration_leaves_the_package_configured(broken_host: Host) -> None:
+    """D6, trap 78."""
+    machine = broken_host.machine
+
+    assert machine.output("dpkg-query -W -f '${Status} ${Version}' concord").endswith(".probe3")
+    assert machine.output("dpkg-query -W -f '${Status}' concord") == "install ok installed"
+    assert machine.output("dpkg --audit") == ""
+
+
+def test_failed_migration_says_why_where_an_operator_looks(broken_host: Host) -> None:
+    """D6."""
+    said = broken_host.machine.run(["systemctl", "status", "--no-pager", "--lines=40", MIGRATE], check=False).stdout
+
+    assert "the disk of this test is full" in said
+    assert "failed" in said
+
+
+def test_no_daemon_works_on_a_schema_that_is_not_its_own(broken_host: Host) -> None:
+    """D6."""
+    assert broken_host.active(MEMBERS) == [False] * 4
+
+
+def test_admin_service_is_there_and_tells_that_the_schema_is_old(broken_host: Host) -> None:
+    """W2."""
+    broken_host.wait_until_up([ADMIN])
+
+    told = json.loads(broken_host.machine.output("curl -s http://127.0.0.1:3000/healthz"))
+
+    assert told["status"] == "degraded"
+    assert not told["checks"]["database"]["ok"]
+    assert told["checks"]["database"]["remedy"]
+
+
+def test_manager_says_which_dependency_failed(broken_host: Host) -> None:
+    """M2."""
+    done = broken_host.machine.run("concord service start", user="concord", check=False, timeout=200)
+
+    assert done.returncode == 1
+    assert "concord-migrate" in done.stdout + done.stderr
+    assert "the disk of this test is full" in done.stdout + done.stderr
+
+
+def test_mended_version_takes_up_where_the_failed_one_left(broken_host: Host, deb: Path, tmp_path: Path) -> None:
+    """D6: mail that came meanwhile is there."""
+    host = broken_host
+    host.deliver("office", 5)
+    mended = debs.next_version(deb, tmp_path, 4, migration="pass")
+    host.machine.install(mended)
+
+    host.machine.run(f"systemctl start {TARGET}")
+
+    host.wait_until_up()
+    host.wait_for_events(within=60)
+    assert host.machine.output("systemctl --failed --no-legend --plain") == ""
+
+
+def test_retry_without_a_new_version_works_once_the_cause_is_gone(host: Host, deb: Path, tmp_path: Path) -> None:
+    """D6: `systemctl start` of the target runs the migration again."""
+    machine = host.machine
+    gate = 'import os; assert os.path.exists("/var/lib/concord/enough-room"), "no room"'
+    machine.install(debs.next_version(deb, tmp_path, 5, migration=gate))
+    assert not any(host.active(MEMBERS))
+    machine.put("/var/lib/concord/enough-room", "", owner="concord")
+
+    machine.run(f"systemctl start {TARGET}")
+
+    host.wait_until_up()
+
+
+def test_older_version_refuses_a_newer_schema_in_words(host: Host, deb: Path) -> None:
+    """D1: and leaves the database as it is."""
+    machine = host.machine
+    before = host.query("SELECT version_num FROM alembic_version")
+
+    machine.install(deb, options="--allow-downgrades")
+
+    said = machine.run(["systemctl", "status", "--no-pager", "--lines=40", MIGRATE], check=False).stdout
+    assert "newer Concord" in said
+    assert not any(host.active(MEMBERS))
+    assert host.query("SELECT version_num FROM alembic_version") == before

@@ -1,0 +1,79 @@
+"""One more worker: a file, a unit instance, and the right to move it (M6, O4)."""
+
+from __future__ import annotations
+
+from tests.package.host import TARGET, WORKERS, Host
+
+EXTRA = "concord-worker@extra.service"
+
+
+def test_added_worker_is_started_by_the_user_concord_and_consumes(host: Host) -> None:
+    """M6."""
+    host.machine.run("concord worker add extra --type mail --concurrency 1")
+
+    host.machine.run("concord service start --only worker@extra", user="concord")
+
+    assert host.active([EXTRA]) == [True]
+    rows = host.machine.json("concord service status --json")["daemons"]
+    assert "worker@extra" in {row["name"] for row in rows}
+
+
+def test_added_worker_works_alone(host: Host) -> None:
+    """M6."""
+    host.add_account("office")
+    host.machine.run(["systemctl", "stop", WORKERS[1]])
+
+    host.deliver("office", 3)
+
+    host.wait_for_events()
+    host.machine.run(["systemctl", "start", WORKERS[1]])
+
+
+def test_added_worker_moves_with_the_target(host: Host) -> None:
+    """W2."""
+    host.machine.run(f"systemctl stop {TARGET}")
+    host.machine.wait_until(lambda: not host.machine.pids(EXTRA), within=45)
+
+    host.machine.run(f"systemctl start {TARGET}")
+
+    host.wait_until_up([EXTRA])
+
+
+def test_poll_interval_of_a_worker_holds_at_once(host: Host) -> None:
+    """M6."""
+    said = host.machine.run("concord worker set poll poll_interval=30")
+
+    assert said.returncode == 0
+    assert host.machine.json("concord worker show poll --json")["config"]["poll_interval"] == 30
+
+
+def test_mistake_in_a_workers_file_is_told_by_its_unit(host: Host) -> None:
+    """M6: file, key and remedy, in the journal of the unit that cannot start."""
+    host.machine.put("/etc/concord/workers/broken.json", '{"type": "mail", "concurency": 4}')
+
+    done = host.machine.run("systemctl start concord-worker@broken.service", check=False)
+
+    assert done.returncode
+    said = host.machine.journal("concord-worker@broken.service")
+    assert "concurency" in said
+    assert "concurrency" in said
+    assert "/etc/concord/workers/broken.json" in said
+    host.machine.run("systemctl stop concord-worker@broken.service; rm /etc/concord/workers/broken.json")
+
+
+def test_removed_worker_is_gone_for_the_target_and_for_polkit(host: Host) -> None:
+    """M3, M6."""
+    refused = host.machine.run("concord worker remove extra", check=False)
+    assert refused.returncode
+    host.machine.run("concord service stop --only worker@extra")
+
+    host.machine.run("concord worker remove extra")
+
+    began = host.machine.run(["busctl", "call", *START, "ss", EXTRA, "replace"], user="concord", check=False)
+    assert began.returncode
+    host.machine.run(f"systemctl restart {TARGET}")
+    host.wait_until_up()
+    assert host.active([EXTRA]) == [False]
+
+
+START = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "StartUnit")
