@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -11,6 +13,7 @@ from celery import signals
 
 from concord import log
 from concord.adapters.task_names import ADVANCE_WORKFLOW, CANARY, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
+from concord.errors import SettingsError
 from concord.settings import LogSettings
 
 SHOWN_IDS = 5
@@ -28,7 +31,11 @@ def connect_logging(settings: LogSettings) -> None:
     """Take logging out of Celery's hands. Doing it again replaces what was connected before."""
 
     def configure(**_: object) -> None:
-        log.configure(settings.style, settings.level)
+        try:
+            _begin(settings)
+        except SettingsError as error:
+            # Celery would log what a signal's receiver raises, and go on without any log.
+            sys.exit(f"Error: {error.explain()}")
         # The watchdog ends what is stuck with SIGABRT: this leaves each thread's stack in the log, without its values.
         faulthandler.enable()
         for name in _TASK_LOGGERS:
@@ -36,7 +43,9 @@ def connect_logging(settings: LogSettings) -> None:
 
     def begin_child(**_: object) -> None:
         structlog.contextvars.clear_contextvars()
-        log.configure(settings.style, settings.level)
+        # A log directory that went away meanwhile ends no pool process: what its parent has open will do.
+        with contextlib.suppress(SettingsError):
+            _begin(settings)
 
     wiring = {
         signals.setup_logging: configure,
@@ -48,6 +57,11 @@ def connect_logging(settings: LogSettings) -> None:
         uid = f"concord.{receiver.__name__}"
         signal.disconnect(dispatch_uid=uid)
         signal.connect(receiver, weak=False, dispatch_uid=uid)
+
+
+def _begin(settings: LogSettings) -> None:
+    daemon = next((word for word in sys.argv if log.file_name(word)), None)
+    log.configure(settings.style, settings.level, daemon=daemon, directory=settings.directory)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

@@ -62,7 +62,13 @@ class Processor:
             self._settle(claim, error)
         self.queue.deliver(queued.deliveries)
         self.queue.advance(queued.runs)
-        return len(kept) - len(queued.failed)
+        failed = {claim.message.id for claim, _ in queued.failed}
+        done = [claim.message for claim, _ in kept if claim.message.id not in failed]
+        if done:
+            # One line for all of them; in the journal each can be found by its number.
+            accounts = sorted({message.account for message in done})
+            log.info("process.done", count=len(done), message_ids=[message.id for message in done], accounts=accounts)
+        return len(done)
 
     def _reader(self, book: Book) -> Callable[[Claim], Reading]:
         return lambda claim: read(claim.message, self.archive, book)

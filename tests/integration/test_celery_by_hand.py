@@ -29,6 +29,8 @@ def celery(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ("beat", "[poll]\nintervall = 3\n", ("poll.intervall", "Did you mean 'interval'?")),
         ("worker", '[redis]\nurl = "redis-cluster://x"\n', ("Redis Cluster cannot be the broker", "sentinel://")),
         ("flower", "poll = [", ("not valid TOML", "concord config check")),
+        ("beat", '[log]\ndirectory = "/nowhere/at/all"\n', ("log directory cannot be written", "install -d")),
+        ("flower", '[log]\ndirectory = "/nowhere/at/all"\n', ("log directory cannot be written", "install -d")),
     ],
 )
 def test_what_cannot_work_is_refused_in_words(

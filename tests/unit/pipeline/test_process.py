@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from concord import mime
 from concord.errors import ArchiveDownError
@@ -30,6 +31,21 @@ def test_message_becomes_event_and_deliveries(world: World) -> None:
     [attachment] = document["data"]["attachments"]
     assert world.archive.read(attachment["key"]) == b"some bytes"
     assert [delivery.id for delivery in world.outbox.deliveries()] == world.queue.deliveries
+
+
+def test_log_names_every_message_that_was_processed_and_its_account(world: World) -> None:
+    """D4: journalctl CONCORD_MESSAGE=4711, one line for a whole chunk."""
+    world.deliver(mail("One"))
+    world.deliver(mail("Two"))
+    world.poll()
+
+    with capture_logs() as told:
+        world.process()
+
+    ids = [message.id for message in world.messages()]
+    [line] = [line for line in told if line["event"] == "process.done"]
+    assert (line["count"], sorted(line["message_ids"])) == (2, sorted(ids))
+    assert line["accounts"] == [world.messages()[0].account]
 
 
 def test_processing_twice_makes_one_event(world: World) -> None:
