@@ -13,7 +13,7 @@ demo: ## Run everything privately, deliver a dozen mails, show the events (DEMO_
 	@packaging/bootstrap demo
 	@exec $(BIN)/python -m deploy.demo.demo
 
-run: ## Run the daemons privately for development; ^C stops them (REDIS_PORT, IMAP_PORT, FLOWER_PORT)
+run: ## Run the daemons privately for development; ^C stops them (REDIS_PORT, IMAP_PORT, FLOWER_PORT, ADMIN_PORT)
 	@packaging/bootstrap demo
 	@exec $(BIN)/python -m deploy.demo.run
 

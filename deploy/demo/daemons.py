@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import xmlrpc.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from supervisor.xmlrpc import SupervisorTransport
-
+from concord.adapters.supervisord_rpc import RPC_ERRORS, supervisord
 from deploy.demo.leftovers import leftovers, stop
 from deploy.demo.prepare import check_ports, prepare
 from deploy.demo.state import ROOT, CannotRunError, State
@@ -35,11 +33,10 @@ class Daemons:
 
     def programs(self) -> dict[str, str]:
         """Every program's state as supervisord names it: RUNNING, BACKOFF, … Empty while nobody answers."""
-        transport = SupervisorTransport(None, None, f"unix://{self.state.socket}")
         try:
-            with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
-                answer: Any = server.supervisor.getAllProcessInfo()
-        except (OSError, xmlrpc.client.Error):
+            with supervisord(self.state.socket) as server:
+                answer: Any = server.getAllProcessInfo()
+        except RPC_ERRORS:
             return {}
         return {program["name"]: program["statename"] for program in answer}
 
@@ -151,7 +148,7 @@ def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _log_of(program: str) -> str:
-    if program.startswith("concord-"):
+    if program.startswith(("concord-beat", "concord-worker", "concord-flower")):
         return f"celery-{program.split('-')[1]}"
     return program
 

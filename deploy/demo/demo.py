@@ -46,7 +46,9 @@ def main() -> int:
 
 def _demonstrate(daemons: Daemons) -> int:
     state = daemons.state
-    _say(f"Starting beat, two workers, Flower, Redis and Dovecot under supervisord ({state.folder}) …")
+    _say(
+        f"Starting beat, two workers, Flower, the admin service, Redis and Dovecot under supervisord ({state.folder}) …"
+    )
     started = datetime.now(UTC)
     daemons.wait_until_up()
     os.environ.update(state.environment())

@@ -48,6 +48,13 @@ concurrency = 8
 [flower]
 port = {flower}
 
+[admin]
+port = {admin}
+
+[service]
+supervisor = "supervisord"
+run_directory = "{run}"
+
 [log]
 style = "json"
 """
@@ -74,7 +81,7 @@ def prepare(state: State) -> None:
     state.credentials.mkdir(mode=0o700, exist_ok=True)
     _keep_secret(state.credentials / "secret_key", Fernet.generate_key().decode())
     _keep_secret(state.credentials / "flower__password", secrets.token_urlsafe(12))
-    state.config.write_text(SETTINGS.format(folder=state.folder, flower=state.ports.flower), encoding="utf-8")
+    _write_settings(state)
     _prepare_redis(state)
     _prepare_dovecot(state)
     _turn_logs(state.logs)
@@ -95,6 +102,12 @@ def check_ports(state: State) -> None:
 def mail_password(state: State) -> str:
     """The demo mailboxes' password."""
     return (state.folder / "mail-password").read_text(encoding="utf-8")
+
+
+def _write_settings(state: State) -> None:
+    ports = {"flower": state.ports.flower, "admin": state.ports.admin}
+    text = SETTINGS.format(folder=state.folder, run=state.socket.parent, **ports)
+    state.config.write_text(text, encoding="utf-8")
 
 
 def _prepare_redis(state: State) -> None:
@@ -160,7 +173,7 @@ def _make_certificate(state: State) -> None:
 
 def _turn_logs(logs: Path) -> None:
     """A log grown big is set aside before the daemons open it: nobody else does that in a checkout."""
-    for log in logs.glob("celery-*.log"):
+    for log in [*logs.glob("celery-*.log"), *logs.glob("concord-*.log")]:
         if log.stat().st_size > TURN_LOGS_AT:
             log.rename(log.with_suffix(".log.1"))
 

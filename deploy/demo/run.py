@@ -40,6 +40,7 @@ def places(state: State) -> str:
     return "\n".join(
         [
             f"Flower   http://127.0.0.1:{ports.flower}   login: {login}",
+            f"Admin    http://127.0.0.1:{ports.admin}   health: http://127.0.0.1:{ports.admin}/healthz",
             f"IMAP     127.0.0.1:{ports.imaps} (TLS), {ports.imap} (STARTTLS)   password: {state.folder}/mail-password",
             f"Redis    127.0.0.1:{ports.redis}   address with password: {credentials}/redis__url",
             f"Logs     {state.logs}/celery-beat.log  celery-worker.log  celery-flower.log",

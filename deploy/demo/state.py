@@ -29,14 +29,16 @@ class Ports:
     redis: int
     imap: int  # the next two are IMAPS and LMTP
     flower: int
+    admin: int
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Ports:
-        """From REDIS_PORT, IMAP_PORT and FLOWER_PORT."""
+        """From REDIS_PORT, IMAP_PORT, FLOWER_PORT and ADMIN_PORT."""
         return cls(
             redis=_port(environment, "REDIS_PORT", 17379),
             imap=_port(environment, "IMAP_PORT", 17143),
             flower=_port(environment, "FLOWER_PORT", 17555),
+            admin=_port(environment, "ADMIN_PORT", 17300),
         )
 
     @property
@@ -55,6 +57,7 @@ class Ports:
             self.imaps: "IMAP_PORT",
             self.lmtp: "IMAP_PORT",
             self.flower: "FLOWER_PORT",
+            self.admin: "ADMIN_PORT",
         }
 
 
@@ -101,7 +104,7 @@ class State:
 
     @property
     def socket(self) -> Path:
-        """Supervisord's."""
+        """Supervisord's. Where it lies is the daemons' run directory."""
         return self.servers / "supervisor.sock"
 
     @property
@@ -123,6 +126,7 @@ class State:
             "DAEMON_STATE": str(self.folder),
             "DAEMON_SERVERS": str(self.servers),
             "DAEMON_LOGS": str(self.logs),
+            "DAEMON_RUN": str(self.socket.parent),
             "DAEMON_USER": getpass.getuser(),
         }
 

@@ -37,6 +37,7 @@ def place() -> Iterator[dict[str, str]]:
             "REDIS_PORT": str(free_port()),
             "IMAP_PORT": str(_three_free_ports()),
             "FLOWER_PORT": str(free_port()),
+            "ADMIN_PORT": str(free_port()),
         }
 
 
@@ -111,6 +112,7 @@ def test_every_mail_becomes_an_event_twice_in_a_row(place: dict[str, str]) -> No
         ):
             assert told in printed
         assert f"http://127.0.0.1:{place['FLOWER_PORT']}" in printed
+        assert f"http://127.0.0.1:{place['ADMIN_PORT']}/healthz" in printed
         assert running(place) == []
 
 
@@ -120,6 +122,7 @@ def test_interrupt_stops_everything_within_seconds(place: dict[str, str]) -> Non
     with started("demo", place) as demo:
         read_until(demo, "Logs ")
         assert flower_answers(place) == (401, 200)
+        assert httpx.get(f"http://127.0.0.1:{place['ADMIN_PORT']}/healthz").json()["status"] == "ok"
 
         demo.send_signal(signal.SIGINT)
         printed, _ = demo.communicate(timeout=40)
