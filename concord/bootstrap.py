@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from concord.adapters.queue import CeleryQueue
     from concord.adapters.redbeat import RedBeatSchedule
     from concord.handlers import Handlers, HandlerTools
+    from concord.manager.control import Manager, ManagerPorts
 
 
 T = TypeVar("T")
@@ -242,6 +243,28 @@ class Concord:
             default_handlers=self.settings.dispatch.default_handlers,
         )
 
+    # The manager.
+
+    @part
+    def manager_ports(self) -> ManagerPorts:
+        from concord.manager.control import ManagerPorts
+
+        return ManagerPorts(
+            supervisor=lambda: self.supervisor,
+            pulse=lambda: self.pulse,
+            queue=lambda: self.queue,
+            audit=lambda: self.audit,
+            workers=self.workers,
+            sync=self.sync,
+            clock=now,
+        )
+
+    @part
+    def manager(self) -> Manager:
+        from concord.manager.control import Manager
+
+        return Manager(self.manager_ports, self.settings)
+
     def answer_canary(self, token: str, node: str) -> None:
         """A canary with a token ran here."""
         from concord.adapters.pulse import answer
@@ -257,7 +280,7 @@ class Concord:
     @property
     def poll_interval(self) -> int:
         """Seconds between two polls of an account that has no interval of its own."""
-        return poll_interval(self.workers.configs(), self.settings.poll.interval)
+        return poll_interval(self.workers.usable(), self.settings.poll.interval)
 
 
 _here: Concord | None = None

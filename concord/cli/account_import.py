@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concord.cli.border import problem
+from concord.cli.files import as_caller
 from concord.cli.keys import sealing
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, say
@@ -39,7 +40,8 @@ def import_accounts(
     from concord.pipeline.account_import import read_rows
 
     taken = [account.name for account in here().accounts.all()]
-    rows = read_rows(file, environ=os.environ, taken=taken, today=datetime.now(UTC).date())
+    with as_caller():
+        rows = read_rows(file, environ=os.environ, taken=taken, today=datetime.now(UTC).date())
     wrong = [row for row in rows if row.error]
     right = [row for row in rows if row.account] if keep_going or not wrong else []
     _add(right)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from concord.cli.files import as_caller
 from concord.cli.keys import sealing
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, plain, say, shown, warn
@@ -44,7 +45,8 @@ def apply(
     from concord.pipeline.apply import Planner, carry_out
     from concord.pipeline.wanted import read_wanted
 
-    wanted = read_wanted(file, os.environ)
+    with as_caller():
+        wanted = read_wanted(file, os.environ)
     planner = Planner(
         accounts=here().accounts,
         rulebook=here().rulebook,

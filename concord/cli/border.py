@@ -20,8 +20,9 @@ import typer
 from typer.core import TyperGroup
 
 from concord.cli import session as sessions
+from concord.cli.output import shown
 from concord.cli.session import Session
-from concord.errors import ConcordError, UsageError
+from concord.errors import ConcordError, DaemonFailedError, UsageError
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -90,19 +91,27 @@ def exit_code(error: ConcordError) -> int:
 
 def problem(error: ConcordError) -> dict[str, Any]:
     """A failure as JSON."""
-    return {
+    told: dict[str, Any] = {
         "code": error.code,
         "message": error.message,
         "facts": {name: str(value) for name, value in error.fields.items() if value is not None},
         "remedy": error.advice,
     }
+    return told | {"log": list(error.log)} if isinstance(error, DaemonFailedError) else told
 
 
 def told_lines(error: ConcordError) -> list[str]:
     """A failure in words: the sentence, a line for each fact, the remedy."""
     facts = [f"  {name}: {value}" for name, value in error.fields.items() if value not in (None, "")]
     remedy = [f"What to do: {_sentence(error.advice)}"] if error.advice else []
-    return [f"Error: {_sentence(error.message)}", *facts, *remedy]
+    return [f"Error: {_sentence(error.message)}", *facts, *_last_lines(error), *remedy]
+
+
+def _last_lines(error: ConcordError) -> list[str]:
+    """What a daemon that failed wrote last, where that is what went wrong."""
+    if not isinstance(error, DaemonFailedError) or not error.log:
+        return []
+    return ["  its last lines:", *(f"    {shown(line)}" for line in error.log)]
 
 
 def _sentence(text: str) -> str:

@@ -77,7 +77,9 @@ def _refuse_unready() -> None:
 def _become_daemon(name: str) -> None:
     """From here on this process is a daemon: it logs as one, and a watchdog's SIGABRT leaves its threads' stacks."""
     from concord import log
+    from concord.cli import identity
 
+    identity.become()
     settings = here().settings
     faulthandler.enable()
     log.configure(settings.log.style, settings.log.level, daemon=name, directory=settings.log.directory)

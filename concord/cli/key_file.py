@@ -19,14 +19,14 @@ _MODE: Final = 0o600
 
 def place() -> Path:
     """Where the settings say that the key is. Raises UsageError where they say nothing."""
-    from concord.settings import credentials_directory, load
+    from concord.settings import credential_prefix, credentials_directory, load
 
     settings = load()
     folder = credentials_directory()
     if settings.secret_key_file:
         return settings.secret_key_file
     if folder:
-        return folder / _NAME
+        return folder / f"{credential_prefix(folder)}{_NAME}"
     raise UsageError(
         "It is not said where the key is to be",
         remedy="Give --file FILE, set secret_key_file in the configuration, or name the folder in CONCORD_CREDENTIALS",
@@ -35,10 +35,10 @@ def place() -> Path:
 
 def of_settings(settings: Settings) -> Path:
     """The file that can be changed. Raises SecretKeyError where the key comes from somewhere else."""
-    from concord.settings import credentials_directory
+    from concord.settings import credential_prefix, credentials_directory
 
     folder = credentials_directory()
-    path = settings.secret_key_file or (folder / _NAME if folder else None)
+    path = settings.secret_key_file or (folder / f"{credential_prefix(folder)}{_NAME}" if folder else None)
     # The environment is stronger than the credential file: changing that one would change nothing.
     from_environment = not settings.secret_key_file and any(name.upper() == _VARIABLE for name in os.environ)
     if path is None or from_environment or not path.is_file():
@@ -64,6 +64,7 @@ def create(path: Path, key: str) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(path, [key])
+        _give_to_owner_of_folder(path)
     except FileExistsError:
         raise ExistsError(
             "There is a key already",
@@ -74,6 +75,13 @@ def create(path: Path, key: str) -> None:
         raise UsageError(
             "The key file cannot be made", file=path, cause=error.strerror, remedy="Choose a folder that can be written"
         ) from None
+
+
+def _give_to_owner_of_folder(path: Path) -> None:
+    """Made by root, read by the daemons' user."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
 
 
 def replace(path: Path, lines: Sequence[str]) -> None:

@@ -29,11 +29,13 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "db": ("db", "app"),
     "secrets": ("secrets", "app"),
     "config": ("config", "app"),
+    "service": ("service", "app"),
     "worker": ("worker", "app"),
     "beat": ("daemon", "beat"),
     "flower": ("daemon", "flower"),
     "admin": ("admin", "app"),
     "watchdog": ("watchdog", "app"),
+    "audit": ("audit", "app"),
     "version": ("version", "version"),
 }
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def _make() -> Concord:
     from concord.bootstrap import concord
+    from concord.cli import identity
 
+    identity.put_on()
     return concord()
 
 

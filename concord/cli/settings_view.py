@@ -20,7 +20,7 @@ _SECRET_QUERY: Final = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)
 
 def effective(settings: Settings) -> dict[str, Any]:
     """Each setting by its dotted name: its value, and whether it is from environment, credential, file or default."""
-    return {path: {"value": value, "from": _origin(path)} for path, value in _walk(settings)}
+    return {path: {"value": value, "from": origin(path)} for path, value in _walk(settings)}
 
 
 def as_toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
@@ -79,9 +79,9 @@ def _without_login(text: str) -> str:
     return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", f"{scheme}://{shown}{place}")
 
 
-def _origin(path: str) -> str:
+def origin(path: str) -> str:
     """The strongest source that has it (concord.settings says their order)."""
-    from concord.settings import config_path, credentials_directory
+    from concord.settings import config_path, credential_prefix, credentials_directory
 
     names = path.split(".")
     for length in range(len(names), 0, -1):
@@ -89,7 +89,7 @@ def _origin(path: str) -> str:
         if variable in os.environ:
             return f"environment {variable}"
     folder = credentials_directory()
-    if folder and (folder / "__".join(names)).is_file():
+    if folder and (folder / f"{credential_prefix(folder)}{'__'.join(names)}").is_file():
         return f"credential {'__'.join(names)}"
     file = config_path()
     if file.is_file() and _has(tomllib.loads(file.read_text(encoding="utf-8")), names):

@@ -13,6 +13,7 @@ from concord.cli.options import Json
 from concord.cli.output import emit, facts, say, table, warn
 from concord.cli.session import here
 from concord.errors import ConflictError, ExistsError, UsageError
+from concord.model.daemon import worker
 from concord.model.worker import BUILT_IN, WorkerType
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The workers.")
@@ -35,6 +36,8 @@ _Interval = Annotated[int | None, typer.Option("--poll-interval", help="Seconds 
 def list_workers(json: Json = False) -> None:
     """List the workers and what they run with."""
     configs = here().workers.configs()
+    for file in here().workers.misnamed():
+        warn(f"{file} is no worker's: a name begins with a small letter and has small letters, digits, underscores.")
     if json:
         emit(configs)
         return
@@ -99,13 +102,22 @@ def add(
     poll_interval: _Interval = None,
 ) -> None:
     """Write a new worker's file, and let the target and the manager know it. Root only."""
-    from concord.manager.config import check
+    from concord.manager.config import check, refuse_bad_name
 
+    refuse_bad_name(name)
     if here().workers.path(name).exists():
         raise ExistsError(
             "There is such a worker already", name=name, remedy=f"Change it with 'concord worker set {name} …'"
         )
-    given = {key: value for key, value in locals().items() if key not in ("name", "check") and value is not None}
+    said = {
+        "type": type,
+        "concurrency": concurrency,
+        "prefetch": prefetch,
+        "max_tasks_per_child": max_tasks_per_child,
+        "max_memory_per_child": max_memory_per_child,
+        "poll_interval": poll_interval,
+    }
+    given = {key: value for key, value in said.items() if value is not None}
     document = check(given, file=here().workers.path(name))
     with as_caller():
         path = here().workers.write(name, document)
@@ -143,8 +155,7 @@ def set_values(
 def remove(name: _Name) -> None:
     """Take a worker away (stop it first); for poll and mail, go back to concord.toml. Root only."""
     here().workers.config(name)
-    running = [state.name for state in here().supervisor.states([f"worker@{name}"]) if state.pid]
-    if running and name not in BUILT_IN:
+    if name not in BUILT_IN and _runs(name):
         raise ConflictError(
             "This worker runs", name=name, remedy=f"Stop it first: concord service stop --only worker@{name}"
         )
@@ -215,6 +226,17 @@ def _tell_supervisord() -> None:
         socket = here().settings.service.run_directory / SOCKET
         if socket.exists():
             take_up(socket)
+
+
+def _runs(name: str) -> bool:
+    """Whether it still has a process; where no service manager is, none was started by one."""
+    from concord.errors import SupervisorDownError
+
+    try:
+        with as_caller():
+            return any(state.pid for state in here().supervisor.states([worker(name)]))
+    except SupervisorDownError:
+        return False
 
 
 def _number(value: str) -> Any:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from concord.errors import UnknownDaemonError, did_you_mean
-from concord.model.daemon import ADMIN, BEAT, FLOWER, TARGET, WORKER_PREFIX, unit_name, worker
+from concord.model.daemon import ADMIN, BEAT, FLOWER, TARGET, USER, WORKER_PREFIX, unit_name, worker
 
-USER: Final = "concord"
 _KINDS: Final = (BEAT, "worker", FLOWER)
 
 _RULE: Final = """\
@@ -50,12 +49,17 @@ def chosen(only: str | None, instances: Sequence[str]) -> list[str]:
         return [name for name in whole if name.startswith(WORKER_PREFIX)]
     if only in (*whole, ADMIN):
         return [only]
-    known = [*_KINDS, ADMIN, *(worker(instance) for instance in instances)]
+    known = selectors(instances)
     raise UnknownDaemonError(
         "This is not one of Concord's daemons",
         name=only,
         remedy=did_you_mean(only, known) or f"Name one of {', '.join(known)}",
     )
+
+
+def selectors(instances: Sequence[str]) -> list[str]:
+    """All that a person may ask for: kinds, and single daemons."""
+    return [*_KINDS, ADMIN, *(worker(instance) for instance in instances)]
 
 
 def polkit_rule(instances: Sequence[str]) -> str:

@@ -7,10 +7,15 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from concord.errors import NotFoundError, SettingsError, UsageError, did_you_mean
 from concord.manager.config import WorkerDocument, read, refuse_bad_name, resolve
+from concord.model.daemon import INSTANCE
 from concord.model.worker import BUILT_IN, WorkerConfig
 from concord.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 class WorkerFiles:
@@ -22,7 +27,11 @@ class WorkerFiles:
 
     def instances(self) -> list[str]:
         """Those that need no file, then the others by name."""
-        return [*BUILT_IN, *sorted({file.stem for file in self._directory.glob("*.json")} - set(BUILT_IN))]
+        return [*BUILT_IN, *sorted({name for name in self._stems() if INSTANCE.fullmatch(name)} - set(BUILT_IN))]
+
+    def misnamed(self) -> list[Path]:
+        """Files that are no worker's, because none can have that name."""
+        return [self.path(name) for name in sorted(self._stems()) if not INSTANCE.fullmatch(name)]
 
     def config(self, instance: str) -> WorkerConfig:
         """What it runs with. Raises NotFoundError where nothing says so, SettingsError for a file that is wrong."""
@@ -31,6 +40,16 @@ class WorkerFiles:
     def configs(self) -> list[WorkerConfig]:
         """Of all workers."""
         return [self.config(instance) for instance in self.instances()]
+
+    def usable(self) -> list[WorkerConfig]:
+        """Of all workers whose files are right: what the others share must not stand still for one of them."""
+        found = []
+        for instance in self.instances():
+            try:
+                found.append(self.config(instance))
+            except SettingsError as error:
+                log.warning("worker.unusable", worker=instance, error=error)
+        return found
 
     def document(self, instance: str) -> WorkerDocument:
         """What its file says; nothing, where poll or mail has none."""
@@ -55,8 +74,9 @@ class WorkerFiles:
 
     def write(self, instance: str, document: WorkerDocument) -> Path:
         """Put its file in place, the old one or the new one being there at any moment; where. Raises UsageError."""
-        resolve(instance, document, self._settings, file=self.path(instance))
+        refuse_bad_name(instance)
         path = self.path(instance)
+        resolve(instance, document, self._settings, file=path)
         fresh = path.with_suffix(".new")
         tree = document.model_dump(mode="json", exclude_none=True)
         try:
@@ -72,10 +92,14 @@ class WorkerFiles:
 
     def remove(self, instance: str) -> None:
         """Take its file away, if there is one. Raises UsageError."""
+        refuse_bad_name(instance)
         try:
             self.path(instance).unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self.path(instance), error) from None
+
+    def _stems(self) -> set[str]:
+        return {file.stem for file in self._directory.glob("*.json")}
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -15,6 +15,9 @@ from typing import Final
 TARGET: Final = "concord-celery.target"
 MIGRATE: Final = "concord-migrate.service"
 
+# Whom the installed daemons run as.
+USER: Final = "concord"
+
 BEAT: Final = "beat"
 FLOWER: Final = "flower"
 ADMIN: Final = "admin"

@@ -19,7 +19,9 @@ from tests.fakes.archive import MemoryArchive
 from tests.fakes.database import memory_database
 from tests.fakes.handlers import SentTasks, make_tools
 from tests.fakes.mailbox import MemoryMailboxes
+from tests.fakes.pulse import MemoryPulse
 from tests.fakes.queue import MemoryQueue, MemorySchedule
+from tests.fakes.supervisor import MemorySupervisor
 from tests.fakes.vault import NullVault
 
 
@@ -72,6 +74,8 @@ class MemoryConcord(Concord):
         self.memory_schedule = MemorySchedule()
         self.mailboxes = MemoryMailboxes()
         self.sent_tasks = SentTasks()
+        self.memory_supervisor = MemorySupervisor(["beat", "worker@poll", "worker@mail", "flower", "admin"])
+        self.memory_pulse = MemoryPulse()
         vars(self).update(
             engine=memory_database(),
             vault=NullVault(),
@@ -79,5 +83,7 @@ class MemoryConcord(Concord):
             queue=self.memory_queue,
             schedule=self.memory_schedule,
             sources=self.mailboxes,
+            supervisor=self.memory_supervisor,
+            pulse=self.memory_pulse,
             tools=make_tools(send_task=self.sent_tasks),
         )

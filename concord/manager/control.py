@@ -1,0 +1,212 @@
+"""One door for command line and web: an allow-list before every verb, proof after it, and who asked is written down."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from concord.errors import (
+    ConcordError,
+    InfrastructureError,
+    NotConsumingError,
+    QueueDownError,
+    SchemaError,
+    SupervisorRefusedError,
+    UsageError,
+)
+from concord.manager.lock import ToggleLock
+from concord.manager.proof import Proof, Told
+from concord.manager.status import Status, look
+from concord.manager.units import chosen
+from concord.manager.worker_files import WorkerFiles
+from concord.model.daemon import BEAT, Verb, instance_of
+from concord.model.worker import WorkerConfig
+from concord.ports import Audit, AuditEntry, Clock, Pulse, Queue, Supervisor, SyncStats
+from concord.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOG_LINES: Final = 15
+# Nobody did anything wrong, or nothing happened at all: it was not allowed, or not just now.
+_REFUSALS: Final = (UsageError, SupervisorRefusedError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerPorts:
+    """What the manager stands on. What may be away is made when it is needed, so that the rest works without it."""
+
+    supervisor: Callable[[], Supervisor]
+    pulse: Callable[[], Pulse]
+    queue: Callable[[], Queue]
+    audit: Callable[[], Audit]
+    workers: WorkerFiles
+    sync: Callable[[], SyncStats]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What a toggle did."""
+
+    verb: Verb
+    daemons: tuple[str, ...]
+    seconds: float
+    sync: SyncStats | None = None  # after a start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who asks, by which way, and who is told meanwhile what is waited for."""
+
+    actor: str
+    via: str = "cli"
+    told: Told = field(default=lambda _text: None)
+
+
+class Manager:
+    """Starts, stops and watches Concord's own daemons, and no others."""
+
+    def __init__(
+        self,
+        ports: ManagerPorts,
+        settings: Settings,
+        *,
+        host: str | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ports = ports
+        self._settings = settings
+        self._host = host or socket.gethostname()
+        self._pause = pause
+        self._lock = ToggleLock(settings.service.run_directory, ports.clock, pause=pause)
+
+    def start(self, only: str | None = None, *, by: Request) -> Moved:
+        """Until each daemon works; then the schedule is made equal to the accounts. Starting what runs is free.
+
+        Raises QueueDownError and SettingsError before anything is started, DaemonFailedError with the last lines of the
+        daemon that failed, NotConsumingError, ConflictError, UnknownDaemonError, SupervisorRefusedError.
+        """
+        return self._toggle(Verb.START, only, by)
+
+    def stop(self, only: str | None = None, *, by: Request) -> Moved:
+        """Warm: running tasks get their time, nothing is lost. Works whatever else is down. Raises as `start`."""
+        return self._toggle(Verb.STOP, only, by)
+
+    def restart(self, only: str | None = None, *, by: Request) -> Moved:
+        """Stopped ones are started too. Raises as `start`."""
+        return self._toggle(Verb.RESTART, only, by)
+
+    def status(self) -> Status:
+        """How all of it does. What cannot be asked is left open, and named."""
+        return look(self._ports, self._settings, self._host)
+
+    def log_tail(self, only: str | None, lines: int) -> dict[str, list[str]]:
+        """The last lines of each daemon, oldest first. Raises UnknownDaemonError."""
+        names = chosen(only, self._ports.workers.instances())
+        return {name: self._ports.supervisor().log_tail(name, lines) for name in names}
+
+    def _toggle(self, verb: Verb, only: str | None, by: Request) -> Moved:
+        with self._audited(verb, only, by):
+            names = chosen(only, self._ports.workers.instances())
+            with self._lock.held(verb, by.actor):
+                log.info("service.asked", verb=verb.value, daemons=names, actor=by.actor, via=by.via)
+                return self._move(verb, names, by.told)
+
+    def _move(self, verb: Verb, names: Sequence[str], told: Told) -> Moved:
+        began = self._ports.clock()
+        stats = None
+        if verb is Verb.STOP:
+            told(f"stopping {', '.join(names)}: running tasks are finished first")
+            self._ports.supervisor().stop(names, timeout=self._settings.service.stop_timeout)
+        else:
+            stats = self._bring_up(verb, names, told)
+        seconds = (self._ports.clock() - began).total_seconds()
+        return Moved(verb=verb, daemons=tuple(names), seconds=seconds, sync=stats)
+
+    def _bring_up(self, verb: Verb, names: Sequence[str], told: Told) -> SyncStats | None:
+        configs = {name: self._ports.workers.config(instance) for name in names if (instance := instance_of(name))}
+        moves_mail = bool(configs) or BEAT in names
+        if moves_mail:
+            self._refuse_without_redis(verb)
+        service = self._settings.service
+        told(f"{verb}ing {', '.join(names)}")
+        if verb is Verb.RESTART:
+            self._ports.supervisor().restart(names, timeout=service.stop_timeout + service.start_timeout)
+        else:
+            self._ports.supervisor().start(names, timeout=service.start_timeout)
+        if not moves_mail:
+            return None
+        self._prove(configs, beat=BEAT in names, told=told)
+        told("making the schedule equal to the accounts")
+        return self._ports.sync()
+
+    def _refuse_without_redis(self, verb: Verb) -> None:
+        """Better nothing than daemons that only wait."""
+        try:
+            self._ports.queue().depth()
+        except QueueDownError as error:
+            raise QueueDownError(
+                f"Redis did not answer, so nothing was {verb}ed",
+                cause=error.fields.get("cause"),
+                remedy="Check that Redis runs and that redis.url is right, then do this again",
+            ) from error
+
+    def _prove(self, configs: dict[str, WorkerConfig], *, beat: bool, told: Told) -> None:
+        timeout = self._settings.service.canary_timeout
+        proof = Proof(pulse=self._ports.pulse(), host=self._host, clock=self._ports.clock, pause=self._pause)
+        try:
+            proof.wait(configs, beat=beat, timeout=timeout, told=told)
+        except NotConsumingError as error:
+            first = str(error.fields["daemon"]).partition(",")[0]
+            with suppress(ConcordError):
+                error.log = tuple(self._ports.supervisor().log_tail(first, LOG_LINES))
+            raise
+
+    @contextmanager
+    def _audited(self, verb: Verb, only: str | None, by: Request) -> Iterator[None]:
+        """Whatever becomes of it, it is written down."""
+        outcome, detail = "failed", "interrupted"
+        try:
+            yield
+        except ConcordError as error:
+            outcome, detail = "refused" if isinstance(error, _REFUSALS) else "failed", error.explain()
+            raise
+        except Exception as error:
+            detail = type(error).__name__
+            raise
+        else:
+            outcome, detail = "done", ""
+        finally:
+            self._write(
+                AuditEntry(
+                    at=self._ports.clock(),
+                    actor=by.actor,
+                    via=by.via,
+                    action=f"service.{verb}",
+                    subject=only or "all",
+                    outcome=outcome,
+                    detail=detail,
+                )
+            )
+
+    def _write(self, entry: AuditEntry) -> None:
+        """The database may be the very thing that is down: then the log has the row."""
+        try:
+            self._ports.audit().add(entry)
+        except (InfrastructureError, SchemaError) as error:
+            log.warning(
+                "audit.unwritten",
+                error=error,
+                actor=entry.actor,
+                via=entry.via,
+                action=entry.action,
+                subject=entry.subject,
+                outcome=entry.outcome,
+                detail=entry.detail,
+            )

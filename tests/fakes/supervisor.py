@@ -1,0 +1,88 @@
+"""A service manager in memory: daemons that are up as soon as they are told, or fail as a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from concord.errors import DaemonFailedError, SupervisorDownError, SupervisorRefusedError, UnknownDaemonError
+from concord.model.daemon import Activity, DaemonState, unit_name
+
+
+class MemorySupervisor:
+    """Keeps the promises of `ports.Supervisor`.
+
+    `down` and `refuses` make calls raise as a manager that is away, or one that says no. A daemon in `failing` does not
+    come up: its value is what it wrote last. `started` is called with each daemon that comes up.
+    """
+
+    kind = "memory"
+
+    def __init__(self, names: Iterable[str], clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._pids = 4000
+        self.daemons = {name: DaemonState(name=name, unit=unit_name(name), activity=Activity.STOPPED) for name in names}
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.timeouts: list[float] = []
+        self.logs: dict[str, list[str]] = {}
+        self.failing: dict[str, tuple[str, ...]] = {}
+        self.started: Callable[[str], None] = lambda _name: None
+        self.down = False
+        self.refuses = False
+
+    def states(self, names: Sequence[str]) -> list[DaemonState]:
+        self._answer()
+        absent = {
+            name: DaemonState(name=name, unit=unit_name(name), activity=Activity.ABSENT)
+            for name in names
+            if name not in self.daemons
+        }
+        return [absent.get(name) or self.daemons[name] for name in names]
+
+    def start(self, names: Sequence[str], *, timeout: float) -> None:
+        self._move("start", names, timeout)
+        for name in names:
+            if self.daemons[name].activity is not Activity.RUNNING:
+                self._bring_up(name)
+
+    def stop(self, names: Sequence[str], *, timeout: float) -> None:
+        self._move("stop", names, timeout)
+        for name in names:
+            self._set(name, activity=Activity.STOPPED, since=self._clock(), pid=None, memory=None)
+
+    def restart(self, names: Sequence[str], *, timeout: float) -> None:
+        self._move("restart", names, timeout)
+        for name in names:
+            self._bring_up(name)
+
+    def log_tail(self, name: str, lines: int) -> list[str]:
+        self._answer()
+        return self.logs.get(name, [])[-lines:]
+
+    def _bring_up(self, name: str) -> None:
+        if name in self.failing:
+            self._set(name, activity=Activity.FAILED, since=self._clock(), pid=None, memory=None, detail="exit-code")
+            raise DaemonFailedError("The daemon did not start", daemon=name, log=self.failing[name])
+        self._pids += 1
+        self._set(
+            name, activity=Activity.RUNNING, since=self._clock(), pid=self._pids, memory=84_000_000, detail="running"
+        )
+        self.started(name)
+
+    def _set(self, name: str, **changes: object) -> None:
+        self.daemons[name] = replace(self.daemons[name], **changes)  # type: ignore[arg-type]  # one of its fields each
+
+    def _move(self, verb: str, names: Sequence[str], timeout: float) -> None:
+        self._answer()
+        self.calls.append((verb, tuple(names)))
+        self.timeouts.append(timeout)
+        if self.refuses:
+            raise SupervisorRefusedError("The service manager refused it", verb=verb, daemon=", ".join(names))
+        for name in names:
+            if name not in self.daemons:
+                raise UnknownDaemonError("The service manager does not have this daemon", daemon=name)
+
+    def _answer(self) -> None:
+        if self.down:
+            raise SupervisorDownError("Neither systemd nor supervisord answered")

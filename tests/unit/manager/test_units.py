@@ -1,0 +1,95 @@
+"""The allow-list, said to the manager and to polkit alike."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from concord.errors import UnknownDaemonError
+from concord.manager.units import chosen, members, polkit_rule, selectors
+
+INSTANCES = ["poll", "mail", "extra"]
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        (None, ["beat", "worker@poll", "worker@mail", "worker@extra", "flower"]),
+        ("worker", ["worker@poll", "worker@mail", "worker@extra"]),
+        ("worker@extra", ["worker@extra"]),
+        ("beat", ["beat"]),
+        ("flower", ["flower"]),
+        ("admin", ["admin"]),
+    ],
+)
+def test_a_name_means_these_daemons(only: str | None, names: list[str]) -> None:
+    """M3, M5."""
+    assert chosen(only, INSTANCES) == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "ssh",
+        "ssh.service",
+        "concord-beat.service",
+        "worker@",
+        "worker@evil",
+        "worker@poll.service",
+        "BEAT",
+        "migrate",
+    ],
+)
+def test_nothing_else_may_be_named(name: str) -> None:
+    """M3."""
+    with pytest.raises(UnknownDaemonError) as caught:
+        chosen(name, INSTANCES)
+
+    assert caught.value.advice
+
+
+def test_a_misspelt_name_is_answered_with_the_likeliest() -> None:
+    with pytest.raises(UnknownDaemonError) as caught:
+        chosen("worker@mial", INSTANCES)
+
+    assert caught.value.advice == "Did you mean 'worker@mail'?"
+
+
+def test_the_admin_service_is_never_part_of_the_whole() -> None:
+    """W2: it must be able to start the others again."""
+    assert "admin" not in members(INSTANCES)
+
+
+def test_every_selector_can_be_chosen() -> None:
+    assert all(chosen(name, INSTANCES) for name in selectors(INSTANCES))
+
+
+def test_polkit_is_told_exact_units_and_no_pattern() -> None:
+    """M3, trap 57."""
+    rule = polkit_rule(INSTANCES)
+
+    units = re.findall(r'"([a-z@-]+\.(?:service|target))"', rule)
+
+    assert sorted(units) == sorted(
+        [
+            "concord-celery.target",
+            "concord-beat.service",
+            "concord-worker@poll.service",
+            "concord-worker@mail.service",
+            "concord-worker@extra.service",
+            "concord-flower.service",
+            "concord-admin.service",
+        ]
+    )
+    assert '"*"' not in rule
+    assert rule.count("polkit.Result.YES") == 1
+
+
+def test_polkit_is_told_four_verbs_of_one_user() -> None:
+    """Trap 57: kill, set-property, enable and reload stay refused."""
+    rule = polkit_rule(INSTANCES)
+
+    assert 'var verbs = ["start", "stop", "restart", "reset-failed"];' in rule
+    assert 'action.id !== "org.freedesktop.systemd1.manage-units" || subject.user !== "concord"' in rule
