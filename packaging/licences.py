@@ -13,6 +13,7 @@ from typing import Final
 
 # What a library says in words only, in the file named.
 _SAID_ELSEWHERE: Final = {"imapclient": "BSD-3-Clause"}  # its COPYING and README: "New BSD License"
+_SHARED: Final = "The text of the Apache License, Version 2.0, is in /usr/share/common-licenses/Apache-2.0."
 _LICENCE_FILES: Final = ("licen", "copying", "notice", "authors")
 
 
@@ -29,10 +30,19 @@ def main() -> int:
 
 
 def _paragraph(one: Distribution, place: Path) -> str:
-    folders = sorted({str(file).split("/")[0] for file in one.files or () if not str(file).startswith((".", "/", "__pycache__"))})
+    folders = sorted(
+        {str(file).split("/")[0] for file in one.files or () if not str(file).startswith((".", "/", "__pycache__"))}
+    )
     where = f"usr/lib/concord/lib/{place.parent.name}/site-packages"
-    files = "\n ".join(f"{where}/{folder}" + ("" if folder.endswith((".py", ".so", ".pth")) else "/*") for folder in folders)
-    author = one.metadata.get("Author") or one.metadata.get("Author-email") or one.metadata.get("Maintainer") or "its authors"
+    files = "\n ".join(
+        f"{where}/{folder}" + ("" if folder.endswith((".py", ".so", ".pth")) else "/*") for folder in folders
+    )
+    author = (
+        one.metadata.get("Author")
+        or one.metadata.get("Author-email")
+        or one.metadata.get("Maintainer")
+        or "its authors"
+    )
     text = "\n".join(_texts(one)) or "See the project's own page for its text."
     return "\n".join(
         [
@@ -46,7 +56,9 @@ def _paragraph(one: Distribution, place: Path) -> str:
 
 def _licence(one: Distribution) -> str:
     """A short name that no other library shares, since DEP-5 lets a name have one text."""
-    classifiers = [line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line]
+    classifiers = [
+        line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line
+    ]
     stated = one.metadata.get("License-Expression") or (classifiers[0] if classifiers else one.metadata.get("License"))
     stated = stated or _SAID_ELSEWHERE.get(one.name.lower())
     if not stated:
@@ -59,7 +71,12 @@ def _texts(one: Distribution) -> Iterator[str]:
     for file in sorted(one.files or (), key=str):
         inside = ".dist-info" in str(file) and file.name.lower().startswith(_LICENCE_FILES)
         if inside and file.suffix.lower() in ("", ".txt", ".md", ".rst", ".apache", ".bsd", ".mit"):
-            yield Path(str(file.locate())).read_text(encoding="utf-8", errors="replace")
+            text = Path(str(file.locate())).read_text(encoding="utf-8", errors="replace")
+            yield _SHARED if _is_apache(text) else text
+
+
+def _is_apache(text: str) -> bool:
+    return "Apache License" in text and "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION" in text
 
 
 if __name__ == "__main__":

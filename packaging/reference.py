@@ -1,7 +1,7 @@
 """Man pages and shell completions, made from the command and the sample settings, so that neither can go stale.
 
-    reference.py man FOLDER            concord.1, concord.toml.5
-    reference.py completion FOLDER     for bash, zsh and fish, below FOLDER (/usr/share)
+reference.py man FOLDER            concord.1, concord.toml.5
+reference.py completion FOLDER     for bash, zsh and fish, below FOLDER (/usr/share)
 """
 
 from __future__ import annotations
@@ -94,7 +94,11 @@ def settings_page() -> Iterator[str]:
 
 def completion(shell: str) -> str:
     """What the shell sources."""
-    environment = {**os.environ, "_CONCORD_COMPLETE": f"source_{shell}", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    environment = {
+        **os.environ,
+        "_CONCORD_COMPLETE": f"source_{shell}",
+        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "concord"], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
