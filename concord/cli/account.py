@@ -82,7 +82,8 @@ def add(
     here().accounts.add(replace(account, secret=vault.seal(secret)))
     _warn_of_plain(account)
     follow()
-    say(f"Account '{name}' is added: {account_views.server(account)}. {account_views.rhythm(account, here().settings)}")
+    rhythm = account_views.rhythm(account, here().poll_interval)
+    say(f"Account '{name}' is added: {account_views.server(account)}. {rhythm}")
     say(f"Try it: concord account test {name}")
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from concord.cli.output import amount, facts, local, plain, say, shown, table
 from concord.model.account import Account, AccountStatus, FolderCursor, StartKind, Tls
 from concord.model.message import MessageState
-
-if TYPE_CHECKING:
-    from concord.settings import Settings
 
 Counts = Mapping[MessageState, int]
 
@@ -79,8 +76,8 @@ def server(account: Account) -> str:
     return f"{account.user} on {account.host}:{account.port} ({protection})"
 
 
-def rhythm(account: Account, settings: Settings) -> str:
-    """When it is polled, and from where."""
+def rhythm(account: Account, default_interval: int) -> str:
+    """When it is polled, and from where. The interval is for an account that has none of its own."""
     if not account.enabled:
         return f"It is not polled until 'concord account enable {account.name}'."
     begin = {
@@ -88,7 +85,7 @@ def rhythm(account: Account, settings: Settings) -> str:
         StartKind.ALL: "beginning with all mail it has",
         StartKind.SINCE: f"beginning with mail since {account.start.since}",
     }
-    every = amount(account.interval or settings.poll.interval, "second")
+    every = amount(account.interval or default_interval, "second")
     return f"It is polled every {every}, {begin[account.start.kind]}."
 
 

@@ -23,9 +23,11 @@ def run_admin() -> None:
     It also starts without a usable database, key or Redis: /healthz says what is wrong.
     """
     from concord import log
+    from concord.cli import identity
     from concord.web.app import make_app
     from concord.web.server import serve
 
+    identity.become()
     settings = here().settings
     faulthandler.enable()
     log.configure(settings.log.style, settings.log.level, daemon="admin", directory=settings.log.directory)

@@ -11,8 +11,9 @@ from concord.cli import key_file
 from concord.cli.keys import sealing
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, say, warn
-from concord.cli.session import here
-from concord.errors import SecretKeyError
+from concord.cli.session import here, is_watched
+from concord.cli.sync import follow
+from concord.errors import SecretKeyError, UsageError
 
 if TYPE_CHECKING:
     from concord.adapters.sql.sealed import Rotation
@@ -82,6 +83,45 @@ def rotate(
         seal_anew(here().engine, vault)
         key_file.replace(path, [fresh])
     _tell(done, path, kept=bool(keep_old or done.unopened), json=json)
+
+
+@app.command()
+def forget(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Drop every stored secret that no key opens, where the key that sealed them is lost for good.
+
+    Their accounts and handlers are disabled until they are given their passwords and secrets again.
+    """
+    from datetime import UTC, datetime
+
+    from concord.adapters.sql import sealed
+
+    engine, vault = here().engine, here().vault
+    found = sealed.closed(engine, vault)
+    names = [*found.accounts, *found.handlers]
+    if names and not yes:
+        _ask_to_forget(names)
+    gone = sealed.forget(engine, vault, datetime.now(UTC))
+    if gone.accounts:
+        follow()
+    if json:
+        emit(gone)
+        return
+    say(f"{amount(len(gone.accounts), 'account')} and {amount(len(gone.handlers), 'handler')} lost their secret.")
+    for name in gone.accounts:
+        say(f"  concord account edit {name} --password-stdin && concord account enable {name}")
+    for name in gone.handlers:
+        say(f"  handler {name}: give it its secret and enable it again (concord apply FILE)")
+
+
+def _ask_to_forget(names: list[str]) -> None:
+    if not is_watched():
+        raise UsageError(
+            "Secrets would be dropped for good", of=", ".join(names), remedy="Say --yes, or run this at a terminal"
+        )
+    typer.confirm(f"Drop the secrets of {', '.join(names)} for good?", abort=True, err=True)
 
 
 def _tell(done: Rotation, path: Path, *, kept: bool, json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from concord.cli import identity
 from concord.cli.session import here
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run(
     from concord import log
     from concord.adapters.supervisord_watchdog import SupervisordWatchdog
 
+    identity.become()
     parent = os.getppid()
     settings = here().settings
     log.configure(settings.log.style, settings.log.level, daemon="watchdog")

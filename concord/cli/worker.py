@@ -122,8 +122,10 @@ def add(
     with as_caller():
         path = here().workers.write(name, document)
         say(f"{path} is written.")
-        _tell_managers(name, wanted=True)
-    say(f"Start it: concord service start --only worker@{name}")
+        if name not in BUILT_IN:
+            _tell_managers(name, wanted=True)
+    verb = "restart" if name in BUILT_IN else "start"
+    say(f"Next: concord service {verb} --only worker@{name}")
 
 
 @app.command("set")
@@ -148,7 +150,8 @@ def set_values(
         from concord.cli.sync import follow
 
         follow()
-    say(f"What else has changed holds after: concord service restart --only worker@{name}")
+    if not all(pair.startswith("poll_interval=") for pair in values):
+        say(f"It holds after: concord service restart --only worker@{name}")
 
 
 @app.command()
@@ -200,7 +203,6 @@ def _tell_managers(name: str, *, wanted: bool) -> None:
     """The target wants it (so that it starts with the others), and the user concord may move it; so for supervisord."""
     _tell_supervisord()
     if not _TEMPLATE.exists():
-        warn("There is no systemd unit of Concord's here, so only the file has changed.")
         return
     polkit(write=True)
     link = _WANTS / f"concord-worker@{name}.service"
@@ -222,7 +224,7 @@ def _tell_supervisord() -> None:
     from concord.adapters.supervisord_programs import PROGRAMS, take_up, write_programs
     from concord.adapters.supervisord_rpc import SOCKET
 
-    if PROGRAMS.is_dir() and write_programs(here().workers.instances()):
+    if PROGRAMS.is_dir() and write_programs(here().workers.instances(), PROGRAMS):
         socket = here().settings.service.run_directory / SOCKET
         if socket.exists():
             take_up(socket)

@@ -31,6 +31,10 @@ class MemorySupervisor:
         self.down = False
         self.refuses = False
 
+    def know(self, name: str) -> None:
+        """As if its unit had been installed."""
+        self.daemons[name] = DaemonState(name=name, unit=unit_name(name), activity=Activity.STOPPED)
+
     def states(self, names: Sequence[str]) -> list[DaemonState]:
         self._answer()
         absent = {

@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.rulebook import SqlRulebook
-from concord.adapters.sql.sealed import Rotation, rotate, verify_key
+from concord.adapters.sql.sealed import Closed, Rotation, closed, forget, rotate, verify_key
 from concord.adapters.vault import FernetVault, new_key
 from concord.errors import SecretKeyError
+from concord.model.account import AccountState
 from concord.model.rule import HandlerSpec
 from tests.sql_world import account, now
 
@@ -124,3 +125,53 @@ def test_a_rotation_is_not_a_changed_password(engine: Engine, vault: FernetVault
     rotate(engine, vault)
 
     assert accounts.status(1) == from_before
+
+
+def test_a_lost_keys_secrets_can_be_forgotten(engine: Engine, accounts: SqlAccounts, vault: FernetVault) -> None:
+    """A3: after a purge and a reinstall with the database kept, nothing would start."""
+    verify_key(engine, vault)
+    fresh = FernetVault(KeyFile().read)
+    accounts.add(account("new", secret=fresh.seal("given again")))
+
+    gone = forget(engine, fresh, now())
+
+    assert gone == Closed(accounts=("sales",), handlers=("hook",))
+    verify_key(engine, fresh)
+    assert closed(engine, fresh) == Closed(accounts=(), handlers=())
+    with pytest.raises(SecretKeyError):
+        verify_key(engine, vault)
+
+
+def test_what_lost_its_secret_is_disabled_and_says_what_to_do(
+    engine: Engine, accounts: SqlAccounts, vault: FernetVault
+) -> None:
+    """An account without its password cannot be polled; a webhook without its secret would go out unsigned."""
+    forget(engine, FernetVault(KeyFile().read), now())
+
+    sales, hook = accounts.get("sales"), SqlRulebook(engine).handlers()[0]
+    assert (sales.enabled, sales.secret, hook.enabled, hook.secret) == (False, b"", False, b"")
+    status = accounts.status(sales.id)
+    assert status.state is AccountState.AUTH_FAILED
+    assert "concord account edit sales --password-stdin" in (status.last_error or "")
+    assert accounts.get("open").enabled
+
+
+def test_an_account_given_its_password_again_is_as_new(
+    engine: Engine, accounts: SqlAccounts, vault: FernetVault
+) -> None:
+    fresh = FernetVault(KeyFile().read)
+    forget(engine, fresh, now())
+
+    accounts.save(replace(accounts.get("sales"), secret=fresh.seal("again"), enabled=True))
+
+    assert accounts.status(accounts.get("sales").id).state is not AccountState.AUTH_FAILED
+
+
+def test_forgetting_with_the_right_key_forgets_nothing(
+    engine: Engine, accounts: SqlAccounts, vault: FernetVault
+) -> None:
+    verify_key(engine, vault)
+
+    assert forget(engine, vault, now()) == Closed(accounts=(), handlers=())
+    assert accounts.get("sales").enabled
+    verify_key(engine, vault)

@@ -1,21 +1,25 @@
-"""The secrets that lie in the database: that the key opens them, and sealing them anew under the newest one (A3)."""
+"""The secrets in the database: that the key opens them, sealing them anew, forgetting what no key opens (A3)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import Engine, Table, select, update
+from sqlalchemy import Engine, Row, Table, select, update
 
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.outbox_tables import handlers
-from concord.adapters.sql.tables import accounts, meta
+from concord.adapters.sql.tables import account_states, accounts, meta
 from concord.adapters.sql.upsert import insert_for
 from concord.errors import SecretKeyError
+from concord.model.account import AccountState
 from concord.ports import Vault
 
 _CHECK: Final = "vault_check"
 _PLAIN: Final = "concord"
+_FORGOTTEN: Final = SecretKeyError("The password was dropped: the key that sealed it is lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,14 @@ class Rotation:
     accounts: int
     handlers: int
     unopened: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Accounts and handlers by name whose secret no key opens."""
+
+    accounts: tuple[str, ...]
+    handlers: tuple[str, ...]
 
 
 def verify_key(engine: Engine, vault: Vault) -> None:
@@ -41,7 +53,10 @@ def verify_key(engine: Engine, vault: Vault) -> None:
     except SecretKeyError as error:
         raise SecretKeyError(
             "The key does not open this database's secrets",
-            remedy="Put back the key this database was made with, as the credential file 'secret_key'",
+            remedy=(
+                "Put back the key this database was made with, as the credential file 'secret_key'; where it is lost, "
+                "'concord secrets forget' drops what only it could open"
+            ),
         ) from error
 
 
@@ -59,6 +74,73 @@ def rotate(engine: Engine, vault: Vault) -> Rotation:
             anew = vault.reseal(sealed.encode()).decode()
             connection.execute(update(meta).where(meta.c.key == _CHECK, meta.c.value == sealed).values(value=anew))
     return Rotation(accounts=done[0], handlers=done[1], unopened=tuple(unopened))
+
+
+def closed(engine: Engine, vault: Vault) -> Closed:
+    """What no key opens."""
+    return Closed(
+        accounts=tuple(row.name for row in _closed(engine, vault, accounts)),
+        handlers=tuple(row.name for row in _closed(engine, vault, handlers)),
+    )
+
+
+def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
+    """Drop every secret that no key opens, and make the present key the database's.
+
+    Accounts and handlers that had one are disabled: without its password an account cannot be polled, and without its
+    secret a webhook would go out unsigned. Each row in a transaction of its own, the check value last, so that it may
+    be killed and begun again at any point.
+    """
+    gone = Closed(
+        accounts=tuple(row.name for row in _closed(engine, vault, accounts) if _forget_account(engine, row, now)),
+        handlers=tuple(row.name for row in _closed(engine, vault, handlers) if _forget_row(engine, handlers, row)),
+    )
+    with transaction(engine) as connection:
+        fresh = vault.seal(_PLAIN).decode()
+        put = insert_for(connection, meta).values(key=_CHECK, value=fresh)
+        connection.execute(put.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": fresh}))
+    return gone
+
+
+def _closed(engine: Engine, vault: Vault, table: Table) -> Sequence[Row[Any]]:
+    wanted = select(table.c.id, table.c.name, table.c.secret).where(table.c.secret != b"").order_by(table.c.name)
+    with reading(engine) as connection:
+        rows: Sequence[Row[Any]] = connection.execute(wanted).all()
+    return [row for row in rows if not _opens(vault, row.secret)]
+
+
+def _opens(vault: Vault, secret: bytes) -> bool:
+    try:
+        vault.unseal(secret)
+    except SecretKeyError:
+        return False
+    return True
+
+
+def _forget_row(engine: Engine, table: Table, row: Row[Any]) -> bool:
+    """Unless somebody gave it another secret meanwhile."""
+    with transaction(engine) as connection:
+        same = (table.c.id == row.id) & (table.c.secret == row.secret)
+        return connection.execute(update(table).where(same).values(secret=b"", enabled=False)).rowcount == 1
+
+
+def _forget_account(engine: Engine, row: Row[Any], now: datetime) -> bool:
+    if not _forget_row(engine, accounts, row):
+        return False
+    told = {
+        "state": AccountState.AUTH_FAILED.value,
+        "last_error": f"{_FORGOTTEN.message}. {_again(row.name)}",
+        "last_error_code": _FORGOTTEN.code,
+        "last_error_at": now,
+    }
+    with transaction(engine) as connection:
+        put = insert_for(connection, account_states).values(account_id=row.id, **told)
+        connection.execute(put.on_conflict_do_update(index_elements=[account_states.c.account_id], set_=told))
+    return True
+
+
+def _again(account: str) -> str:
+    return f"Give it again: concord account edit {account} --password-stdin, then concord account enable {account}"
 
 
 def _check_value(engine: Engine) -> str | None:
