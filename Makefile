@@ -4,10 +4,10 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench deb lock clean
+.PHONY: help demo run test check format bench deb deb-test lock clean
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## Run everything privately, deliver a dozen mails, show the events (DEMO_EXIT=1: then stop)
 	@packaging/bootstrap demo
@@ -40,6 +40,9 @@ bench: ## Measure mails per second, from mailbox to handler
 
 deb: ## Build the packages for Debian 12 and 13 into dist/
 	@packaging/build-deb
+
+deb-test: ## The packages' lint, installation, removal, purge and reproducibility
+	@packaging/test-deb
 
 lock: ## Resolve the dependencies of pyproject.toml anew, with hashes
 	@packaging/bootstrap

@@ -1,3 +1,3 @@
 """Concord turns mail into events."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
