@@ -25,6 +25,7 @@ from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.vault import FernetVault
 from concord.manager.config import poll_interval
+from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
@@ -34,7 +35,7 @@ from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.workflow import WorkflowRunner
-from concord.ports import Archive, SyncStats
+from concord.ports import Archive, Supervisor, SyncStats
 from concord.settings import Settings
 
 if TYPE_CHECKING:
@@ -244,6 +245,19 @@ class Concord:
         )
 
     # The manager.
+
+    @part
+    def supervisor(self) -> Supervisor:
+        from concord.adapters.supervisors import find_supervisor
+        from concord.manager.units import members
+
+        return find_supervisor(self.settings.service, lambda: members(self.workers.instances()))
+
+    @part
+    def supervisor(self) -> Supervisor:
+        from concord.adapters.supervisors import find_supervisor
+
+        return find_supervisor(self.settings.service, lambda: members(self.workers.instances()))
 
     @part
     def manager_ports(self) -> ManagerPorts:

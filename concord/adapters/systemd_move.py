@@ -1,0 +1,178 @@
+"""Moving units: ask for a job each, wait for each job's own end, then look whether it did what was wanted.
+
+A target's job ends within milliseconds, while its members still run; and a job that is `done` may have started what
+has died since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from concord.adapters.systemd_bus import BusError, SystemdBus
+from concord.adapters.systemd_unit import activity_of, detail_of, reason_of
+from concord.errors import SupervisorDownError, SupervisorRefusedError, UnknownDaemonError
+from concord.model.daemon import TARGET, Activity, Verb, unit_name
+
+_METHODS: Final = {Verb.START: "StartUnit", Verb.STOP: "StopUnit", Verb.RESTART: "RestartUnit"}
+_REFUSED: Final = (
+    "org.freedesktop.DBus.Error.AccessDenied",
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+)
+_UNKNOWN: Final = ("org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.LoadFailed")
+_MASKED: Final = "org.freedesktop.systemd1.UnitMasked"
+_UNMASK: Final = (
+    "The package concord-supervisor does that, and supervisord has the daemons then: "
+    "set service.supervisor to 'auto', or remove that package"
+)
+# What a unit cannot be without.
+_NEEDS: Final = ("Requires", "Requisite", "BindsTo")
+_MOVING: Final = (Activity.STARTING, Activity.STOPPING)
+_PAUSE: Final = 0.1
+# When time is up, this long is left to find out what it was spent on.
+REPORT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """A daemon that is not what it should be, and the unit whose fault that is: its own, or one it needs."""
+
+    daemon: str
+    unit: str
+    state: str  # activating (start)
+    cause: str
+    is_late: bool = False
+
+
+class Move:
+    """One request to systemd."""
+
+    def __init__(self, bus: SystemdBus, verb: Verb, names: Sequence[str], *, whole: bool) -> None:
+        """With `whole` the target goes along, so that systemd too calls the service as a whole started or stopped."""
+        self._bus = bus
+        self._verb = verb
+        self._names = names
+        self._whole = whole
+
+    async def run(self, timeout: float) -> list[Shortfall]:  # noqa: ASYNC109 - one limit for all of the steps
+        """Until the move is over for every daemon; those that did not make it. Raises as `Supervisor` says."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._move()
+        except TimeoutError:
+            return await self._report()
+
+    async def _move(self) -> list[Shortfall]:
+        await self._bus.follow_jobs()
+        if self._verb is not Verb.STOP:
+            await self._reset_failed()
+        jobs = await self._ask_all()
+        results = dict(zip(jobs, await asyncio.gather(*map(self._bus.result, jobs.values())), strict=True))
+        judge: Callable[[str, str], Awaitable[Shortfall | None]]
+        judge = self._judge_stopped if self._verb is Verb.STOP else self._judge_started
+        judged = [await judge(name, results[unit_name(name)]) for name in self._names]
+        return [shortfall for shortfall in judged if shortfall]
+
+    async def _ask_all(self) -> dict[str, str]:
+        """The job of each unit. Some may have ended already."""
+        asked = [(_METHODS[self._verb], unit_name(name)) for name in self._names]
+        if self._whole and self._verb is Verb.RESTART:
+            # Restarting the target would restart its members a second time.
+            asked.append(("StartUnit", TARGET))
+        elif self._whole:
+            asked.insert(0, (_METHODS[self._verb], TARGET))
+        return {unit: await self._ask(method, unit) for method, unit in asked}
+
+    async def _ask(self, method: str, unit: str) -> str:
+        try:
+            [job] = await self._bus.manager(method, "ss", unit, "replace")
+        except BusError as error:
+            raise self._translated(error, unit) from error
+        return str(job)
+
+    async def _reset_failed(self) -> None:
+        for unit in map(unit_name, self._names):
+            if (await self._bus.unit(unit))["ActiveState"] != "failed":
+                continue
+            try:
+                await self._bus.manager("ResetFailedUnit", "s", unit)
+            except BusError as error:
+                raise self._translated(error, unit) from error
+
+    # How it ended.
+
+    async def _judge_started(self, name: str, result: str) -> Shortfall | None:
+        unit = await self._bus.unit(unit_name(name))
+        if activity_of(unit) is Activity.RUNNING:
+            return None
+        if result == "dependency" and (needed := await self._needed(unit, Activity.FAILED)):
+            return _shortfall(name, needed, f"it needs {needed['Id']}, which failed: {detail_of(needed)}")
+        return _shortfall(name, unit, reason_of(unit) or _RESULTS.get(result, f"systemd's job ended as '{result}'"))
+
+    async def _judge_stopped(self, name: str, result: str) -> Shortfall | None:
+        unit = await self._bus.unit(unit_name(name))
+        while await self._bus.processes(unit["Id"]):
+            if result == "canceled":
+                return _shortfall(name, unit, _RESULTS["canceled"])
+            await asyncio.sleep(_PAUSE)
+        return None
+
+    async def _needed(self, unit: dict[str, Any], activity: Activity) -> dict[str, Any] | None:
+        """A unit that this one needs, and that is in this state."""
+        for name in {needed: None for kind in _NEEDS for needed in unit[kind]}:
+            needed = await self._bus.unit(name)
+            if activity_of(needed) is activity:
+                return needed
+        return None
+
+    # Time is up.
+
+    async def _report(self) -> list[Shortfall]:
+        try:
+            async with asyncio.timeout(REPORT_SECONDS):
+                judged = [await self._judge_late(name) for name in self._names]
+        except TimeoutError as error:
+            raise SupervisorDownError("systemd did not answer", cause="it takes no calls") from error
+        return [shortfall for shortfall in judged if shortfall]
+
+    async def _judge_late(self, name: str) -> Shortfall | None:
+        unit = await self._bus.unit(unit_name(name))
+        activity = activity_of(unit)
+        if self._verb is Verb.STOP:
+            left = await self._bus.processes(unit["Id"])
+            return _shortfall(name, unit, f"{len(left)} of its processes are left", is_late=True) if left else None
+        if activity is Activity.RUNNING:
+            return None
+        if activity not in _MOVING and (needed := await self._needed(unit, Activity.STARTING)):
+            return _shortfall(name, needed, f"it waits for {needed['Id']}: {detail_of(needed)}", is_late=True)
+        return _shortfall(name, unit, detail_of(unit), is_late=True)
+
+    # No.
+
+    def _translated(self, error: BusError, unit: str) -> Exception:
+        daemon = next((name for name in self._names if unit_name(name) == unit), unit)
+        if error.name in _REFUSED:
+            return SupervisorRefusedError("systemd refuses to do this for this user", daemon=daemon, verb=self._verb)
+        if error.name == _MASKED:
+            return UnknownDaemonError("systemd has this daemon masked", daemon=daemon, remedy=_UNMASK)
+        if error.name in _UNKNOWN:
+            return UnknownDaemonError("systemd has no such daemon", daemon=daemon, unit=unit)
+        return SupervisorDownError("systemd could not do this", daemon=daemon, verb=self._verb, cause=error)
+
+
+_RESULTS: Final = {
+    "done": "it ended as soon as it had started",
+    "failed": "it did not start",
+    "canceled": "somebody asked systemd for something else meanwhile",
+    "timeout": "systemd's own time limit for the job was over",
+    "dependency": "a unit that it needs did not start",
+    "skipped": "a condition of its unit does not hold",
+    "unknown": "systemd lost track of it",
+}
+
+
+def _shortfall(name: str, unit: dict[str, Any], cause: str, *, is_late: bool = False) -> Shortfall:
+    state = f"{unit['ActiveState']} ({unit['SubState']})"
+    return Shortfall(daemon=name, unit=unit["Id"], state=state, cause=cause, is_late=is_late)
