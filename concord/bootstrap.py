@@ -249,13 +249,6 @@ class Concord:
     @part
     def supervisor(self) -> Supervisor:
         from concord.adapters.supervisors import find_supervisor
-        from concord.manager.units import members
-
-        return find_supervisor(self.settings.service, lambda: members(self.workers.instances()))
-
-    @part
-    def supervisor(self) -> Supervisor:
-        from concord.adapters.supervisors import find_supervisor
 
         return find_supervisor(self.settings.service, lambda: members(self.workers.instances()))
 
