@@ -102,10 +102,10 @@ def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
     return gone
 
 
-def _closed(engine: Engine, vault: Vault, table: Table) -> Sequence[Row[Any]]:
+def _closed(engine: Engine, vault: Vault, table: Table) -> Sequence[Row[Any, Any, Any]]:
     wanted = select(table.c.id, table.c.name, table.c.secret).where(table.c.secret != b"").order_by(table.c.name)
     with reading(engine) as connection:
-        rows: Sequence[Row[Any]] = connection.execute(wanted).all()
+        rows: Sequence[Row[Any, Any, Any]] = connection.execute(wanted).all()
     return [row for row in rows if not _opens(vault, row.secret)]
 
 
