@@ -26,6 +26,7 @@ check: ## What to run before each commit: format, lint, types, layers, unit test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	cd packaging && MYPYPATH=.. ../$(BIN)/mypy --config-file ../pyproject.toml *.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 tests/unit
 

@@ -1,4 +1,6 @@
-"""debian/copyright with a paragraph for every library that is installed: licences.py VENV COPYRIGHT > WHOLE
+"""debian/copyright with a paragraph for every library that is installed.
+
+    licences.py VENV COPYRIGHT > WHOLE
 
 Names and licences come from the libraries' own metadata; one that states none fails the build.
 """
@@ -37,12 +39,7 @@ def _paragraph(one: Distribution, place: Path) -> str:
     files = "\n ".join(
         f"{where}/{folder}" + ("" if folder.endswith((".py", ".so", ".pth")) else "/*") for folder in folders
     )
-    author = (
-        one.metadata.get("Author")
-        or one.metadata.get("Author-email")
-        or one.metadata.get("Maintainer")
-        or "its authors"
-    )
+    author = _stated(one, "Author") or _stated(one, "Author-email") or _stated(one, "Maintainer") or "its authors"
     text = "\n".join(_texts(one)) or "See the project's own page for its text."
     return "\n".join(
         [
@@ -54,12 +51,16 @@ def _paragraph(one: Distribution, place: Path) -> str:
     )
 
 
+def _stated(one: Distribution, field: str) -> str:
+    return one.metadata[field] if field in one.metadata else ""
+
+
 def _licence(one: Distribution) -> str:
     """A short name that no other library shares, since DEP-5 lets a name have one text."""
     classifiers = [
         line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line
     ]
-    stated = one.metadata.get("License-Expression") or (classifiers[0] if classifiers else one.metadata.get("License"))
+    stated = _stated(one, "License-Expression") or (classifiers[0] if classifiers else _stated(one, "License"))
     stated = stated or _SAID_ELSEWHERE.get(one.name.lower())
     if not stated:
         sys.exit(f"{one.name} states no licence: look it up, and add it to packaging/licences.py")
