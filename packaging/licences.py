@@ -52,7 +52,7 @@ def _paragraph(one: Distribution, place: Path) -> str:
 
 
 def _stated(one: Distribution, field: str) -> str:
-    return one.metadata[field] if field in one.metadata else ""
+    return next(iter(one.metadata.get_all(field) or ()), "")
 
 
 def _licence(one: Distribution) -> str:
