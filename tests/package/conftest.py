@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.package import debs
 from tests.package.host import Host
@@ -22,16 +25,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--debs", type=Path, metavar="DIR", help="test the packages in DIR/SUITE, do not build them")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a module on one suite stay in one process, which keeps their machine; all may take their time."""
+    """What happens on a machine may take its time."""
     for item in items:
-        if "tests/package" not in item.path.as_posix():
-            continue
-        item.add_marker(pytest.mark.timeout(TEST_SECONDS))
-        callspec = getattr(item, "callspec", None)
-        suite = callspec.params.get("suite", "any") if callspec else "any"
-        item.add_marker(pytest.mark.xdist_group(f"{suite}-{item.path.stem}"))
+        if "tests/package" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
+
+class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """The tests of one module on one suite share a machine, and so a process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        suite = next((suite for suite in SUITES if re.search(rf"\[{suite}\b", nodeid)), "any")
+        return f"{nodeid.partition('::')[0]}@{suite}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByMachine:
+    """With -n, machines run side by side: most of what they do is waiting."""
+    return ByMachine(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -80,9 +80,11 @@ class Machine:
     def __enter__(self) -> Self:
         lower = tree(self.suite)
         clean_leftovers()
-        for name in ("upper", "work", "root"):
-            (self._run / name).mkdir(parents=True)
-        self._lock.enter_context(locked(self._run / "lock"))
+        # Nobody takes it for a leftover before it is locked.
+        with locked(cache_folder() / "run.lock"):
+            for name in ("upper", "work", "root"):
+                (self._run / name).mkdir(parents=True)
+            self._lock.enter_context(locked(self._run / "lock"))
         self._cgroup = control_group.make(self.name)
         words = {
             "TREE": f"{self._layer}:{lower}" if self._layer else lower,
@@ -271,7 +273,7 @@ class Machine:
     def _inside(self, user: str, env: Mapping[str, str] | None) -> list[str]:
         own = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **(env or {})}
         enter = ["nsenter", "--target", str(self.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
-                 "--root", "--wd=/", "env", "-i", *(f"{name}={value}" for name, value in own.items())]  # fmt: skip
+                 "--root", "env", "-i", "--chdir=/", *(f"{name}={value}" for name, value in own.items())]  # fmt: skip
         if user == "root":
             return enter
         uid, gid = ids(self.root, user)
@@ -313,10 +315,11 @@ class Machine:
 
 def clean_leftovers() -> None:
     """Remove what a killed run left behind: its machine died with it, its files and its control group did not."""
-    for folder in (cache_folder() / "run").glob("concord-*"):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), locked(folder / "lock", wait=False):
-            control_group.kill((control_group.mounted() or Path()) / folder.name)
-            shutil.rmtree(folder, ignore_errors=True)
+    with locked(cache_folder() / "run.lock"):
+        for folder in (cache_folder() / "run").glob("concord-*"):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError), locked(folder / "lock", wait=False):
+                control_group.kill((control_group.mounted() or Path()) / folder.name)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _children(pid: int) -> list[int]:

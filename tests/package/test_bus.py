@@ -34,7 +34,7 @@ ALLOWED = [
 ]
 FOREIGN = (
     "dovecot.service", "redis-server.service", "cron.service", "dbus.service", "systemd-journald.service",
-    "multi-user.target", "concord-worker@evil.service", "concord-worker@mail.service.d", "concord-evil.service",
+    "multi-user.target", "concord-worker@evil.service", "concord-evil.service", "concord-worker@mail.target",
 )  # fmt: skip
 MAIL = "concord-worker@mail.service"
 REFUSED = [
@@ -60,7 +60,6 @@ REFUSED = [
     call("Halt"),
     call("SetEnvironment", "as", "1", "LD_PRELOAD=/var/lib/concord/evil.so"),
     call("SetDefaultTarget", "sb", "rescue.target", "true"),
-    call("CancelJob", "u", "1"),
     call("ResetFailed"),
     call(
         "StartTransientUnit", "ssa(sv)a(sa(sv))", "evil.service", "replace", "1",
@@ -75,9 +74,8 @@ REFUSED = [
 
 def ask(host: Host, words: str, user: str = "concord") -> str:
     """The error of a call; empty where it was done."""
-    done = host.machine.run(
-        f"busctl --allow-interactive-authorization=no call {words}", user=user, check=False, timeout=30
-    )
+    command = ["busctl", "--allow-interactive-authorization=no", "call", *words.split()]
+    done = host.machine.run(command, user=user, check=False, timeout=30)
     return done.stderr.strip() or "refused" if done.returncode else ""
 
 

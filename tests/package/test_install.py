@@ -142,7 +142,7 @@ def test_no_secret_is_told(installed: Installation) -> None:
     secrets = [path.read_text(encoding="utf-8").strip() for path in machine.path(CREDENTIALS).iterdir()]
     secrets.append(PASSWORD)
 
-    journal = machine.output("journalctl --no-pager -o export | strings -n 3")
+    journal = machine.output("journalctl --no-pager --all -o json")
     processes = machine.output("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'")
 
     for secret in secrets:
