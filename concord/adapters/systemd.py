@@ -13,8 +13,8 @@ from concord.adapters.systemd_bus import BusError, SystemdBus, systemd_bus
 from concord.adapters.systemd_journal import SystemdJournal
 from concord.adapters.systemd_move import Move, Shortfall
 from concord.adapters.systemd_unit import NOT_SET, state_of
-from concord.errors import DaemonFailedError, SupervisorRefusedError
-from concord.model.daemon import TARGET, DaemonState, Verb, unit_name
+from concord.errors import DaemonFailedError, SupervisorRefusedError, UnknownDaemonError
+from concord.model.daemon import TARGET, Activity, DaemonState, Verb, unit_name
 
 LOG_LINES: Final = 15
 BOOTED: Final = Path("/run/systemd/system")
@@ -78,7 +78,11 @@ class SystemdSupervisor:
         self._move(Verb.RESTART, names, timeout)
 
     def log_tail(self, name: str, lines: int) -> list[str]:
-        return self._journal.tail(unit_name(name), lines)
+        found = self._journal.tail(unit_name(name), lines)
+        # A daemon that was taken away may still have its lines.
+        if not found and self.states([name])[0].activity is Activity.ABSENT:
+            raise UnknownDaemonError("systemd has no such daemon", daemon=name, unit=unit_name(name))
+        return found
 
     def target(self) -> str:
         """How systemd has Concord's target: `loaded`, `masked` or `not-found`. Raises SupervisorDownError."""

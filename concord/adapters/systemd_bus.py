@@ -86,7 +86,7 @@ class SystemdBus:
         await self.manager("Subscribe")
 
     async def result(self, job: str) -> str:
-        """Wait for a job's end: `done`, `failed`, `dependency`, `canceled`, ...; `unknown` where it passed unseen."""
+        """Wait for a job's end: `done`, `failed`, `dependency`, `canceled`, …; `unknown` where it passed unseen."""
         while job not in self._results:
             self._news.clear()
             try:
@@ -94,8 +94,12 @@ class SystemdBus:
                     await self._news.wait()
             except TimeoutError:
                 if not await self._is_queued(job):
-                    return self._results.get(job, "unknown")
+                    self._results.setdefault(job, "unknown")
         return self._results[job]
+
+    def ended(self, job: str) -> str:
+        """How a job ended, as far as it is known; else empty."""
+        return self._results.get(job, "")
 
     async def _is_queued(self, job: str) -> bool:
         try:

@@ -21,8 +21,10 @@ _REFUSED: Final = (
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
 )
-_UNKNOWN: Final = ("org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.LoadFailed")
-_MASKED: Final = "org.freedesktop.systemd1.UnitMasked"
+_UNKNOWN: Final = {
+    "org.freedesktop.systemd1.NoSuchUnit": "not-found",
+    "org.freedesktop.systemd1.UnitMasked": "masked",
+}
 _UNMASK: Final = (
     "The package concord-supervisor does that, and supervisord has the daemons then: "
     "set service.supervisor to 'auto', or remove that package"
@@ -55,6 +57,7 @@ class Move:
         self._verb = verb
         self._names = names
         self._whole = whole
+        self._jobs: dict[str, str] = {}
 
     async def run(self, timeout: float) -> list[Shortfall]:  # noqa: ASYNC109 - one limit for all of the steps
         """Until the move is over for every daemon; those that did not make it. Raises as `Supervisor` says."""
@@ -66,55 +69,56 @@ class Move:
 
     async def _move(self) -> list[Shortfall]:
         await self._bus.follow_jobs()
-        if self._verb is not Verb.STOP:
-            await self._reset_failed()
-        jobs = await self._ask_all()
-        results = dict(zip(jobs, await asyncio.gather(*map(self._bus.result, jobs.values())), strict=True))
-        judge: Callable[[str, str], Awaitable[Shortfall | None]]
-        judge = self._judge_stopped if self._verb is Verb.STOP else self._judge_started
-        judged = [await judge(name, results[unit_name(name)]) for name in self._names]
-        return [shortfall for shortfall in judged if shortfall]
+        for name in self._names:
+            # Before anything moves, every name is known to be right.
+            await self._prepare(name)
+        await self._ask_all()
+        await asyncio.gather(*map(self._bus.result, self._jobs.values()))
+        return await self._judge_all(self._judge_stopped if self._verb is Verb.STOP else self._judge_started)
 
-    async def _ask_all(self) -> dict[str, str]:
-        """The job of each unit. Some may have ended already."""
+    async def _prepare(self, name: str) -> None:
+        unit = await self._bus.unit(unit_name(name))
+        if activity_of(unit) is Activity.ABSENT:
+            raise _unknown(name, unit["LoadState"])
+        if self._verb is not Verb.STOP and unit["ActiveState"] == "failed":
+            await self._call("ResetFailedUnit", unit["Id"])
+
+    async def _ask_all(self) -> None:
+        """A job for each unit. Some may have ended already when we learn their numbers."""
         asked = [(_METHODS[self._verb], unit_name(name)) for name in self._names]
         if self._whole and self._verb is Verb.RESTART:
             # Restarting the target would restart its members a second time.
             asked.append(("StartUnit", TARGET))
         elif self._whole:
             asked.insert(0, (_METHODS[self._verb], TARGET))
-        return {unit: await self._ask(method, unit) for method, unit in asked}
+        for method, unit in asked:
+            [self._jobs[unit]] = await self._call(method, unit, "replace")
 
-    async def _ask(self, method: str, unit: str) -> str:
+    async def _call(self, method: str, unit: str, *mode: str) -> list[Any]:
         try:
-            [job] = await self._bus.manager(method, "ss", unit, "replace")
+            return await self._bus.manager(method, "s" * (1 + len(mode)), unit, *mode)
         except BusError as error:
             raise self._translated(error, unit) from error
-        return str(job)
-
-    async def _reset_failed(self) -> None:
-        for unit in map(unit_name, self._names):
-            if (await self._bus.unit(unit))["ActiveState"] != "failed":
-                continue
-            try:
-                await self._bus.manager("ResetFailedUnit", "s", unit)
-            except BusError as error:
-                raise self._translated(error, unit) from error
 
     # How it ended.
 
-    async def _judge_started(self, name: str, result: str) -> Shortfall | None:
+    async def _judge_all(self, judge: Callable[[str], Awaitable[Shortfall | None]]) -> list[Shortfall]:
+        judged = [await judge(name) for name in self._names]
+        return [shortfall for shortfall in judged if shortfall]
+
+    async def _judge_started(self, name: str) -> Shortfall | None:
         unit = await self._bus.unit(unit_name(name))
+        result = self._bus.ended(self._jobs[unit_name(name)])
         if activity_of(unit) is Activity.RUNNING:
             return None
         if result == "dependency" and (needed := await self._needed(unit, Activity.FAILED)):
             return _shortfall(name, needed, f"it needs {needed['Id']}, which failed: {detail_of(needed)}")
         return _shortfall(name, unit, reason_of(unit) or _RESULTS.get(result, f"systemd's job ended as '{result}'"))
 
-    async def _judge_stopped(self, name: str, result: str) -> Shortfall | None:
+    async def _judge_stopped(self, name: str) -> Shortfall | None:
         unit = await self._bus.unit(unit_name(name))
         while await self._bus.processes(unit["Id"]):
-            if result == "canceled":
+            if self._bus.ended(self._jobs[unit_name(name)]) == "canceled":
                 return _shortfall(name, unit, _RESULTS["canceled"])
             await asyncio.sleep(_PAUSE)
         return None
@@ -132,10 +136,9 @@ class Move:
     async def _report(self) -> list[Shortfall]:
         try:
             async with asyncio.timeout(REPORT_SECONDS):
-                judged = [await self._judge_late(name) for name in self._names]
+                return await self._judge_all(self._judge_late)
         except TimeoutError as error:
             raise SupervisorDownError("systemd did not answer", cause="it takes no calls") from error
-        return [shortfall for shortfall in judged if shortfall]
 
     async def _judge_late(self, name: str) -> Shortfall | None:
         unit = await self._bus.unit(unit_name(name))
@@ -143,11 +146,11 @@ class Move:
         if self._verb is Verb.STOP:
             left = await self._bus.processes(unit["Id"])
             return _shortfall(name, unit, f"{len(left)} of its processes are left", is_late=True) if left else None
-        if activity is Activity.RUNNING:
-            return None
+        if self._bus.ended(self._jobs.get(unit_name(name), "")):
+            return await self._judge_started(name)
         if activity not in _MOVING and (needed := await self._needed(unit, Activity.STARTING)):
             return _shortfall(name, needed, f"it waits for {needed['Id']}: {detail_of(needed)}", is_late=True)
-        return _shortfall(name, unit, detail_of(unit), is_late=True)
+        return _shortfall(name, unit, detail_of(unit) or "it is not ready yet", is_late=True)
 
     # No.
 
@@ -155,10 +158,8 @@ class Move:
         daemon = next((name for name in self._names if unit_name(name) == unit), unit)
         if error.name in _REFUSED:
             return SupervisorRefusedError("systemd refuses to do this for this user", daemon=daemon, verb=self._verb)
-        if error.name == _MASKED:
-            return UnknownDaemonError("systemd has this daemon masked", daemon=daemon, remedy=_UNMASK)
         if error.name in _UNKNOWN:
-            return UnknownDaemonError("systemd has no such daemon", daemon=daemon, unit=unit)
+            return _unknown(daemon, _UNKNOWN[error.name])
         return SupervisorDownError("systemd could not do this", daemon=daemon, verb=self._verb, cause=error)
 
 
@@ -171,6 +172,12 @@ _RESULTS: Final = {
     "skipped": "a condition of its unit does not hold",
     "unknown": "systemd lost track of it",
 }
+
+
+def _unknown(daemon: str, load_state: str) -> UnknownDaemonError:
+    if load_state == "masked":
+        return UnknownDaemonError("systemd has this daemon masked", daemon=daemon, remedy=_UNMASK)
+    return UnknownDaemonError("systemd has no such daemon", daemon=daemon, unit=unit_name(daemon))
 
 
 def _shortfall(name: str, unit: dict[str, Any], cause: str, *, is_late: bool = False) -> Shortfall:
