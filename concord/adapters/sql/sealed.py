@@ -117,14 +117,14 @@ def _opens(vault: Vault, secret: bytes) -> bool:
     return True
 
 
-def _forget_row(engine: Engine, table: Table, row: Row[Any]) -> bool:
+def _forget_row(engine: Engine, table: Table, row: Row[Any, Any, Any]) -> bool:
     """Unless somebody gave it another secret meanwhile."""
     with transaction(engine) as connection:
         same = (table.c.id == row.id) & (table.c.secret == row.secret)
         return connection.execute(update(table).where(same).values(secret=b"", enabled=False)).rowcount == 1
 
 
-def _forget_account(engine: Engine, row: Row[Any], now: datetime) -> bool:
+def _forget_account(engine: Engine, row: Row[Any, Any, Any], now: datetime) -> bool:
     if not _forget_row(engine, accounts, row):
         return False
     told = {
