@@ -1,6 +1,8 @@
 # What a person types in a checkout. Every target first makes ready what it needs (packaging/bootstrap).
 
 BIN := .venv/bin
+REPORTS := .run/reports.jsonl
+MACHINES := 4
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,14 @@ run: ## Run the daemons privately for development; ^C stops them (REDIS_PORT, IM
 
 test: ## The whole suite on real servers, with coverage (TESTS=tests/unit: a part, without)
 	@packaging/bootstrap test
-	@exec $(BIN)/pytest $(or $(TESTS),--cov --cov-report=term)
+ifdef TESTS
+	@exec $(BIN)/pytest $(TESTS)
+else
+# Then the package's machines, side by side, for most of their time is waiting. The last summary counts both runs.
+	@$(BIN)/pytest --cov --cov-report=term --ignore=tests/package --write-reports=$(REPORTS); first=$$?; \
+	  [ $$first -le 1 ] || exit $$first; \
+	  $(BIN)/pytest -n $(MACHINES) --add-reports=$(REPORTS) tests/package && exit $$first
+endif
 
 check: ## What to run before each commit: format, lint, types, layers, unit tests
 	@packaging/bootstrap

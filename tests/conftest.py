@@ -11,6 +11,7 @@ from concord import log
 from tests.servers.dovecot import Dovecot
 
 pytest_plugins = [
+    "tests.both_runs",
     "tests.figures",
     "tests.servers.fixtures_database",
     "tests.servers.fixtures_dovecot",
