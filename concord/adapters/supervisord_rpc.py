@@ -30,8 +30,8 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path, self._seconds = path, seconds
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _UnixConnection(self._path, self._seconds)
-        # Where the base class looks for what it must close.
+        # The base class keeps it there between two calls, and closes it there.
+        connection = self._connection[1] or _UnixConnection(self._path, self._seconds)
         self._connection = host, connection
         return connection
 
