@@ -1,0 +1,170 @@
+"""The same story under supervisord: it takes over, is moved by the same commands, and gives back (W7, D4, M1)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.figures import Note
+from tests.package import debs
+from tests.package.host import DAEMONS, MEMBERS, TARGET, Host, sleep_through
+
+PROGRAMS = {
+    "concord:concord-beat",
+    "concord:concord-worker-poll",
+    "concord:concord-worker-mail",
+    "concord:concord-flower",
+    "concord-admin",
+    "concord-watchdog",
+}
+CONTROL = "/usr/lib/concord/bin/supervisorctl -c /etc/concord/supervisord.conf"
+# A minute of silence, ten seconds to obey, and the start itself.
+BACK_WITHIN = 60 + 10 + 20
+LOG = "/var/log/concord/celery-worker.log"
+
+
+def states(host: Host) -> dict[str, str]:
+    """Each program's state, as supervisorctl has it."""
+    said = host.machine.run(f"{CONTROL} status", user="concord", check=False).stdout
+    return {line.split()[0]: line.split()[1] for line in said.splitlines() if line}
+
+
+def pids(host: Host) -> dict[str, int]:
+    """The main process of each program, but for the watchdog's own."""
+    names = sorted(PROGRAMS - {"concord-watchdog"})
+    return {name: int(host.machine.output(f"{CONTROL} pid {name}", user="concord")) for name in names}
+
+
+def all_run(host: Host) -> bool:
+    """Whether each program runs."""
+    now = states(host)
+    return all(now.get(name) == "RUNNING" for name in PROGRAMS)
+
+
+@pytest.fixture(scope="module")
+def supervised(host: Host, deb_folder: Path) -> Host:
+    """A host on which supervisord has taken over, with mail in between."""
+    host.add_account("office")
+    host.deliver("office")
+    host.wait_for_events()
+    with host.flow("office"):
+        host.machine.install(debs.find(deb_folder, "concord-supervisor"))
+        host.machine.wait_until(lambda: all_run(host), within=60, why="all programs run")
+    return host
+
+
+def test_programs_run_and_the_units_are_masked(supervised: Host) -> None:
+    """W7."""
+    machine = supervised.machine
+
+    assert all_run(supervised)
+    assert not any(supervised.active([TARGET, *DAEMONS]))
+    enabled = machine.run(["systemctl", "is-enabled", TARGET, *DAEMONS], check=False).stdout.split()
+    assert enabled == ["masked"] * 6
+    assert machine.output("dpkg --audit") == ""
+
+
+def test_no_mail_was_lost_or_doubled_by_the_change(supervised: Host) -> None:
+    """W7, P5."""
+    supervised.wait_for_events(within=60)
+
+
+def test_everything_runs_as_the_user_concord(supervised: Host) -> None:
+    owners = supervised.machine.output("ps -eo user=,args= | grep '[/]usr/lib/concord' | cut -d' ' -f1 | sort -u")
+
+    assert owners == "concord"
+
+
+def test_sandbox_is_as_tight_as_the_units(supervised: Host) -> None:
+    """D2."""
+    said = supervised.machine.output("systemd-analyze security --no-pager concord-supervisor.service | tail -1")
+
+    assert float(said.partition("service: ")[2].split()[0]) <= 1.5
+
+
+@pytest.mark.parametrize("user", ["root", "concord"])
+def test_concord_service_stops_and_starts_the_programs(supervised: Host, user: str) -> None:
+    """M1, M4, M5."""
+    supervised.machine.run("concord service stop", user=user)
+
+    stopped = states(supervised)
+    assert {name for name, state in stopped.items() if state == "RUNNING"} >= {"concord-admin", "concord-watchdog"}
+    assert all(state != "RUNNING" for name, state in stopped.items() if name.startswith("concord:"))
+
+    supervised.machine.run("concord service start", user=user)
+
+    assert all_run(supervised)
+    supervised.deliver("office", 3)
+    supervised.wait_for_events()
+
+
+def test_status_names_the_supervisor(supervised: Host) -> None:
+    """M5."""
+    told = supervised.machine.json("concord service status --json", user="concord")
+
+    assert told["supervisor"] == "supervisord"
+    assert {row["activity"] for row in told["daemons"]} == {"running"}
+
+
+def test_admin_service_and_flower_answer(supervised: Host) -> None:
+    """W7."""
+    told = json.loads(supervised.machine.output("curl -s http://127.0.0.1:3000/healthz"))
+
+    assert told["status"] == "ok", told
+    code = supervised.machine.output("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:5555/workers")
+    assert code == "401"
+
+
+def test_logs_are_files_that_logrotate_turns_without_losing_a_line(supervised: Host) -> None:
+    """D4: of each task, both its lines are there."""
+    machine = supervised.machine
+
+    with supervised.flow("office", every=0.05):
+        for _ in range(2):
+            machine.run("logrotate --force /etc/logrotate.d/concord")
+            sleep_through(5, "lines into the new file")
+    supervised.wait_for_events(within=90)
+
+    assert machine.path(f"{LOG}.1").stat().st_size
+    assert machine.path(LOG).stat().st_size
+    assert machine.output(f"stat -c '%U %a' {LOG}") == "concord 640"
+    text = machine.output(f"zcat -f {LOG}*")
+    received = set(re.findall(r"process_email\[([0-9a-f-]+)\] received", text))
+    succeeded = set(re.findall(r"process_email\[([0-9a-f-]+)\] succeeded", text))
+    assert len(received) > 10
+    assert received == succeeded
+
+
+def test_stopped_programs_are_back_within_the_watchdogs_time(supervised: Host, note: Note) -> None:
+    """D1: SIGSTOP to each of them at the same moment."""
+    machine = supervised.machine
+    before = pids(supervised)
+
+    machine.run(["kill", "-STOP", *map(str, before.values())])
+
+    took = machine.wait_until(
+        lambda: all_run(supervised) and all(pid != before[name] for name, pid in pids(supervised).items()),
+        within=BACK_WITHIN,
+        why="each program is replaced",
+        every=1,
+    )
+    note("under supervisord, SIGSTOP to all: all are back", f"{took:.0f} s")
+    supervised.deliver("office", 3)
+    supervised.wait_for_events()
+
+
+def test_removing_it_gives_the_units_back(supervised: Host) -> None:
+    """W7."""
+    machine = supervised.machine
+
+    machine.run("apt-get remove -y concord-supervisor </dev/null")
+
+    supervised.wait_until_up()
+    assert machine.output(f"systemctl is-enabled {TARGET}") == "enabled"
+    assert not machine.path("/run/concord/supervisor.sock").exists()
+    supervised.deliver("office", 3)
+    supervised.wait_for_events()
+    assert all(supervised.active(MEMBERS))
