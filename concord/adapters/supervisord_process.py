@@ -62,10 +62,10 @@ def reason_of(info: Mapping[str, Any]) -> str:
     """Why the program does not run; empty where nothing went wrong."""
     if activity_of(info) is not Activity.FAILED:
         return ""
-    if info["spawnerr"]:
-        return str(info["spawnerr"])
     if info["statename"] == "EXITED":
         return f"its process ended with status {info['exitstatus']}"
+    if info["spawnerr"]:
+        return str(info["spawnerr"])
     return f"supervisord says: {info['statename'].lower()}"
 
 

@@ -14,7 +14,8 @@ class MemorySupervisor:
     """Keeps the promises of `ports.Supervisor`.
 
     `down` and `refuses` make calls raise as a manager that is away, or one that says no. A daemon in `failing` does not
-    come up: its value is what it wrote last. `started` is called with each daemon that comes up.
+    come up: its value is what it wrote last. One in `never_ready` stays at starting. `started` is called with each
+    daemon that comes up.
     """
 
     kind = "memory"
@@ -27,6 +28,7 @@ class MemorySupervisor:
         self.timeouts: list[float] = []
         self.logs: dict[str, list[str]] = {}
         self.failing: dict[str, tuple[str, ...]] = {}
+        self.never_ready: set[str] = set()
         self.started: Callable[[str], None] = lambda _name: None
         self.down = False
         self.refuses = False
@@ -46,9 +48,7 @@ class MemorySupervisor:
 
     def start(self, names: Sequence[str], *, timeout: float) -> None:
         self._move("start", names, timeout)
-        for name in names:
-            if self.daemons[name].activity is not Activity.RUNNING:
-                self._bring_up(name)
+        self._bring_all_up([name for name in names if self.daemons[name].activity is not Activity.RUNNING], timeout)
 
     def stop(self, names: Sequence[str], *, timeout: float) -> None:
         self._move("stop", names, timeout)
@@ -57,22 +57,33 @@ class MemorySupervisor:
 
     def restart(self, names: Sequence[str], *, timeout: float) -> None:
         self._move("restart", names, timeout)
-        for name in names:
-            self._bring_up(name)
+        self._bring_all_up(names, timeout)
 
     def log_tail(self, name: str, lines: int) -> list[str]:
         self._answer()
+        self._refuse_unknown([name])
         return self.logs.get(name, [])[-lines:]
+
+    def _bring_all_up(self, names: Sequence[str], timeout: float) -> None:
+        """One that fails keeps no other from coming up."""
+        for name in names:
+            self._bring_up(name)
+        if fallen := [name for name in names if name in self.failing]:
+            raise DaemonFailedError("The daemon did not start", daemon=", ".join(fallen), log=self.failing[fallen[0]])
+        if waiting := [name for name in names if name in self.never_ready]:
+            raise DaemonFailedError("The daemon is still starting", daemon=", ".join(waiting), after=f"{timeout:.0f} s")
 
     def _bring_up(self, name: str) -> None:
         if name in self.failing:
             self._set(name, activity=Activity.FAILED, since=self._clock(), pid=None, memory=None, detail="exit-code")
-            raise DaemonFailedError("The daemon did not start", daemon=name, log=self.failing[name])
+            return
         self._pids += 1
+        activity = Activity.STARTING if name in self.never_ready else Activity.RUNNING
         self._set(
-            name, activity=Activity.RUNNING, since=self._clock(), pid=self._pids, memory=84_000_000, detail="running"
+            name, activity=activity, since=self._clock(), pid=self._pids, memory=84_000_000, detail=activity.value
         )
-        self.started(name)
+        if activity is Activity.RUNNING:
+            self.started(name)
 
     def _set(self, name: str, **changes: object) -> None:
         self.daemons[name] = replace(self.daemons[name], **changes)  # type: ignore[arg-type]  # one of its fields each
@@ -83,6 +94,9 @@ class MemorySupervisor:
         self.timeouts.append(timeout)
         if self.refuses:
             raise SupervisorRefusedError("The service manager refused it", verb=verb, daemon=", ".join(names))
+        self._refuse_unknown(names)
+
+    def _refuse_unknown(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in self.daemons:
                 raise UnknownDaemonError("The service manager does not have this daemon", daemon=name)
