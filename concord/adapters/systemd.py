@@ -121,7 +121,8 @@ class SystemdSupervisor:
             raise self._failure(verb, shortfalls, timeout, since)
 
     async def _run(self, verb: Verb, names: Sequence[str], timeout: float) -> list[Shortfall]:  # noqa: ASYNC109
-        whole = set(self._members()) <= set(names)
+        members = set(self._members())
+        whole = bool(members) and members <= set(names)
         async with systemd_bus(self._address) as bus:
             return await Move(bus, verb, names, whole=whole).run(timeout)
 

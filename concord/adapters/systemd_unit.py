@@ -37,6 +37,7 @@ _REASONS: Final = {
 }
 # Before the daemon itself comes to run, systemd ends it with a status of its own (systemd.exec(5)).
 _STATUSES: Final = {
+    0: "a command before or after its process failed",
     200: "its working directory cannot be entered",
     203: "its command cannot be executed",
     216: "its group does not exist",
@@ -95,8 +96,7 @@ def reason_of(unit: Mapping[str, Any]) -> str:
     if result == "success":
         return ""
     if result == "exit-code":
-        # With status 0 it was not the main process, but a command before or after it.
-        return _STATUSES.get(status, f"its process ended with status {status}" if status else "a command of its failed")
+        return _STATUSES.get(status, f"its process ended with status {status}")
     if result in _KILLED:
         return f"its process was ended by {signal_name(status)}"
     return _REASONS.get(result, f"systemd says: {result}")
