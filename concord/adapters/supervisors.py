@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from concord.adapters.supervisord import SupervisordSupervisor
 from concord.adapters.systemd import SystemdSupervisor, is_booted
 from concord.errors import ConcordError, SupervisorDownError, SupervisorRefusedError
+from concord.model.daemon import TARGET
 from concord.ports import Supervisor
 from concord.settings import ServiceSettings
+
+# How systemd may have the target; loaded, systemd has the daemons.
+_TARGETS: Final = {
+    "loaded": "",
+    "masked": "its units are masked, as concord-supervisor does",
+    "not-found": f"it has no unit {TARGET}",
+}
 
 
 def find_supervisor(settings: ServiceSettings, members: Callable[[], Sequence[str]]) -> Supervisor:
@@ -19,14 +28,12 @@ def find_supervisor(settings: ServiceSettings, members: Callable[[], Sequence[st
         return systemd if settings.supervisor == "systemd" else supervisord
     if not (why_not_systemd := _why_not_systemd(systemd)):
         return systemd
-    why_not_supervisord = _why_not(supervisord.check)
-    # One that answers and refuses is there all the same: what is asked of it will say so.
-    if why_not_supervisord is None or isinstance(why_not_supervisord, SupervisorRefusedError):
+    if not (why_not_supervisord := _why_not_supervisord(supervisord)):
         return supervisord
     raise SupervisorDownError(
         "Neither systemd nor supervisord has Concord's daemons",
         systemd=why_not_systemd,
-        supervisord=f"{why_not_supervisord.message}: {why_not_supervisord.fields.get('cause', '')}",
+        supervisord=why_not_supervisord,
         remedy="Install the package, or start supervisord; in a checkout: make run",
     )
 
@@ -34,22 +41,22 @@ def find_supervisor(settings: ServiceSettings, members: Callable[[], Sequence[st
 def _why_not_systemd(systemd: SystemdSupervisor) -> str:
     if not is_booted():
         return "it does not run this machine"
-    found = ""
-
-    def ask() -> None:
-        nonlocal found
-        found = systemd.target()
-
-    if error := _why_not(ask):
-        return f"{error.message}: {error.fields.get('cause', '')}"
-    return {"loaded": "", "masked": "its units are masked, as concord-supervisor does"}.get(
-        found, f"it has no unit concord-celery.target ({found})"
-    )
-
-
-def _why_not(question: Callable[[], None]) -> ConcordError | None:
     try:
-        question()
-    except ConcordError as error:
-        return error
-    return None
+        found = systemd.target()
+    except SupervisorDownError as error:
+        return _told(error)
+    return _TARGETS.get(found, f"its unit {TARGET} is {found}")
+
+
+def _why_not_supervisord(supervisord: SupervisordSupervisor) -> str:
+    try:
+        supervisord.check()
+    except SupervisorRefusedError:
+        return ""  # it is there; whatever is asked of it will say that this user may not
+    except SupervisorDownError as error:
+        return _told(error)
+    return ""
+
+
+def _told(error: ConcordError) -> str:
+    return f"{error.message}: {error.fields['cause']}"
