@@ -25,6 +25,7 @@ WRONG = "Wr0ng-horse-battery"
 REDIS_PASSWORD = "redis-Zw1tscherm4schine"
 FLOWER_PASSWORD = "flower-Bl0menkohl"
 WEBHOOK_SECRET = "whsec_" + b64encode(b"webhook-Kn0blauchzehe-123").decode()
+LOG_FILES = {"celery-beat.log", "celery-worker.log", "celery-flower.log", "concord-admin.log"}
 SECRETS = (PASSWORD, WRONG, REDIS_PASSWORD, FLOWER_PASSWORD, WEBHOOK_SECRET)
 
 
@@ -48,7 +49,11 @@ def locked_redis() -> Iterator[RedisServer]:
 def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dovecot: Dovecot) -> None:
     right, wrong = dovecot.add_user("scan-right", PASSWORD), dovecot.add_user("scan-wrong", "something else")
     flower = {"port": free_port(), "user": "watcher", "password": FLOWER_PASSWORD}
-    with Stack(tmp_path, redis_url=locked_redis.url, flower=flower) as stack:
+    admin = {"port": free_port()}
+    files = tmp_path / "log-files"
+    files.mkdir()
+    log = {"directory": str(files)}
+    with Stack(tmp_path, redis_url=locked_redis.url, flower=flower, admin=admin, log=log) as stack:
         add_mailbox(stack, dovecot, right)
         stack.add_account(wrong, port=dovecot.imap_port, user=wrong, password=WRONG)
         secret_file = tmp_path / "webhook-secret"
@@ -61,7 +66,7 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
         printed = stack.cli("apply", str(plan)).stdout
         secret_file.unlink()
         dovecot.deliver(right, mail("To be scanned"))
-        stack.start("beat", "poll", "mail", "flower")
+        stack.start("beat", "poll", "mail", "flower", "admin")
         assert eventually(lambda: stack.count(MessageState.PROCESSED) == 1, within=60), stack.log("mail")
         assert eventually(lambda: "mailbox_denied" in stack.cli("account", "show", wrong, "--json").stdout)
 
@@ -82,7 +87,9 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
 
         places = {
             "redis": b"".join(everything_in(locked_redis)),
-            "logs": "".join(stack.log(name) for name in ("beat", "poll", "mail", "flower")).encode(),
+            "logs": "".join(stack.log(name) for name in ("beat", "poll", "mail", "flower", "admin")).encode(),
+            "log files": b"".join(path.read_bytes() for path in files.iterdir()),
+            "admin service": health(admin["port"]),
             "database": "".join(sqlite3.connect(tmp_path / "concord.db").iterdump()).encode(),
             "database files": b"".join(path.read_bytes() for path in tmp_path.glob("concord.db*")),
             "flower": pages.encode(),
@@ -90,7 +97,15 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
             "commands": printed.encode(),
         }
     assert {place: found_in(text) for place, text in places.items() if found_in(text)} == {}
+    assert {path.name for path in files.iterdir()} == LOG_FILES
     assert all(len(text) > 100 for text in places.values()), {place: len(text) for place, text in places.items()}
+
+
+def health(port: int) -> bytes:
+    """What the admin service tells anybody on this machine."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
+        told: bytes = answer.read()
+    return told
 
 
 def everything_in(server: RedisServer) -> Iterator[bytes]:

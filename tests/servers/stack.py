@@ -92,12 +92,13 @@ class Stack:
     # Daemons.
 
     def start(self, *names: str) -> None:
-        """Start beat, poll, mail or flower, as the package's units do."""
+        """Start beat, poll, mail, flower or admin, as the package's units do."""
         commands = {
             "beat": ["beat", "run"],
             "poll": ["worker", "run", "poll"],
             "mail": ["worker", "run", "mail"],
             "flower": ["flower", "run"],
+            "admin": ["admin", "run"],
         }
         for name in names:
             self.spawn(name, [sys.executable, "-m", "concord", *commands[name]])
