@@ -7,7 +7,7 @@ from typing import Final
 
 from concord.adapters.supervisord import SupervisordSupervisor
 from concord.adapters.systemd import SystemdSupervisor, is_booted
-from concord.errors import ConcordError, SupervisorDownError, SupervisorRefusedError
+from concord.errors import SupervisorDownError, SupervisorRefusedError
 from concord.model.daemon import TARGET
 from concord.ports import Supervisor
 from concord.settings import ServiceSettings
@@ -44,7 +44,7 @@ def _why_not_systemd(systemd: SystemdSupervisor) -> str:
     try:
         found = systemd.target()
     except SupervisorDownError as error:
-        return _told(error)
+        return f"{error.message}: {error.fields['cause']}"
     return _TARGETS.get(found, f"its unit {TARGET} is {found}")
 
 
@@ -54,9 +54,5 @@ def _why_not_supervisord(supervisord: SupervisordSupervisor) -> str:
     except SupervisorRefusedError:
         return ""  # it is there; whatever is asked of it will say that this user may not
     except SupervisorDownError as error:
-        return _told(error)
+        return f"no answer on {error.fields['file']}: {error.fields['cause']}"
     return ""
-
-
-def _told(error: ConcordError) -> str:
-    return f"{error.message}: {error.fields['cause']}"

@@ -34,7 +34,7 @@ def test_neither_is_told_with_the_cause_of_each(tmp_path: Path) -> None:
 
     told = caught.value.explain()
     assert "systemd=it does not run this machine" in told
-    assert "supervisord=supervisord did not answer: No such file or directory" in told
+    assert f"supervisord=no answer on {tmp_path}/supervisor.sock: No such file or directory" in told
 
 
 def test_systemd_whose_bus_is_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
