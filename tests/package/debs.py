@@ -63,7 +63,8 @@ def next_version(
 ) -> Path:
     """The same package with a higher version number, and perhaps one more migration, or one of those taken out.
 
-    `migration` is the body of its `upgrade`; its revision is `probeN`, on top of the newest there is.
+    `migration` is the body of its `upgrade`; its revision is `probeN`, on top of the newest there is. What depends on
+    exactly this version depends on the new one.
     """
     tree_ = folder / f"{deb.stem}.tree"
     shutil.rmtree(tree_, ignore_errors=True)
@@ -73,17 +74,21 @@ def next_version(
     version = re.search(r"^Version: (.*)$", text, re.MULTILINE)
     assert version
     fresh = f"{version[1].partition('.probe')[0]}.probe{number}"
-    control.write_text(text.replace(version[0], f"Version: {fresh}"), encoding="utf-8")
-    (versions,) = tree_.glob("usr/lib/concord/lib/python3.*/site-packages/concord/adapters/sql/migrations/versions")
+    control.write_text(text.replace(version[1], fresh), encoding="utf-8")
     if drop:
-        (versions / f"{drop}.py").unlink()
+        (_migrations(tree_) / f"{drop}.py").unlink()
     if migration:
-        _add_migration(versions, f"probe{number}", migration)
-    made = folder / f"concord_{fresh}_{_field(text, 'Architecture')}.deb"
+        _add_migration(_migrations(tree_), f"probe{number}", migration)
+    made = folder / f"{_field(text, 'Package')}_{fresh}_{_field(text, 'Architecture')}.deb"
     # Not compressed: this is read once.
     _run("dpkg-deb", "--root-owner-group", "-Znone", "-b", tree_, made)
     shutil.rmtree(tree_)
     return made
+
+
+def _migrations(tree_: Path) -> Path:
+    (found,) = tree_.glob("usr/lib/concord/lib/python3.*/site-packages/concord/adapters/sql/migrations/versions")
+    return found
 
 
 def _add_migration(versions: Path, revision: str, body: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from tests.package.machine import Machine
@@ -129,10 +129,11 @@ class Host:
         assert not doubled
         return took
 
-    def longest_pause(self, user: str) -> float:
-        """Seconds, at most, between two events of an account, by when they were made."""
+    def longest_pause(self, user: str, *, since: float = 0) -> float:
+        """Seconds, at most, between two events of an account made after a time (Unix), by when they were made."""
         rows = self.query(f"SELECT created_at FROM events WHERE account = '{user}' ORDER BY created_at")  # noqa: S608
-        times = [datetime.fromisoformat(str(row[0])) for row in rows]
+        made = [datetime.fromisoformat(str(row[0])).replace(tzinfo=UTC) for row in rows]
+        times = [at for at in made if at.timestamp() >= since]
         return max((later - sooner).total_seconds() for sooner, later in itertools.pairwise(times))
 
     # What it costs.
