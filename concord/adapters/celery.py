@@ -25,6 +25,7 @@ from concord.adapters.task_names import (
     SYNC_EMAIL_TASKS,
     URGENT,
 )
+from concord.adapters.threads import use_threads
 from concord.adapters.worker_health import connect_health
 from concord.settings import Settings
 
@@ -55,6 +56,7 @@ def make_app(settings: Settings) -> Celery:
     app.redbeat_redis = connect(settings.redis)
     connect_logging(settings.log)
     connect_recycling(app)
+    use_threads()
     connect_health(app, settings, longest_task=visibility_timeout(settings))
     return app
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import redis
 import structlog
 from celery import Celery, bootsteps, signals
+from celery.concurrency.thread import TaskPool
 from celery.worker import state
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
@@ -41,7 +42,6 @@ _EVENTS: Final = {
     Ailment.LOST: "worker.lost",
     Ailment.STUCK: "worker.stuck",
 }
-_THREADS: Final = "celery.concurrency.thread"
 
 
 def canary_queue(node: str) -> Queue:
@@ -190,7 +190,7 @@ class WorkerHealth:
 
     def _recycle_threads(self, load: Load) -> None:
         """Celery recycles processes; a worker of threads ends warmly as a whole, and its manager starts a new one."""
-        if self._recycling or type(self._worker.pool).__module__ != _THREADS:
+        if self._recycling or not isinstance(self._worker.pool, TaskPool):
             return
         memory = resident([os.getpid()]) // 1024
         most_tasks, most_memory = self._worker.max_tasks_per_child, self._worker.max_memory_per_child

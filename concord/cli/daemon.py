@@ -87,8 +87,10 @@ def _become_daemon(name: str) -> None:
 
 def _become(arguments: Sequence[str]) -> None:
     """Celery's own command, with our app: tasks are registered by being imported."""
+    from concord.adapters.threads import leave
     from concord.tasks import email, upkeep
 
     del email, upkeep
     code = here().celery.start(argv=list(arguments))
+    leave(code or 0)
     raise typer.Exit(code or 0)

@@ -1,0 +1,53 @@
+"""A stop's patience ends for a poll too: the process goes, what it had in hand is in the queue (D2, trap 20)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from concord.ports import POLL_QUEUE
+from tests.servers.redis import RedisServer
+from tests.servers.stack import Stack
+from tests.waiting import eventually
+
+PATIENCE = 2
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A mail server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def slow_stack(tmp_path: Path, own_redis: RedisServer) -> Iterator[Stack]:
+    """Its polls take a minute, its stops two seconds."""
+    slow = {"interval": 60, "budget": 60, "timeout": 60}
+    with Stack(tmp_path, redis_url=own_redis.url, poll=slow, worker={"soft_shutdown_timeout": PATIENCE}) as running:
+        yield running
+
+
+def test_polling_worker_ends_when_its_time_is_up(slow_stack: Stack, silent_port: int) -> None:
+    """D2: it would wait for its threads else, a minute or more, until its manager kills it."""
+    stack = slow_stack
+    account = stack.add_account("office", port=silent_port, user="office", password="sesame")
+    stack.start("poll")
+    stack.concord.queue.poll(account.id)
+    assert eventually(lambda: stack.concord.queue.depth().get("unacked") == 1), stack.log("poll")
+    began = time.monotonic()
+
+    os.kill(stack.pid("poll"), signal.SIGQUIT)
+
+    assert eventually(lambda: not stack.is_running("poll"), within=PATIENCE + 8), stack.log("poll")
+    assert time.monotonic() - began >= PATIENCE - 0.5
+    depth = stack.concord.queue.depth()
+    assert (depth[POLL_QUEUE], depth["unacked"]) == (1, 0)
+    assert "Unrecoverable" not in stack.log("poll")
+    assert "Traceback" not in stack.log("poll")
