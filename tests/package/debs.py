@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.package.failure import MachineError
 from tests.package.machine import Machine
-from tests.package.trees import cache_folder, locked, tree
+from tests.package.trees import cache_folder, forget_unused, locked, tree
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 1500
@@ -47,9 +47,8 @@ def installed_layer(suite: str, deb: Path) -> Path:
     place = base.with_name(f"{base.name}+{print_}")
     with locked(cache_folder() / f"{suite}-layer.lock"):
         if place.exists():
+            forget_unused(place, f"{base.name}+*")
             return place
-        for old in place.parent.glob(f"{base.name}+*"):
-            shutil.rmtree(old)
         with Machine(suite) as machine:
             machine.install(deb)
             machine.wait_until(lambda: machine.is_active("concord-celery.target"), within=60)

@@ -54,7 +54,7 @@ def test_purge_leaves_the_database_and_the_archive_and_names_them(host: Host) ->
     assert machine.output("dpkg-query -W -f '${Status}' concord 2>/dev/null || echo gone").endswith(
         ("gone", "not-installed")
     )
-    assert machine.output("systemctl --failed --no-legend --plain 'concord*'") == ""
+    assert machine.output("systemctl list-units --failed --no-legend --plain 'concord*'") == ""
 
 
 def test_database_that_was_kept_is_not_opened_with_another_key(host: Host, deb: Path) -> None:

@@ -107,6 +107,7 @@ def test_stop_gives_back_at_once_what_is_not_done_in_time(busy_host: Host, note:
     assert SOFT_SHUTDOWN - 2 < took < SOFT_SHUTDOWN + 15
     note("stopping workers with a minute's work in hand", f"{took:.1f} s")
     assert not any(host.machine.pids(unit) for unit in WORKERS)
+    assert host.machine.output("systemctl --failed --no-legend --plain") == ""
     depth = waiting(host)
     assert (depth["email"] >= 1, depth["email-poll"] >= 1, depth["unacked"]) == (True, True, 0), depth
     host.machine.run(["systemctl", "start", *WORKERS])

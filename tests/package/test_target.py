@@ -77,7 +77,7 @@ def test_journal_has_a_field_for_each_fact(host: Host, mailbox: str) -> None:
 
     said = [line for line in lines if "CONCORD_TASK_ID" in line]
     assert said, lines[-3:]
-    assert said[-1]["CONCORD_TASK"] == "process_email"
+    assert said[-1]["CONCORD_TASK"] == "concord.process_email"
     assert json.loads(said[-1]["MESSAGE"])["event"] == said[-1]["CONCORD_EVENT"]
     assert any("CONCORD_MESSAGE" in line for line in said)
 

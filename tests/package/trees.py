@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,7 @@ PREPARE: Final = (
     f'chroot "$1" systemctl mask -q {UNWANTED}',
     'rm -rf "$1"/var/cache/apt/archives/*.deb',
 )
+KEPT_SECONDS: Final = 86_400
 MAIL_USER: Final = "mail"
 PASSWORD: Final = "sesame"
 DOVECOT: Final = {
@@ -96,7 +98,16 @@ def tree(suite: str) -> Path:
     with locked(place.parent / f"{suite}.lock"):
         if not place.exists():
             _make_tree(suite, place)
+        forget_unused(place, f"{suite}-*")
     return place
+
+
+def forget_unused(place: Path, pattern: str) -> None:
+    """Take away what lies beside this folder and nobody has used for a day. (Another run may use it right now.)"""
+    os.utime(place)
+    for other in place.parent.glob(pattern):
+        if other.is_dir() and other.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _make_tree(suite: str, place: Path) -> None:
@@ -119,9 +130,6 @@ def _make_tree(suite: str, place: Path) -> None:
     os.chown(mail, *ids(fresh, MAIL_USER))
     (fresh / "etc/resolv.conf").unlink(missing_ok=True)
     fresh.rename(place)
-    for old in place.parent.glob(f"{suite}-*"):
-        if old.is_dir() and old != place:
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _mirror() -> list[str]:
