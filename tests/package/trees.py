@@ -103,7 +103,7 @@ def tree(suite: str) -> Path:
 
 
 def forget_unused(place: Path, pattern: str) -> None:
-    """Take away what lies beside this folder and nobody has used for a day. (Another run may use it right now.)"""
+    """Take away what lies beside this folder and was not used for a day; sooner, another run may be using it."""
     os.utime(place)
     for other in place.parent.glob(pattern):
         if other.is_dir() and other.stat().st_mtime < time.time() - KEPT_SECONDS:
