@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,6 +16,7 @@ from concord.cli.session import here
 beat = typer.Typer(no_args_is_help=True, add_completion=False, help="The scheduler.")
 flower = typer.Typer(no_args_is_help=True, add_completion=False, help="The task monitor.")
 
+_STDERR: Final = 2
 _Extra = Annotated[
     list[str] | None, typer.Argument(metavar="[-- CELERY-OPTIONS]", help="More options for Celery, after '--'.")
 ]
@@ -81,7 +82,8 @@ def _become_daemon(name: str) -> None:
 
     identity.become()
     settings = here().settings
-    faulthandler.enable()
+    # Wherever Python's own standard error leads by then: the process's is what the journal reads.
+    faulthandler.enable(_STDERR)
     log.configure(settings.log.style, settings.log.level, daemon=name, directory=settings.log.directory)
 
 

@@ -43,6 +43,7 @@ class Place:
 
     def write(self, name: str, text: str | bytes = "") -> Path:
         path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
@@ -346,7 +347,29 @@ ROWS = {
     "worker without a key": Row(
         "worker run poll", 2, ("no key", "concord secrets init"), given=lambda at: at.key.unlink()
     ),
-    "worker of no kind": Row("worker run email", 2, ("'email'", "'poll', 'mail'")),
+    "worker of no kind": Row("worker run email", 2, ("email", "no such worker", "Did you mean 'mail'?")),
+    "daemon of no kind": Row("service stop --only worker@mial", 2, ("worker@mial", "Did you mean 'worker@mail'?")),
+    "daemon that is not ours": Row("service stop --only sshd", 2, ("sshd", "one of Concord's daemons", "beat, worker")),
+    "worker's name for no unit": Row("worker add My-Worker --type mail", 2, ("My-Worker", "small letters, digits")),
+    "worker of no type": Row("worker add extra", 2, ("extra.json", "does not say its type", "mail")),
+    "worker's file with a misspelt key": Row(
+        "worker show mail",
+        2,
+        ("mail.json", "concurency", "Did you mean 'concurrency'?"),
+        given=lambda at: at.write("workers/mail.json", '{"concurency": 4}'),
+    ),
+    "worker's file that is not JSON": Row(
+        "worker list",
+        2,
+        ("mail.json", "not JSON", "line 1, column 2"),
+        given=lambda at: at.write("workers/mail.json", "{"),
+    ),
+    "secrets to forget without a yes": Row(
+        "secrets forget",
+        2,
+        ("sales", "--yes"),
+        given=lambda at: at.key.write_bytes(Fernet.generate_key()),
+    ),
     "database is no database": Row(
         "account list",
         1,
