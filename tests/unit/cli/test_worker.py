@@ -150,12 +150,7 @@ def test_under_supervisord_it_is_a_program_file(run: Command, tmp_path: Path) ->
     assert "worker run extra" in (tmp_path / "supervisor.d" / "worker-extra.conf").read_text()
 
 
-def test_running_a_worker_that_is_not_there_says_how_to_make_it(
-    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The runner's standard error is no file that a crash could be written to.
-    monkeypatch.setattr("faulthandler.enable", lambda: None)
-
+def test_running_a_worker_that_is_not_there_says_how_to_make_it(run: Command, tmp_path: Path) -> None:
     done = run("worker", "run", "extra")
 
     assert done.code == 2
