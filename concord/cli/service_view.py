@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from concord.cli.border import problem
 from concord.cli.output import amount, plain, shown, verdict
 from concord.manager.status import DaemonRow, Status, Verdict
-from concord.model.daemon import ADMIN, Activity, Verb
+from concord.model.daemon import ADMIN, BEAT, Activity, Verb
 
 if TYPE_CHECKING:
     from concord.manager.control import Moved
@@ -23,7 +23,8 @@ _COLOURS: Final = {
     Activity.FAILED: "red",
     Activity.ABSENT: "dim",
 }
-_COLUMNS: Final = ("Unit", "State", "Since", "PID", "Memory", "Tasks", "Waiting", "Last tick")
+# Narrow enough for a terminal of 80 columns.
+_COLUMNS: Final = ("Unit", "State", "For", "PID", "Memory", "Tasks", "Waiting", "Ticked")
 _RIGHT: Final = frozenset({"PID", "Memory", "Tasks", "Waiting"})
 _PIPED: Final = 10_000
 _MEGABYTE: Final = 1_000_000
@@ -63,7 +64,7 @@ def summary(status: Status) -> str:
     sentence = {
         Verdict.WORKING: f"All {len(of_set)} daemons run and work.",
         Verdict.STOPPED: "All daemons are stopped. Start them: concord service start",
-        Verdict.DEGRADED: f"{len(running)} of {amount(len(of_set), 'daemon')} run.",
+        Verdict.DEGRADED: f"{len(running)} of {amount(len(of_set), 'daemon')} run{_doubts(running)}.",
         Verdict.UNKNOWN: "Nobody can be asked whether the daemons run.",
     }[status.verdict]
     waiting = {row.unit: row.waiting for row in of_set if row.waiting is not None}
@@ -116,6 +117,15 @@ def span(time: timedelta) -> str:
     return f"{seconds // 86_400} days"
 
 
+def _doubts(running: list[DaemonRow]) -> str:
+    """What that they run does not say."""
+    idle = sum(row.works is False for row in running)
+    unproved = sum(row.works is None for row in running)
+    if idle:
+        return f", and {idle} of them {'does' if idle == 1 else 'do'} not work"
+    return ", and whether all of them work is not known" if unproved else ""
+
+
 def _all_waiting(rows: list[DaemonRow]) -> int:
     """Each queue once, however many workers read it."""
     by_queue = {row.queue: row.waiting for row in rows if row.queue and row.waiting is not None}
@@ -131,14 +141,16 @@ def _table(status: Status) -> None:
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in _COLUMNS:
         right = column in _RIGHT
-        grid.add_column(column, justify="right" if right else "left", no_wrap=column == "Unit", overflow="fold")
+        grid.add_column(
+            column, justify="right" if right else "left", no_wrap=column in ("Unit", "State"), overflow="fold"
+        )
     for row in status.daemons:
         state, colour = _state(row)
         quiet = "dim" if row.activity in (Activity.STOPPED, Activity.ABSENT) else ""
         grid.add_row(
             Text(row.unit.removesuffix(".service"), quiet),
             Text(f"● {state}", colour),
-            Text(ago(row.since, status.at), quiet),
+            Text("-" if row.since is None else span(status.at - row.since), quiet),
             Text(shown(row.pid), quiet),
             Text(size(row.memory), quiet),
             Text(_count(row.tasks), quiet),
@@ -156,7 +168,7 @@ def _state(row: DaemonRow) -> tuple[str, str]:
     if row.activity is None:
         return "unknown", "yellow"
     if row.activity is Activity.RUNNING and row.works is False:
-        return "not working", "red"
+        return "silent" if row.name == BEAT else "deaf", "red"
     return row.activity.value, _COLOURS[row.activity]
 
 

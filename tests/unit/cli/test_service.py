@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_status_is_a_table_of_what_an_operator_asks(run: Command, concord: Memor
 
     assert lines[0].split("  ")[0] == "Unit"
     mail = next(line for line in lines if line.startswith("concord-worker@mail"))
-    assert all(word in mail for word in ("● running", "s ago", "84 MB", "12,345"))
+    assert all(word in mail for word in ("● running", " s ", "84 MB", "12,345"))
 
 
 def test_status_as_json_has_everything_raw(run: Command, concord: MemoryConcord) -> None:
@@ -165,3 +166,24 @@ def test_spans_are_in_one_unit(seconds: int, said: str) -> None:
 @pytest.mark.parametrize(("octets", "said"), [(None, "-"), (84_000_000, "84 MB"), (1_230_000_000, "1.2 GB")])
 def test_sizes_are_as_people_say_them(octets: int | None, said: str) -> None:
     assert service_view.size(octets) == said
+
+
+def test_a_worker_that_runs_and_does_nothing_is_called_deaf(run: Command, concord: MemoryConcord) -> None:
+    """M4: nobody reads that all is well."""
+    run("service", "start")
+    now = datetime.now(UTC)
+    beginning = now - timedelta(hours=1)
+    mail = concord.memory_supervisor.daemons["worker@mail"]
+    concord.memory_supervisor.daemons["worker@mail"] = replace(mail, since=beginning)
+    concord.memory_pulse.speak(
+        WorkerPulse(
+            instance="mail", node="mail@here", at=now, started_at=beginning, tasks=1, memory=1, consumed_at=beginning
+        )
+    )
+
+    done = run("service", "status")
+
+    assert done.code == 1
+    assert "● deaf" in done.out
+    assert "4 of 4 daemons run, and 1 of them does not work." in done.out
+    assert "concord service restart --only worker@mail" in done.out
