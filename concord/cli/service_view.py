@@ -64,7 +64,7 @@ def summary(status: Status) -> str:
     sentence = {
         Verdict.WORKING: f"All {len(of_set)} daemons run and work.",
         Verdict.STOPPED: "All daemons are stopped. Start them: concord service start",
-        Verdict.DEGRADED: f"{len(running)} of {amount(len(of_set), 'daemon')} run{_doubts(running)}.",
+        Verdict.DEGRADED: f"{len(running)} of {amount(len(of_set), 'daemon')} run{_doubts(running, blind=bool(status.troubles))}.",
         Verdict.UNKNOWN: "Nobody can be asked whether the daemons run.",
     }[status.verdict]
     waiting = {row.unit: row.waiting for row in of_set if row.waiting is not None}
@@ -117,10 +117,10 @@ def span(time: timedelta) -> str:
     return f"{seconds // 86_400} days"
 
 
-def _doubts(running: list[DaemonRow]) -> str:
+def _doubts(running: list[DaemonRow], *, blind: bool) -> str:
     """What that they run does not say."""
     idle = sum(row.works is False for row in running)
-    unproved = sum(row.works is None for row in running)
+    unproved = blind and any(row.works is None for row in running)
     if idle:
         return f", and {idle} of them {'does' if idle == 1 else 'do'} not work"
     return ", and whether all of them work is not known" if unproved else ""
