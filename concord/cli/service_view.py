@@ -61,10 +61,11 @@ def summary(status: Status) -> str:
     """One line."""
     of_set = [row for row in status.daemons if row.name != ADMIN]
     running = [row for row in of_set if row.activity is Activity.RUNNING]
+    doubts = _doubts(running, blind=bool(status.troubles))
     sentence = {
         Verdict.WORKING: f"All {len(of_set)} daemons run and work.",
         Verdict.STOPPED: "All daemons are stopped. Start them: concord service start",
-        Verdict.DEGRADED: f"{len(running)} of {amount(len(of_set), 'daemon')} run{_doubts(running, blind=bool(status.troubles))}.",
+        Verdict.DEGRADED: f"{len(running)} of {amount(len(of_set), 'daemon')} run{doubts}.",
         Verdict.UNKNOWN: "Nobody can be asked whether the daemons run.",
     }[status.verdict]
     waiting = {row.unit: row.waiting for row in of_set if row.waiting is not None}
