@@ -16,9 +16,31 @@ PAUSE = 30
 FAILING = 'raise RuntimeError("the disk of this test is full")'
 
 
-def test_upgrade_with_mail_flowing_loses_and_doubles_none(host: Host, deb: Path, tmp_path: Path, note: Note) -> None:
+class Versions:
+    """Ever newer versions of the package, each with the migrations of those before it."""
+
+    def __init__(self, deb: Path, folder: Path) -> None:
+        self.newest = deb
+        self._folder = folder
+        self._number = 0
+
+    def next(self, *, migration: str = "", instead: bool = False) -> Path:
+        """The next version, with a migration more; or one in the place of the last version's (`instead`)."""
+        drop = f"probe{self._number}" if instead else ""
+        self._number += 1
+        self.newest = debs.next_version(self.newest, self._folder, self._number, migration=migration, drop=drop)
+        return self.newest
+
+
+@pytest.fixture(scope="module")
+def versions(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Versions:
+    """What is built after the version that is installed first."""
+    return Versions(deb, tmp_path_factory.mktemp("versions"))
+
+
+def test_upgrade_with_mail_flowing_loses_and_doubles_none(host: Host, versions: Versions, note: Note) -> None:
     """D6: one mail every 200 ms, before, during and after."""
-    fresh = debs.next_version(deb, tmp_path, 1, migration='op.create_table("probe", sa.Column("id", sa.Integer()))')
+    fresh = versions.next(migration='op.create_table("probe", sa.Column("id", sa.Integer()))')
     host.add_account("office", interval=1)
     host.deliver("office", 5)
     host.wait_for_events()
@@ -40,7 +62,7 @@ def test_upgrade_with_mail_flowing_loses_and_doubles_none(host: Host, deb: Path,
     assert all(host.active([TARGET, MIGRATE, *DAEMONS]))
 
 
-def test_upgrade_leaves_alone_what_an_operator_changed(host: Host, deb: Path, tmp_path: Path) -> None:
+def test_upgrade_leaves_alone_what_an_operator_changed(host: Host, versions: Versions) -> None:
     """D5: settings and secrets; and a set that was stopped stays stopped."""
     machine = host.machine
     machine.put("/etc/concord/concord.toml", "[poll]\ninterval = 45\n")
@@ -48,7 +70,7 @@ def test_upgrade_leaves_alone_what_an_operator_changed(host: Host, deb: Path, tm
     machine.run("concord service stop")
     was = machine.main_pid(ADMIN)
 
-    said = machine.install(debs.next_version(deb, tmp_path, 2), options="-o Dpkg::Options::=--force-confold")
+    said = machine.install(versions.next(), options="-o Dpkg::Options::=--force-confold")
 
     assert "Setting up concord" in said
     assert machine.path("/etc/concord/concord.toml").read_text(encoding="utf-8") == "[poll]\ninterval = 45\n"
@@ -62,11 +84,10 @@ def test_upgrade_leaves_alone_what_an_operator_changed(host: Host, deb: Path, tm
 
 
 @pytest.fixture(scope="module")
-def broken_host(host: Host, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+def broken_host(host: Host, versions: Versions) -> Host:
     """Upgraded to a version whose migration cannot succeed."""
     host.wait_until_up()
-    bad = debs.next_version(deb, tmp_path_factory.mktemp("bad"), 3, migration=FAILING)
-    host.machine.install(bad)
+    host.machine.install(versions.next(migration=FAILING))
     return host
 
 
@@ -112,12 +133,11 @@ def test_manager_says_which_dependency_failed(broken_host: Host) -> None:
     assert "the disk of this test is full" in done.stdout + done.stderr
 
 
-def test_mended_version_takes_up_where_the_failed_one_left(broken_host: Host, deb: Path, tmp_path: Path) -> None:
+def test_mended_version_takes_up_where_the_failed_one_left(broken_host: Host, versions: Versions) -> None:
     """D6: mail that came meanwhile is there."""
     host = broken_host
     host.deliver("office", 5)
-    mended = debs.next_version(deb, tmp_path, 4, migration="pass")
-    host.machine.install(mended)
+    host.machine.install(versions.next(migration="pass", instead=True))
 
     host.machine.run(f"systemctl start {TARGET}")
 
@@ -126,11 +146,11 @@ def test_mended_version_takes_up_where_the_failed_one_left(broken_host: Host, de
     assert host.machine.output("systemctl --failed --no-legend --plain") == ""
 
 
-def test_retry_without_a_new_version_works_once_the_cause_is_gone(host: Host, deb: Path, tmp_path: Path) -> None:
+def test_retry_without_a_new_version_works_once_the_cause_is_gone(host: Host, versions: Versions) -> None:
     """D6: `systemctl start` of the target runs the migration again."""
     machine = host.machine
     gate = 'import os; assert os.path.exists("/var/lib/concord/enough-room"), "no room"'
-    machine.install(debs.next_version(deb, tmp_path, 5, migration=gate))
+    machine.install(versions.next(migration=gate))
     assert not any(host.active(MEMBERS))
     machine.put("/var/lib/concord/enough-room", "", owner="concord")
 
