@@ -177,11 +177,12 @@ def test_busy_pool_goes_on_pinging(own_redis: RedisServer, queue: CeleryQueue, t
     with Worker(pool, own_redis, tmp_path, prefetch=4) as worker:
         for number in range(3):
             put(queue, pool, number)
-        if pool == "mail":
-            assert eventually(lambda: "1 running" in worker.manager.status), worker.daemon.log
+        slots = 1 if pool == "mail" else 2
+        assert eventually(lambda: f" {slots} running" in worker.manager.status), worker.daemon.log
         until = time.monotonic() + 12
         while time.monotonic() < until:
             assert worker.manager.silent_for() < WATCHDOG
+            assert ran(own_redis) == []
             time.sleep(0.2)
         with own_redis.client() as client:
             client.delete(HOLD)

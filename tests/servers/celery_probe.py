@@ -55,7 +55,10 @@ def _ran(name: str, argument: object) -> None:
 
 @app.task(name=POLL_EMAIL_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
 def poll(account_id: int) -> None:
-    """Say so."""
+    """Say so, and stay for as long as the test holds."""
+    with connect(chosen.redis) as client:
+        while client.exists(HOLD):
+            time.sleep(0.05)
     _ran("poll", account_id)
 
 
