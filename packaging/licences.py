@@ -35,7 +35,7 @@ def _paragraph(one: Distribution, place: Path) -> str:
     folders = sorted(
         {str(file).split("/")[0] for file in one.files or () if not str(file).startswith((".", "/", "__pycache__"))}
     )
-    where = f"usr/lib/concord/lib/{place.parent.name}/site-packages"
+    where = f"usr/lib/concord/*/lib/{place.parent.name}/site-packages"
     files = "\n ".join(
         f"{where}/{folder}" + ("" if folder.endswith((".py", ".so", ".pth")) else "/*") for folder in folders
     )

@@ -74,6 +74,7 @@ def next_version(
     assert version
     fresh = f"{version[1].partition('.probe')[0]}.probe{number}"
     control.write_text(text.replace(version[1], fresh), encoding="utf-8")
+    _move(tree_ / "usr/lib/concord", version[1], fresh)
     if drop:
         (_migrations(tree_) / f"{drop}.py").unlink()
     if migration:
@@ -85,8 +86,22 @@ def next_version(
     return made
 
 
+def _move(home: Path, old: str, new: str) -> None:
+    """Its folder is named after the version."""
+    if not home.exists():
+        return
+    (home / old).rename(home / new)
+    (home / "current").unlink()
+    (home / "current").symlink_to(new)
+    for script in (home / new / "bin").iterdir():
+        if script.is_file() and not script.is_symlink():
+            script.write_text(script.read_text(encoding="utf-8").replace(f"/{old}/", f"/{new}/"), encoding="utf-8")
+
+
 def _migrations(tree_: Path) -> Path:
-    (found,) = tree_.glob("usr/lib/concord/lib/python3.*/site-packages/concord/adapters/sql/migrations/versions")
+    (found,) = tree_.glob(
+        "usr/lib/concord/current/lib/python3.*/site-packages/concord/adapters/sql/migrations/versions"
+    )
     return found
 
 

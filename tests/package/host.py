@@ -22,7 +22,7 @@ ADMIN: Final = "concord-admin.service"
 MIGRATE: Final = "concord-migrate.service"
 DAEMONS: Final = (*MEMBERS, ADMIN)
 DATABASE: Final = "/var/lib/concord/concord.db"
-PYTHON: Final = "/usr/lib/concord/bin/python3"
+PYTHON: Final = "/usr/lib/concord/current/bin/python3"
 MAIL: Final = """\
 From: Alice <alice@example.com>\r
 To: {user}@example.com\r
