@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,6 +68,29 @@ def test_a_database_made_by_a_newer_concord_is_left_alone(engine: Engine, verb: 
 
     assert "Upgrade Concord" in caught.value.explain()
     assert schema.version(engine) == "9999"
+
+
+IMPOSSIBLE = """\
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "9999", {newest!r}, None, None
+def upgrade():
+    op.execute("INSERT INTO meta (key, value) VALUES ('once', ''), ('once', '')")
+"""
+
+
+def test_a_migration_that_the_data_refuses_is_told_and_changes_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    newest = schema.newest()
+    migrations = shutil.copytree(schema._MIGRATIONS, tmp_path / "migrations")
+    (migrations / "versions" / "9999_impossible.py").write_text(IMPOSSIBLE.format(newest=newest), encoding="utf-8")
+    monkeypatch.setattr(schema, "_MIGRATIONS", migrations)
+
+    with pytest.raises(SchemaError, match="could not be brought up to date") as caught:
+        schema.upgrade(engine)
+
+    assert "unique" in caught.value.explain().lower()
+    assert schema.version(engine) == newest
 
 
 def test_two_upgrades_at_once_make_one_schema(empty_database_url: str) -> None:

@@ -13,7 +13,8 @@ from tests.package import debs
 from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, TARGET, Host, sleep_through
 
 PAUSE = 30
-FAILING = 'raise RuntimeError("the disk of this test is full")'
+FAILING = 'op.execute("CREATE UNIQUE INDEX probe_unique ON messages (state)")'
+REASON = "UNIQUE constraint failed: messages.state"
 
 
 class Versions:
@@ -104,7 +105,7 @@ def test_failed_migration_says_why_where_an_operator_looks(broken_host: Host) ->
     """D6."""
     said = broken_host.machine.run(["systemctl", "status", "--no-pager", "--lines=40", MIGRATE], check=False).stdout
 
-    assert "the disk of this test is full" in said
+    assert REASON in said
     assert "failed" in said
 
 
@@ -130,7 +131,7 @@ def test_manager_says_which_dependency_failed(broken_host: Host) -> None:
 
     assert done.returncode == 1
     assert "concord-migrate" in done.stdout + done.stderr
-    assert "the disk of this test is full" in done.stdout + done.stderr
+    assert REASON in done.stdout + done.stderr
 
 
 def test_mended_version_takes_up_where_the_failed_one_left(broken_host: Host, versions: Versions) -> None:

@@ -131,11 +131,16 @@ def translated(engine: Engine) -> Iterator[None]:
 
 
 def _raise_translated(engine: Engine, error: DBAPIError) -> None:
-    cause = _first_line(error.orig)
+    cause = first_line(error.orig)
     if _says_schema(error):
         raise SchemaError("The database lacks a table or column", database=place(engine), cause=cause) from error
-    if error.connection_invalidated or _says_down(error):
+    if is_down(error):
         raise DatabaseDownError("The database did not do it", database=place(engine), cause=cause) from error
+
+
+def is_down(error: DBAPIError) -> bool:
+    """Whether it is the database that fails, and not what it was asked."""
+    return not _says_schema(error) and (error.connection_invalidated or _says_down(error))
 
 
 def _says_down(error: DBAPIError) -> bool:
@@ -157,7 +162,7 @@ def place(engine: Engine) -> str:
     return engine.url.set(query={}).render_as_string(hide_password=True)
 
 
-def _first_line(error: BaseException | None) -> str:
+def first_line(error: BaseException | None) -> str:
     """The driver's own words; psycopg adds lines of context, and neither driver repeats a password."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

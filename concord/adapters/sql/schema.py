@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +12,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from concord.adapters.sql.engine import place, reading, transaction
+from concord.adapters.sql.engine import first_line, is_down, place, reading, transaction
 from concord.errors import SchemaError
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -29,7 +32,8 @@ def upgrade(engine: Engine, to: str = "head") -> str:
         _refuse_newer(engine, _current(connection))
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        with _told_as_ours(engine, _current(connection)):
+            command.upgrade(config, to)
         return _current(connection) or ""
 
 
@@ -55,6 +59,25 @@ def newest() -> str:
     head = _scripts().get_current_head()
     assert head is not None  # noqa: S101 - the package is never shipped without migrations
     return head
+
+
+@contextmanager
+def _told_as_ours(engine: Engine, found: str | None) -> Iterator[None]:
+    """What a migration meets is told in words that fit: 'run concord db upgrade' would not."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_down(error):
+            raise
+        raise SchemaError(
+            "The database could not be brought up to date, and is as it was",
+            database=place(engine),
+            found=found,
+            needed=newest(),
+            cause=first_line(error.orig),
+            remedy="Correct what the cause names, then try again: systemctl start concord-celery.target, "
+            "or concord db upgrade",
+        ) from error
 
 
 def _refuse_newer(engine: Engine, found: str | None) -> None:
