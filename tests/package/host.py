@@ -60,11 +60,15 @@ class Host:
 
     def restarts(self) -> dict[str, int]:
         """How often systemd itself has started each daemon anew."""
-        return {unit: int(self.machine.show(unit, "NRestarts")["NRestarts"]) for unit in DAEMONS}
+        return self._numbers_of("NRestarts", DAEMONS)
 
     def main_pids(self, units: Sequence[str] = DAEMONS) -> dict[str, int]:
         """Each daemon's main process, by its number inside."""
-        return {unit: self.machine.main_pid(unit) for unit in units}
+        return self._numbers_of("MainPID", units)
+
+    def _numbers_of(self, name: str, units: Sequence[str]) -> dict[str, int]:
+        said = self.machine.output(["systemctl", "show", f"--property={name}", "--value", *units])
+        return dict(zip(units, map(int, said.split()), strict=True))
 
     def processes(self) -> list[str]:
         """The command lines of all that runs as the user concord."""
@@ -123,7 +127,7 @@ class Host:
     def wait_for_events(self, within: float = 60) -> float:
         """Until each mail delivered so far has become exactly one event; the seconds it took."""
         took = self.machine.wait_until(
-            lambda: not self.missing(), within=within, why="all mail has become events", every=0.5
+            lambda: not self.missing(), within=within, why="all mail has become events", every=1
         )
         doubled = {subject: count for subject, count in self.events().items() if count > 1}
         assert not doubled

@@ -26,12 +26,15 @@ UNWANTED: Final = (
     "getty.target console-getty.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer "
     "dpkg-db-backup.timer e2scrub_all.timer fstrim.timer man-db.timer"
 )
+UNSAFE_IO: Final = "/etc/dpkg/dpkg.cfg.d/unsafe-io"
 # What is done to a tree after its packages are in; part of what the tree is known by.
 PREPARE: Final = (
     'echo debian > "$1/etc/hostname"',
     'echo "127.0.0.1 localhost debian" > "$1/etc/hosts"',
     # Nobody logs in on a terminal here, and time comes from the host.
     f'chroot "$1" systemctl mask -q {UNWANTED}',
+    # dpkg waits for the disk after each of 9,000 files; machines side by side would wait for each other.
+    f'echo force-unsafe-io > "$1{UNSAFE_IO}"',
     'rm -rf "$1"/var/cache/apt/archives/*.deb',
 )
 KEPT_SECONDS: Final = 86_400
