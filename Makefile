@@ -1,7 +1,7 @@
 # What a person types in a checkout. Every target first makes ready what it needs (packaging/bootstrap).
 
 BIN := .venv/bin
-REPORTS := .run/reports.jsonl
+REPORTS := .run/reports
 MACHINES := 4
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
@@ -24,10 +24,14 @@ test: ## The whole suite on real servers, with coverage (TESTS=tests/unit: a par
 ifdef TESTS
 	@exec $(BIN)/pytest $(TESTS)
 else
-# Then the package's machines, side by side, for most of their time is waiting. The last summary counts both runs.
-	@$(BIN)/pytest --cov --cov-report=term --ignore=tests/package --write-reports=$(REPORTS); first=$$?; \
+# Then the package's machines, side by side, for most of their time is waiting; then what must be alone. The last summary
+# counts all three runs.
+	@$(BIN)/pytest --cov --cov-report=term --ignore=tests/package --write-reports=$(REPORTS).1; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
-	  $(BIN)/pytest -n $(MACHINES) --add-reports=$(REPORTS) tests/package && exit $$first
+	  $(BIN)/pytest -n $(MACHINES) -m "not alone" --write-reports=$(REPORTS).2 tests/package; second=$$?; \
+	  [ $$second -le 1 ] || exit $$second; \
+	  $(BIN)/pytest -m alone --add-reports=$(REPORTS).1 --add-reports=$(REPORTS).2 tests/package && \
+	  exit $$((first + second))
 endif
 
 check: ## What to run before each commit: format, lint, types, layers, unit tests

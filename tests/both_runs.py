@@ -1,4 +1,4 @@
-"""Two runs of pytest that are counted as one: the first writes its reports, the second's summary has them too."""
+"""Runs of pytest that are counted as one: each but the last writes its reports, the last one's summary has them too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The file between the runs."""
     group = parser.getgroup("both runs")
     group.addoption("--write-reports", type=Path, metavar="FILE", help="keep this run's reports for another's summary")
-    group.addoption("--add-reports", type=Path, metavar="FILE", help="count an earlier run's reports as well")
+    group.addoption(
+        "--add-reports", type=Path, metavar="FILE", action="append", default=[], help="count an earlier run's as well"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,10 +47,8 @@ class _Writer:
 @pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """What the earlier run reported counts in all that is summed up from here on."""
-    path: Path | None = config.getoption("--add-reports")
-    if not path:
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    paths: list[Path] = config.getoption("--add-reports")
+    for line in [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]:
         report = config.hook.pytest_report_from_serializable(config=config, data=json.loads(line))
         if isinstance(report.longrepr, list):
             report.longrepr = tuple(report.longrepr)  # where and why it was skipped; JSON has no tuples

@@ -1,4 +1,4 @@
-"""How long mail waits while Concord is upgraded. Alone on the machine: neighbours' work would be counted as ours (D6)."""
+"""How long mail waits while Concord is upgraded (D6). Alone: what neighbours on the cores do would count as ours."""
 
 from __future__ import annotations
 
