@@ -19,7 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Write, where a file is named; xdist's own processes tell their reports to the first one."""
-    path: Path | None = config.getoption("--write-reports")
+    named: Path | None = config.getoption("--write-reports")
+    # A test may change the directory.
+    path = named.absolute() if named else None
     if path and not hasattr(config, "workerinput"):
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)
