@@ -26,7 +26,8 @@ ifdef TESTS
 else
 # Then the package's machines, side by side, for most of their time is waiting; then what must be alone. The last summary
 # counts all three runs.
-	@$(BIN)/pytest --cov --cov-report=term --ignore=tests/package --write-reports=$(REPORTS).1; first=$$?; \
+	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --write-reports=$(REPORTS).1 \
+	    tests/unit tests/integration tests/acceptance; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
 	  $(BIN)/pytest -n $(MACHINES) -m "not alone" --write-reports=$(REPORTS).2 tests/package; second=$$?; \
 	  [ $$second -le 1 ] || exit $$second; \

@@ -91,7 +91,8 @@ class SupervisordWatchdog:
                 name=info["name"], pid=info["pid"], started=info["start"], is_stopping=info["statename"] == "STOPPING"
             )
             for info in answer
-            if info["statename"] in ("RUNNING", "STOPPING") and info["name"].startswith(WATCHED)
+            # Those that supervisord does not count as running yet may have spoken: what they said is kept.
+            if info["statename"] in ("STARTING", "RUNNING", "STOPPING") and info["name"].startswith(WATCHED)
         ]
 
     def _tell_change(self, *, answers: bool, cause: str = "") -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any
 
 from celery import concurrency
-from celery.concurrency.thread import TaskPool
+from celery.concurrency.base import apply_target
+from celery.concurrency.thread import ApplyResult, TaskPool
 from celery.worker import state
 
 
@@ -24,13 +26,25 @@ class Threads(TaskPool):  # type: ignore[misc]  # celery ships no types
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """Nothing: it ends with the process (`leave`)."""
 
+    def on_apply(self, target: Any, *job: Any, **options: Any) -> ApplyResult:
+        """Have a thread do it, unless all is given up before one is free."""
+        return ApplyResult(self.executor.submit(self._unless_abandoned, target, *job, **options))
+
     def on_stop(self) -> None:
-        """Wait for running tasks, unless the worker has waited long enough."""
+        """Wait for running tasks, unless the worker has waited long enough.
+
+        Then it is called by a signal handler, which may have interrupted `on_apply`: the executor's lock is not free.
+        """
         if state.should_terminate is None:
             super().on_stop()
-            return
-        Threads.abandoned = True
-        self.executor.shutdown(wait=False, cancel_futures=True)
+        else:
+            Threads.abandoned = True
+
+    @staticmethod
+    def _unless_abandoned(*job: Any, **options: Any) -> None:
+        # What was not begun is in the queue again.
+        if not Threads.abandoned:
+            apply_target(*job, **options)
 
 
 def use_threads() -> None:

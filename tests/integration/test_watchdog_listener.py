@@ -26,7 +26,7 @@ command={command}
 directory={root}
 environment={environment}
 autorestart=true
-startsecs=0
+startsecs={startsecs}
 stopwaitsecs=6
 killasgroup=true
 redirect_stderr=true
@@ -54,13 +54,15 @@ def run() -> Iterator[Path]:
 def supervisord(run: Path, request: pytest.FixtureRequest) -> Iterator[Supervisord]:
     """The watchdog, and the programs that a test names (all of them by default)."""
     names = getattr(request, "param", list(MANNERS))
+    startsecs, start_limit = (6, 60) if request.node.get_closest_marker("slow_start") else (0, 4)
     period = f'WATCHDOG_USEC="{PERIOD * 1_000_000}"'
     text = HEAD.format(run=run) + PROGRAM.format(
         name="concord-watchdog",
-        command=f"{sys.executable} -m concord watchdog run --start-limit 4",
+        command=f"{sys.executable} -m concord watchdog run --start-limit {start_limit}",
         environment=f'{period},CONCORD_SERVICE__RUN_DIRECTORY="{run}"',
         root=ROOT,
         run=run,
+        startsecs=0,
     )
     for name in names:
         text += PROGRAM.format(
@@ -69,6 +71,7 @@ def supervisord(run: Path, request: pytest.FixtureRequest) -> Iterator[Superviso
             environment=f'{period},NOTIFY_SOCKET="{run}/notify.sock"',
             root=ROOT,
             run=run,
+            startsecs=startsecs,
         )
     config = run / "supervisord.conf"
     config.write_text(text, encoding="utf-8")
@@ -95,6 +98,21 @@ def test_a_stopped_process_is_killed_and_back_and_the_others_stay(supervisord: S
     assert supervisord.pid("concord-flower") == flower
     assert said(run).count("watchdog.killed") == 2
     assert '"program": "concord-beat"' in said(run)
+
+
+@pytest.mark.slow_start
+@pytest.mark.parametrize("supervisord", [["concord-beat"]], indirect=True)
+def test_what_a_program_said_before_supervisord_counted_it_as_running_is_remembered(
+    supervisord: Supervisord, run: Path
+) -> None:
+    """It is up, and so has the limit of one that works, not that of a start."""
+    beat = supervisord.pid("concord-beat")
+    assert eventually(lambda: "has spoken" in (run / "concord-beat.log").read_text(encoding="utf-8"))
+
+    os.kill(beat, signal.SIGSTOP)
+
+    assert supervisord.info("concord-beat")["statename"] == "STARTING"
+    assert eventually(lambda: supervisord.pid("concord-beat") not in (0, beat), within=30), said(run)
 
 
 @pytest.mark.parametrize("supervisord", [["concord-admin", "concord-worker-poll"]], indirect=True)

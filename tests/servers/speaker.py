@@ -24,6 +24,8 @@ def speak(manner: str) -> NoReturn:
     if manner == "mute":
         time.sleep(3600)
     notify.ready()
+    sys.stdout.write("has spoken\n")
+    sys.stdout.flush()
     if manner == "deaf":
         signal.signal(signal.SIGABRT, signal.SIG_IGN)
     if manner == "child" and os.fork():

@@ -1,0 +1,54 @@
+"""The polling worker's pool is stopped by a signal handler, in the thread that hands it its tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from celery.worker import state
+
+from concord.adapters.threads import Threads
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Threads]:
+    """One thread, and a worker that was told to end, and has waited long enough."""
+    monkeypatch.setattr(state, "should_terminate", True)
+    monkeypatch.setattr(Threads, "abandoned", False)
+    made = Threads(limit=1)
+    yield made
+    made.executor.shutdown()
+
+
+@pytest.mark.timeout(10)
+def test_a_stop_that_interrupts_the_handing_over_of_a_task_does_not_hang(
+    pool: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor holds its lock here, and the lock is not one that its owner could take again."""
+    monkeypatch.setattr(pool.executor, "_adjust_thread_count", pool.stop)
+
+    pool.on_apply(print)
+
+    assert Threads.abandoned
+
+
+@pytest.mark.timeout(10)
+def test_what_was_not_begun_when_all_was_given_up_is_never_begun(pool: Threads) -> None:
+    """Its message is in the queue again: another worker does it."""
+    go, begun, seen = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        begun.set()
+        go.wait()
+
+    first = pool.on_apply(hold, callback=seen.append)
+    second = pool.on_apply(lambda: "second", callback=seen.append)
+    begun.wait()
+
+    pool.stop()
+    go.set()
+    first.wait()
+    second.wait()
+
+    assert seen == [None]
