@@ -10,6 +10,7 @@ from kombu.entity import Exchange, Queue
 from concord.adapters.celery_log import connect_logging
 from concord.adapters.recycling import connect_recycling
 from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_options, sentinels, shown_url, timeouts
+from concord.adapters.soft_stop import connect_soft_stop
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
     CANARY,
@@ -57,6 +58,7 @@ def make_app(settings: Settings) -> Celery:
     connect_logging(settings.log)
     connect_recycling(app)
     use_threads()
+    connect_soft_stop(app, settings.worker.soft_shutdown_timeout)
     connect_health(app, settings, longest_task=visibility_timeout(settings))
     return app
 

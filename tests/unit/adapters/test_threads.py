@@ -36,7 +36,8 @@ def test_a_stop_that_interrupts_the_handing_over_of_a_task_does_not_hang(
 @pytest.mark.timeout(10)
 def test_what_was_not_begun_when_all_was_given_up_is_never_begun(pool: Threads) -> None:
     """Its message is in the queue again: another worker does it."""
-    go, begun, seen = threading.Event(), threading.Event(), []
+    go, begun = threading.Event(), threading.Event()
+    seen: list[object] = []
 
     def hold() -> None:
         begun.set()
