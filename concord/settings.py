@@ -194,7 +194,7 @@ class ThreadPoolSettings(_Group):
 
     concurrency: int = Field(default=32, ge=1, le=1000)
     max_tasks_per_child: int = Field(default=200_000, ge=1)
-    max_memory_per_child: int = Field(default=1_000_000, ge=50_000)  # KiB, as Celery counts it
+    max_memory_per_child: int = Field(default=1_000_000, ge=150_000)  # KiB, as Celery counts it
     prefetch: int = Field(default=1, ge=1, le=100)
 
 
@@ -203,7 +203,7 @@ class ProcessPoolSettings(_Group):
 
     concurrency: int = Field(default=2, ge=1, le=1000)
     max_tasks_per_child: int = Field(default=1000, ge=1)
-    max_memory_per_child: int = Field(default=400_000, ge=50_000)  # KiB, as Celery counts it
+    max_memory_per_child: int = Field(default=400_000, ge=150_000)  # KiB, as Celery counts it
     prefetch: int = Field(default=1, ge=1, le=100)
 
 

@@ -35,7 +35,7 @@ class WorkerDocument(BaseModel):
     max_tasks_per_child: Annotated[
         int | None, Field(ge=1, description="Tasks after which a process (mail) or the worker (poll) is replaced.")
     ] = None
-    max_memory_per_child: Annotated[int | None, Field(ge=50_000, description="KiB after which it is replaced.")] = None
+    max_memory_per_child: Annotated[int | None, Field(ge=150_000, description="KiB after which it is replaced.")] = None
     poll_interval: Annotated[
         int | None, Field(ge=1, le=30 * 86_400, description="Seconds between two polls of a mailbox; poll only.")
     ] = None
