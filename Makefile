@@ -3,6 +3,7 @@
 BIN := .venv/bin
 REPORTS := .run/reports
 MACHINES := 4
+MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -25,13 +26,14 @@ ifdef TESTS
 	@exec $(BIN)/pytest $(TESTS)
 else
 # Then the package's machines, side by side, for most of their time is waiting; then what must be alone. The last summary
-# counts all three runs.
-	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --write-reports=$(REPORTS).1 \
+# counts all three runs, and so does the coverage.
+	@$(BIN)/pytest -n 2 --dist loadfile $(MEASURED) --write-reports=$(REPORTS).1 \
 	    tests/unit tests/integration tests/acceptance; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
-	  $(BIN)/pytest -n $(MACHINES) -m "not alone" --write-reports=$(REPORTS).2 tests/package; second=$$?; \
-	  [ $$second -le 1 ] || exit $$second; \
-	  $(BIN)/pytest -m alone --add-reports=$(REPORTS).1 --add-reports=$(REPORTS).2 tests/package && \
+	  $(BIN)/pytest -n $(MACHINES) -m "not alone" $(MEASURED) --cov-append --write-reports=$(REPORTS).2 tests/package; \
+	  second=$$?; [ $$second -le 1 ] || exit $$second; \
+	  $(BIN)/pytest -m alone --cov --cov-append --cov-report=term \
+	    --add-reports=$(REPORTS).1 --add-reports=$(REPORTS).2 tests/package && \
 	  exit $$((first + second))
 endif
 

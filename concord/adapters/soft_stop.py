@@ -61,18 +61,30 @@ class SoftStop:
         if os.getpid() != self._pid:
             self._celerys(number, frame)  # a pool's process has inherited this
             return
-        is_first, self._told_at = self._told_at is None, time.monotonic()
-        os.write(self._told_write, b"!")
-        if is_first and self._consumer is not None:
-            return
-        if not is_first:
-            self._app.conf.worker_soft_shutdown_timeout = 0
+        if self._told_at is None:
+            self._told_at = time.monotonic()
+            os.write(self._told_write, b"!")
+            if self._consumer is not None:
+                return
+        self._celerys_way(number, frame)
+
+    def _celerys_way(self, number: int = signal.SIGQUIT, frame: Any = None) -> None:
+        self._app.conf.worker_soft_shutdown_timeout = self._left()
         self._celerys(number, frame)
 
+    def _left(self) -> float:
+        """How long running tasks still have, in seconds."""
+        return max(self._patience - (time.monotonic() - self._told_at), 0.0) if self._told_at else self._patience
+
     def _watch(self) -> None:
+        """Wake the loop; see that it does something about it."""
         os.read(self._told_read, 1)
         os.write(self._wake_write, b"!")
-        time.sleep(self._patience + _GRACE)
+        began = time.monotonic()
+        while time.monotonic() - began < self._patience + _GRACE:
+            time.sleep(_LOOK_SECONDS)
+            if self._consumer is None and not _is_ending():
+                break  # it lost Redis, and may try for ever
         os.kill(self._pid, signal.SIGQUIT)
 
     def _wake(self, *_: object) -> None:
@@ -87,15 +99,18 @@ class SoftStop:
         self._consumer.task_consumer.cancel()
 
     def _look(self) -> None:
-        if state.should_stop is not None or state.should_terminate is not None:
+        if _is_ending():
             return
         running = len(state.reserved_requests)
         if not running:
             state.should_stop = EX_OK
-        elif self._told_at is not None and time.monotonic() - self._told_at > self._patience:
+        elif not self._left():
             log.warning("worker.gave_up", running=running, remedy="Nothing to do: they are in the queue again")
-            self._app.conf.worker_soft_shutdown_timeout = 0
-            self._celerys(signal.SIGQUIT, None)
+            self._celerys_way()
+
+
+def _is_ending() -> bool:
+    return state.should_stop is not None or state.should_terminate is not None
 
 
 def connect_soft_stop(app: Celery, patience: float) -> None:

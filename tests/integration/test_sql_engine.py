@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 from sqlalchemy import Engine, text
@@ -107,6 +107,32 @@ def test_a_locked_database_is_infrastructure_and_readers_go_on(file_engine: Engi
 
         assert SqlAccounts(file_engine, now).all() == []
     assert "locked" in caught.value.explain()
+
+
+def test_many_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
+    """Daemons that start together: SQLite refuses all but one of those that make it write ahead, and waits for none."""
+    failed: list[BaseException] = []
+
+    def first_use(file: Path, go: Barrier) -> None:
+        engine = make_engine(settings_of(f"sqlite:///{file}"))
+        go.wait()
+        try:
+            with transaction(engine) as connection:
+                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS t (x)")
+        except ConcordError as error:
+            failed.append(error)
+        finally:
+            engine.dispose()
+
+    for number in range(40):
+        go = Barrier(4)
+        threads = [Thread(target=first_use, args=(tmp_path / f"{number}.db", go)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert failed == []
 
 
 # PostgreSQL.

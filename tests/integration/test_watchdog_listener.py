@@ -132,6 +132,8 @@ def test_who_never_speaks_and_whose_child_speaks_instead_are_killed(supervisord:
 def test_whoever_ends_or_is_being_ended_is_left_alone(supervisord: Supervisord, run: Path) -> None:
     """D2: what says STOPPING=1, and what supervisord is stopping, though it is silent for long."""
     extra, flower = supervisord.pid("concord-worker-extra"), supervisord.pid("concord-flower")
+    # Before that SIGTERM would end it, stopped or not, as soon as it is started.
+    assert eventually(lambda: "has spoken" in (run / "concord-flower.log").read_text(encoding="utf-8"))
     os.kill(flower, signal.SIGSTOP)
 
     supervisord.call("stopProcess", "concord-flower")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -88,7 +89,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     # The driver's own idea of when a transaction begins is switched off: `_begin_sqlite` says it.
     connection.isolation_level = None
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection)
         # FULL, not NORMAL: after a commit Concord may delete the mail on the server. A commit that a power cut takes
         # back would lose it.
         connection.execute("PRAGMA synchronous=FULL")
@@ -96,6 +97,21 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     except sqlite3.Error:
         connection.close()
         raise
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Write ahead, for the life of the file. Of those that say so at one moment SQLite refuses all but one, at once."""
+    (milliseconds,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    deadline = time.monotonic() + milliseconds / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
