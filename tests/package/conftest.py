@@ -18,6 +18,8 @@ from tests.package.trees import SUITES
 
 # A machine does what takes time: boots, installs, waits for watchdogs; the first test of a run builds the packages.
 TEST_SECONDS = 1800
+# Few tests that wait for minutes: begun last, they would keep everybody waiting.
+LONGEST_FIRST = ("test_redis_away", "test_upgrade", "test_redis_silent", "test_stop_matrix", "test_watchdog")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/package" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+    items.sort(key=lambda item: item.path.stem not in LONGEST_FIRST)
 
 
 class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
@@ -42,7 +45,8 @@ class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no ty
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByMachine:
-    """With -n, machines run side by side: most of what they do is waiting."""
+    """With -n, machines run side by side: most of what they do is waiting. In the order above, not by size."""
+    config.option.loadscopereorder = False
     return ByMachine(config, log)
 
 
