@@ -27,6 +27,7 @@ from concord.adapters.task_names import (
     URGENT,
 )
 from concord.adapters.threads import use_threads
+from concord.adapters.unacked import use_unacked
 from concord.adapters.worker_health import connect_health
 from concord.settings import Settings
 
@@ -58,6 +59,7 @@ def make_app(settings: Settings) -> Celery:
     connect_logging(settings.log)
     connect_recycling(app)
     use_threads()
+    use_unacked()
     connect_soft_stop(app, settings.worker.soft_shutdown_timeout)
     connect_health(app, settings, longest_task=visibility_timeout(settings))
     return app

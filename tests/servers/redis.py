@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import shutil
 import signal
 import socket
@@ -17,11 +20,22 @@ BINARY = shutil.which("redis-server") or "/usr/bin/redis-server"
 START_SECONDS = 10.0
 
 
+# Below those that the kernel gives to outgoing connections: between our look and a server's start one could take it.
+# Each process of a run that is spread over several has a stretch of its own.
+_STRETCH = 2_000
+_FIRST = 12_000 + _STRETCH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10)
+_ports = itertools.cycle(range(_FIRST, _FIRST + _STRETCH))
+for _ in range(os.getpid() % _STRETCH):  # two runs at once seldom meet
+    next(_ports)
+
+
 def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on just now, and that was not given to anybody lately."""
+    for port in itertools.islice(_ports, _STRETCH):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port is free from {_FIRST} on")
 
 
 class RedisServer:
