@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -125,7 +126,8 @@ def hosted(run: Path) -> Iterator[UnderSupervisord]:
         # It would stop its programs one after the other.
         for process in (*server.family(), server.process):
             assert process
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 class TestSupervisord(RealSupervisorContract):
