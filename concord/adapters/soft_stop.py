@@ -63,8 +63,8 @@ class SoftStop:
             return
         if self._told_at is None:
             self._told_at = time.monotonic()
-            os.write(self._told_write, b"!")
             if self._consumer is not None:
+                os.write(self._told_write, b"!")
                 return
         self._celerys_way(number, frame)
 

@@ -34,13 +34,18 @@ def slow_stack(tmp_path: Path, own_redis: RedisServer) -> Iterator[Stack]:
         yield running
 
 
-def test_polling_worker_ends_when_its_time_is_up(slow_stack: Stack, silent_port: int) -> None:
-    """D2: it would wait for its threads else, a minute or more, until its manager kills it."""
-    stack = slow_stack
-    account = stack.add_account("office", port=silent_port, user="office", password="sesame")
+def begin_poll(stack: Stack, port: int) -> None:
+    """A worker of its own has a poll of this server in hand."""
+    account = stack.add_account("office", port=port, user="office", password="sesame")
     stack.start("poll")
     stack.concord.queue.poll(account.id)
     assert eventually(lambda: stack.concord.queue.depth().get("unacked") == 1), stack.log("poll")
+
+
+def test_polling_worker_ends_when_its_time_is_up(slow_stack: Stack, silent_port: int) -> None:
+    """D2: it would wait for its threads else, a minute or more, until its manager kills it."""
+    stack = slow_stack
+    begin_poll(stack, silent_port)
     began = time.monotonic()
 
     os.kill(stack.pid("poll"), signal.SIGQUIT)
@@ -64,10 +69,7 @@ def patient_stack(tmp_path: Path, own_redis: RedisServer) -> Iterator[Stack]:
 def test_worker_ends_as_soon_as_its_tasks_are_done(patient_stack: Stack, silent_port: int) -> None:
     """D2: not when its patience ends; and what is done is not in the queue again."""
     stack = patient_stack
-    account = stack.add_account("office", port=silent_port, user="office", password="sesame")
-    stack.start("poll")
-    stack.concord.queue.poll(account.id)
-    assert eventually(lambda: stack.concord.queue.depth().get("unacked") == 1), stack.log("poll")
+    begin_poll(stack, silent_port)
 
     os.kill(stack.pid("poll"), signal.SIGQUIT)
 
