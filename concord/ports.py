@@ -616,6 +616,7 @@ class AuditEntry:
     subject: str  # worker@mail
     outcome: str  # done, refused, failed
     detail: str = ""
+    hash: str | None = None  # given by the database: the chain's link
 
 
 class Audit(Protocol):

@@ -12,19 +12,25 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
-from concord.adapters.sql import outbox_tables, schema
+from concord.adapters.sql import identity_tables, number_tables, oauth_tables, outbox_tables, schema
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import make_engine, transaction
 from concord.errors import DatabaseDownError, SchemaError
 from tests.servers.fixtures_database import settings_of
 from tests.sql_world import account, now
 
+# Each module of tables is imported for what it adds to the one description.
+TABLES = outbox_tables.rules.metadata
+assert {table.metadata for table in (identity_tables.users, number_tables.numbers, oauth_tables.oauth_grants)} == {
+    TABLES
+}
+
 
 def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
 
-        assert compare_metadata(context, outbox_tables.rules.metadata) == []
+        assert compare_metadata(context, TABLES) == []
 
 
 def test_upgrading_an_upgraded_database_changes_nothing(engine: Engine) -> None:

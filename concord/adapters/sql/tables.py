@@ -83,6 +83,9 @@ account_states: Final = Table(
     # The poll lease: who holds the newest fence may poll until then.
     Column("leased_until", UtcDateTime),
     Column("fence", BigInteger, nullable=False, server_default="0"),
+    # Mails that the server has, that Concord should have and has not (O7); None: never counted.
+    Column("unaccounted", Integer),
+    Column("reconciled_at", UtcDateTime),
 )
 
 folders: Final = Table(
@@ -195,6 +198,8 @@ audit: Final = Table(
     Column("subject", CleanText(LINE), nullable=False),
     Column("outcome", String, nullable=False),
     Column("detail", CleanText(REASON), nullable=False),
+    # SHA-256 over the former row's hash and this row: a row changed, added in between or taken away shows.
+    Column("hash", String),
     # An id is the next page's mark: none is ever given twice.
     sqlite_autoincrement=True,
 )
