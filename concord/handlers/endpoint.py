@@ -10,9 +10,9 @@ import httpcore
 import httpx
 
 from concord import __version__
+from concord.egress.connection import Deadline, GuardedNetwork
+from concord.egress.guard import EgressGuard
 from concord.errors import HandlerError
-from concord.handlers.connection import Deadline, GuardedNetwork
-from concord.handlers.egress import EgressGuard
 from concord.handlers.tools import HandlerTools
 
 USER_AGENT: Final = f"Concord/{__version__}"

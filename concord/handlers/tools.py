@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import redis
 
-from concord.handlers.egress import Resolver, system_addresses
+from concord.egress.guard import Resolver, system_addresses
 from concord.handlers.slots import HostSlots
 from concord.ports import Clock
 from concord.settings import WebhookSettings

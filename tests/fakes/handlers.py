@@ -10,9 +10,9 @@ from typing import Any
 
 import redis
 
+from concord.egress.guard import Resolver, system_addresses
 from concord.errors import QueueDownError
 from concord.handlers import HandlerTools
-from concord.handlers.egress import Resolver, system_addresses
 from concord.ports import Consignment
 from concord.settings import WebhookSettings
 

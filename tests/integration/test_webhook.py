@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from concord import __version__
+from concord.egress.guard import EgressGuard, system_addresses
 from concord.errors import AddressForbiddenError, HandlerError, HandlerRefusedError
 from concord.handlers import Handlers, HandlerTools
-from concord.handlers.egress import EgressGuard, system_addresses
 from concord.model.rule import HandlerSpec
 from concord.ports import Handler
 from concord.settings import WebhookSettings

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import httpcore
 
+from concord.egress.guard import EgressGuard
 from concord.errors import HandlerError
-from concord.handlers.egress import EgressGuard
 
 
 class Deadline:

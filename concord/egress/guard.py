@@ -1,4 +1,4 @@
-"""Which addresses Concord may be made to call. Whoever writes a webhook's URL must not reach what only this host can.
+"""Which addresses Concord may be made to call. Whoever writes a URL or a host name must not reach what only this host can.
 
 The check is made on addresses, never on names: a name may answer differently each time it is asked.
 """
@@ -49,6 +49,7 @@ class EgressGuard:
 
     allow: Sequence[Network]
     resolve: Resolver
+    setting: str = "webhook.allow_networks"  # what an operator changes to allow more
 
     def addresses(self, host: str, port: int, *, seconds: float) -> list[str]:
         """Where to connect to, checked. One forbidden address refuses the host: mixed answers are made to fool guards.
@@ -58,7 +59,12 @@ class EgressGuard:
         found = _within(self.resolve, host, port, seconds)
         for address in found:
             if not self.permits(address):
-                raise AddressForbiddenError("Calling this address is not allowed", host=host, address=address)
+                raise AddressForbiddenError(
+                    "Calling this address is not allowed",
+                    host=host,
+                    address=address,
+                    remedy=f"If it is meant to be on a private network, list that network in {self.setting}",
+                )
         return found
 
     def permits(self, address: str) -> bool:

@@ -8,8 +8,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from concord.egress.guard import EgressGuard
 from concord.errors import AddressForbiddenError, HandlerError
-from concord.handlers.egress import EgressGuard
 
 FORBIDDEN = [
     ("127.0.0.1", "loopback"),
