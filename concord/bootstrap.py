@@ -7,7 +7,7 @@ Nor does it import the heavy libraries (Celery, boto3, IMAP, HTTP): a person who
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -17,12 +17,17 @@ from sqlalchemy import Engine
 from concord import __version__, settings
 from concord.adapters.archive_file import FileArchive
 from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.api_tokens import SqlApiTokens
 from concord.adapters.sql.audit import SqlAudit
 from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
+from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
+from concord.adapters.sql.throttles import SqlThrottle
+from concord.adapters.sql.users import SqlUsers
+from concord.adapters.sql.web_sessions import SqlSessions
 from concord.adapters.vault import FernetVault
 from concord.manager.config import poll_interval
 from concord.manager.units import members
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from concord.adapters.imap import ImapSources
+    from concord.adapters.passwords import Argon2
     from concord.adapters.pulse import RedisPulse
     from concord.adapters.queue import CeleryQueue
     from concord.adapters.redbeat import RedBeatSchedule
@@ -108,6 +114,34 @@ class Concord:
     @part
     def audit(self) -> SqlAudit:
         return SqlAudit(self.engine)
+
+    @part
+    def users(self) -> SqlUsers:
+        return SqlUsers(self.engine, now)
+
+    @part
+    def sessions(self) -> SqlSessions:
+        limits = self.settings.admin
+        idle, absolute = timedelta(seconds=limits.session_idle), timedelta(seconds=limits.session_absolute)
+        return SqlSessions(self.engine, now, idle=idle, absolute=absolute)
+
+    @part
+    def api_tokens(self) -> SqlApiTokens:
+        return SqlApiTokens(self.engine, now)
+
+    @part
+    def throttle(self) -> SqlThrottle:
+        return SqlThrottle(self.engine, now)
+
+    @part
+    def idempotency(self) -> SqlIdempotencyKeys:
+        return SqlIdempotencyKeys(self.engine, now)
+
+    @part
+    def passwords(self) -> Argon2:
+        from concord.adapters.passwords import Argon2
+
+        return Argon2()
 
     @part
     def archive(self) -> Archive:

@@ -240,6 +240,11 @@ class AdminSettings(_Group):
     address: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
     hosts: tuple[str, ...] = ()
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^/\s?#]+$")
+    proxies: tuple[IPvAnyNetwork, ...] = ()
+    session_idle: Seconds = 3600
+    session_absolute: Seconds = 43_200
+    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=64 * 1024)
 
 
 class ServiceSettings(_Group):
