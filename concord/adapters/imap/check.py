@@ -16,6 +16,7 @@ from concord.adapters.imap import wire
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
 from concord.adapters.imap.folder_names import decode, encode, selectable
 from concord.adapters.imap.login import log_in
+from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.watchdog import Guard
 from concord.errors import ConcordError, MailboxFolderError, MailboxTlsError
 from concord.model.account import ALL_FOLDERS, Account, Tls
@@ -102,6 +103,7 @@ class _Visit:
     def login(self) -> str:
         wire.refuse_unfit(self.account, self._client)
         log_in(self.account, self._client, self.vault.unseal(self.account.secret))
+        introduce(self.account, self._client)
         return f"logged in as {self.account.user}"
 
     def capabilities(self) -> str:

@@ -14,6 +14,7 @@ import structlog
 from concord.adapters.imap.check import steps
 from concord.adapters.imap.errors import RAISED, facts_of, lost
 from concord.adapters.imap.login import log_in
+from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.pool import Line, Pool
 from concord.adapters.imap.session import ImapSession
 from concord.adapters.imap.watchdog import Guard, Watchdog
@@ -123,6 +124,7 @@ class ImapSources:
         client = connect(account, self._settings, guard)
         try:
             log_in(account, client, password)
+            introduce(account, client)
             capabilities = frozenset(client.capabilities())
         except RAISED as error:
             hang_up(client)
