@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -76,6 +77,47 @@ class ExistsError(UsageError):
 
 class ConflictError(UsageError):
     """Somebody else changed it meanwhile, or its present state forbids this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in a form or document, and where: `("match", "from", 1)` is the second pattern for senders."""
+
+    path: tuple[str | int, ...]
+    error: UsageError
+
+
+class MistakesError(UsageError):
+    """A form or document has mistakes: all of them, so that a person can mend them in one go."""
+
+    remedy = "Correct what is marked"
+
+    def __init__(
+        self, message: str, *, mistakes: tuple[Mistake, ...], remedy: str | None = None, **fields: object
+    ) -> None:
+        super().__init__(message, remedy=remedy, **fields)
+        self.mistakes = mistakes
+
+
+# Who may.
+
+
+class SignInRefusedError(PermanentError):
+    """The name or the password is wrong, or the user may not sign in."""
+
+    remedy = "Try again; an admin can give a new password with 'concord user password NAME'"
+
+
+class TooManyAttemptsError(TransientError):
+    """Somebody guesses, or seems to: attempts must wait. `seconds` says how long."""
+
+    remedy = "Wait that long, then try again"
+
+
+class ForbiddenError(PermanentError):
+    """The role of the user, or the scope of the token, does not allow this."""
+
+    remedy = "Ask an admin for the role, or for a token with the scope, that it needs"
 
 
 # Secrets.
@@ -180,6 +222,14 @@ class MailboxDnsError(MailboxDownError):
     """The IMAP server's name has no address."""
 
     remedy = "Check the spelling of the host name and this machine's DNS"
+
+
+class MailboxForbiddenError(MailboxError, PermanentError):
+    """The account's host leads to an address that Concord must not call."""
+
+    remedy = (
+        "Correct the host name; if a mail server really is at that address, list its network in poll.allow_networks"
+    )
 
 
 class MailboxTlsError(MailboxError, TransientError):
