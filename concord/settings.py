@@ -13,6 +13,7 @@ import difflib
 import errno
 import os
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -129,6 +130,14 @@ class ArchiveSettings(_Group):
         return self
 
 
+# Where clouds tell a machine its own secrets: link-local addresses of all, and Amazon's, Google's and Alibaba's others.
+# And what is no single host's address: "this host", multicast, broadcast.
+_NO_MAIL_SERVER = (
+    *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32"),
+    *("0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32"),
+)
+
+
 class PollSettings(_Group):
     """Taking mail from servers."""
 
@@ -146,6 +155,8 @@ class PollSettings(_Group):
     recheck: Seconds = 900
     backoff_base: Seconds = 30
     backoff_max: Seconds = 3600
+    deny_networks: tuple[IPvAnyNetwork, ...] = tuple(ip_network(network) for network in _NO_MAIL_SERVER)
+    allow_networks: tuple[IPvAnyNetwork, ...] = ()
 
 
 class ProcessSettings(_Group):

@@ -1,4 +1,4 @@
-"""Which addresses Concord may be made to call. Whoever writes a URL or a host name must not reach what only this host can.
+"""Which addresses Concord may be made to call. Whoever types a name must not reach what only this host can.
 
 The check is made on addresses, never on names: a name may answer differently each time it is asked.
 """
@@ -74,6 +74,23 @@ class EgressGuard:
         if any(candidate in network for network in self.allow for candidate in (plain, inner) if candidate):
             return True
         return is_public(plain) if inner is None else is_public(inner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRule:
+    """Permits every address but those of denied networks; of these it permits what is allowed all the same."""
+
+    deny: Sequence[Network]
+    allow: Sequence[Network] = ()
+
+    def permits(self, address: str) -> bool:
+        """Whether this address may be called, also where it stands inside an IPv6 address."""
+        plain = ip_address(address.partition("%")[0])
+        inner = embedded(plain)
+        meant = [candidate for candidate in (plain, inner) if candidate]
+        if any(candidate in network for network in self.allow for candidate in meant):
+            return True
+        return not any(candidate in network for network in self.deny for candidate in meant)
 
 
 def is_public(address: Address) -> bool:

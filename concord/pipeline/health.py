@@ -18,6 +18,7 @@ from concord.errors import (
     MailboxDownError,
     MailboxError,
     MailboxFolderError,
+    MailboxForbiddenError,
     MailboxQuotaError,
     MailboxThrottledError,
     MailboxTlsError,
@@ -37,6 +38,7 @@ _STATES: Final[tuple[tuple[type[MailboxError], AccountState], ...]] = (
     (MailboxFolderError, AccountState.FOLDER_MISSING),
     (MailboxQuotaError, AccountState.QUOTA),
     (MailboxDownError, AccountState.UNREACHABLE),
+    (MailboxForbiddenError, AccountState.UNREACHABLE),
 )
 
 

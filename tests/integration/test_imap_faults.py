@@ -19,6 +19,7 @@ from concord.errors import (
     MailboxDownError,
     MailboxError,
     MailboxFolderError,
+    MailboxForbiddenError,
     MailboxProtocolError,
     MailboxQuotaError,
     MailboxThrottledError,
@@ -112,12 +113,45 @@ def test_a_silent_server_is_told_as_slow(quick: Polls) -> None:
             pass
 
 
-@pytest.mark.parametrize("greeting", [b"220 mail.example ESMTP", b"HTTP/1.1 400 Bad Request", b"\x15\x03\x03\x00\x02"])
-def test_a_server_that_is_not_imap_is_told_so(quick: Polls, greeting: bytes) -> None:
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"220 mail.example ESMTP",
+        b"220 mail.example too many connections, try again later",
+        b"HTTP/1.1 400 Bad Request",
+        b"-ERR unknown command mail.example",
+        b"\x15\x03\x03\x00\x02",
+    ],
+)
+def test_a_server_that_is_not_imap_is_told_so_without_its_words(quick: Polls, greeting: bytes) -> None:
+    """Whoever may name a host must not read what answers there."""
     with EvilImap(greeting=greeting) as server, pytest.raises(MailboxProtocolError) as caught:
         logged_in(quick, server)
 
     assert "port" in caught.value.advice
+    assert "answer" not in caught.value.fields
+    assert "mail.example" not in caught.value.explain()
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "0.0.0.0"])  # noqa: S104 - an address to refuse
+def test_an_address_where_clouds_keep_secrets_is_not_called(quick: Polls, host: str) -> None:
+    with pytest.raises(MailboxForbiddenError) as caught, quick.open(account_at(143, host=host)):
+        pass
+
+    assert "poll.allow_networks" in caught.value.advice
+    assert quick.connections.slots == {}
+
+
+def test_an_operator_may_forbid_and_allow_networks() -> None:
+    with EvilImap() as server:
+        with pytest.raises(MailboxForbiddenError), Polls(deny_networks=["127.0.0.0/8"]).open(account_at(server.port)):
+            pass
+        allowing = Polls(deny_networks=["127.0.0.0/8"], allow_networks=["127.0.0.1/32"])
+        with allowing.open(account_at(server.port)):
+            pass
+        allowing.sources.close()
+
+        assert server.verbs()[:2] == ["CAPABILITY", "LOGIN"]
 
 
 def test_a_server_full_at_the_greeting_is_throttling(quick: Polls) -> None:

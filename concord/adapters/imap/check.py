@@ -74,7 +74,7 @@ class _Visit:
         ]
 
     def dns(self) -> str:
-        self.addresses = wire.resolve(self.account)
+        self.addresses = wire.resolve(self.account, self.settings)
         return ", ".join(dict.fromkeys(str(address[4][0]) for address in self.addresses))
 
     def tcp(self) -> str:

@@ -14,11 +14,21 @@ from typing import Any, Final
 
 import imapclient
 
+from concord.adapters.imap.answers import Answer
 from concord.adapters.imap.contexts import context_for
 from concord.adapters.imap.errors import RAISED, facts_of, lost, plaintext_refused, untrusted
 from concord.adapters.imap.folder_names import quoted
 from concord.adapters.imap.watchdog import Guard
-from concord.errors import MailboxDnsError, MailboxDownError, MailboxError, MailboxProtocolError, MailboxTlsError
+from concord.egress.guard import NetworkRule
+from concord.errors import (
+    MailboxDnsError,
+    MailboxDownError,
+    MailboxError,
+    MailboxForbiddenError,
+    MailboxProtocolError,
+    MailboxThrottledError,
+    MailboxTlsError,
+)
 from concord.model.account import Account, Tls
 from concord.settings import PollSettings
 
@@ -76,13 +86,21 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         return quoted(folder_name)
 
 
-def resolve(account: Account) -> list[tuple[Any, ...]]:
-    """The addresses of the account's host, as getaddrinfo gives them. Raises MailboxDnsError."""
+def resolve(account: Account, settings: PollSettings) -> list[tuple[Any, ...]]:
+    """The addresses of the account's host, as getaddrinfo gives them. Raises MailboxDnsError, MailboxForbiddenError."""
     try:
-        return list(socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM))
+        found = list(socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not a host name"
         raise MailboxDnsError("The IMAP server's name has no address", cause=cause, **facts_of(account)) from error
+    rule = NetworkRule(deny=settings.deny_networks, allow=settings.allow_networks)
+    # One forbidden address refuses the host: mixed answers are made to fool such checks.
+    for address in (str(one[4][0]) for one in found):
+        if not rule.permits(address):
+            raise MailboxForbiddenError(
+                "Connecting to this address is not allowed", address=address, **facts_of(account)
+            )
+    return found
 
 
 def reach(account: Account, addresses: list[tuple[Any, ...]], *, timeout: float) -> socket.socket:
@@ -127,7 +145,17 @@ def greet(account: Account, line: socket.socket, settings: PollSettings) -> Clie
         return Client(wire, timeout=settings.timeout, secured=account.tls is Tls.IMPLICIT)
     except RAISED as error:
         line.close()
-        raise lost(error, facts_of(account)) from error
+        raise _no_greeting(error, account) from error
+
+
+def _no_greeting(error: Exception, account: Account) -> MailboxError:
+    """Of what is no IMAP server, its own words are not told: whoever names a host must not read what answers there."""
+    failure = lost(error, facts_of(account))
+    if not Answer.read(error).text.startswith("* "):
+        failure.fields.pop("answer", None)
+        if isinstance(failure, MailboxThrottledError):
+            return MailboxProtocolError("The IMAP server answered something that is not IMAP", **facts_of(account))
+    return failure
 
 
 def start_tls(account: Account, client: Client) -> None:
@@ -149,7 +177,7 @@ def start_tls(account: Account, client: Client) -> None:
 
 def connect(account: Account, settings: PollSettings, guard: Guard) -> Client:
     """All steps up to the login."""
-    line = reach(account, resolve(account), timeout=settings.connect_timeout)
+    line = reach(account, resolve(account, settings), timeout=settings.connect_timeout)
     guard.watch(line)
     if account.tls is Tls.IMPLICIT:
         line = secure(account, line)

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from concord.egress.guard import EgressGuard
+from concord.egress.guard import EgressGuard, NetworkRule
 from concord.errors import AddressForbiddenError, HandlerError
 
 FORBIDDEN = [
@@ -136,3 +136,23 @@ def test_a_resolver_that_hangs_ends_with_the_time() -> None:
     released.set()
 
     assert caught.value.message == "The receiver's name was not resolved in time"
+
+
+@pytest.mark.parametrize(
+    ("address", "permitted"),
+    [
+        ("169.254.169.254", False),
+        ("::ffff:169.254.169.254", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("fe80::1%eth0", False),
+        ("169.254.7.7", True),
+        ("127.0.0.1", True),
+        ("1.1.1.1", True),
+    ],
+)
+def test_a_rule_of_networks_denies_what_it_names_unless_allowed(address: str, *, permitted: bool) -> None:
+    rule = NetworkRule(
+        deny=[ip_network("169.254.0.0/16"), ip_network("fe80::/10")], allow=[ip_network("169.254.7.0/24")]
+    )
+
+    assert rule.permits(address) is permitted
