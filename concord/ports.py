@@ -613,6 +613,7 @@ class AuditEntry:
     actor: str  # root, concord, alice
     via: str  # cli, admin, api
     action: str  # service.start
+    address: str = ""  # where the browser or program was; empty at the command line
     subject: str  # worker@mail
     outcome: str  # done, refused, failed
     detail: str = ""

@@ -12,6 +12,7 @@ import pwd
 from pathlib import Path
 from typing import Final
 
+from concord.model.caller import Caller
 from concord.model.daemon import USER
 
 _LOGIN: Final = Path("/proc/self/loginuid")
@@ -48,6 +49,11 @@ def actor() -> str:
     # Anybody can set a variable; only root is told by sudo.
     asked_by = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
     return asked_by or _name(os.getuid())
+
+
+def caller() -> Caller:
+    """The same, as the audit has it."""
+    return Caller(actor=actor(), via="cli")
 
 
 def _installed_user() -> pwd.struct_passwd | None:

@@ -133,13 +133,12 @@ def _manager() -> Manager:
 
 
 def _toggle(verb: Verb, only: str | None, *, json: bool) -> None:
-    from concord.cli.identity import actor
-    from concord.manager.control import Request
+    from concord.cli.identity import caller
 
     manager = _manager()
     toggle = {Verb.START: manager.start, Verb.STOP: manager.stop, Verb.RESTART: manager.restart}[verb]
     with telling() as told:
-        moved = toggle(only, by=Request(actor=actor(), told=told))
+        moved = toggle(only, by=caller(), told=told)
     if json:
         emit(plain(moved))
     else:

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from concord.errors import (
-    ConcordError,
-    InfrastructureError,
-    NotConsumingError,
-    QueueDownError,
-    SchemaError,
-    SupervisorRefusedError,
-    UsageError,
-)
+from concord.auditing import audited
+from concord.errors import ConcordError, NotConsumingError, QueueDownError
 from concord.manager.lock import ToggleLock
 from concord.manager.proof import Proof, Told
 from concord.manager.status import Status, look
 from concord.manager.units import chosen
 from concord.manager.worker_files import WorkerFiles
+from concord.model.caller import Caller
 from concord.model.daemon import BEAT, Verb, instance_of
 from concord.model.worker import WorkerConfig
-from concord.ports import Audit, AuditEntry, Clock, Pulse, Queue, Supervisor, SyncStats
+from concord.ports import Audit, Clock, Pulse, Queue, Supervisor, SyncStats
 from concord.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 LOG_LINES: Final = 15
-# Nobody did anything wrong, or nothing happened at all: it was not allowed, or not just now.
-_REFUSALS: Final = (UsageError, SupervisorRefusedError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +52,8 @@ class Moved:
     sync: SyncStats | None = None  # after a start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """Who asks, by which way, and who is told meanwhile what is waited for."""
-
-    actor: str
-    via: str = "cli"
-    told: Told = field(default=lambda _text: None)
+def untold(_text: str) -> None:
+    """For whoever does not watch."""
 
 
 class Manager:
@@ -86,21 +73,21 @@ class Manager:
         self._pause = pause
         self._lock = ToggleLock(settings.service.run_directory, ports.clock, pause=pause)
 
-    def start(self, only: str | None = None, *, by: Request) -> Moved:
+    def start(self, only: str | None = None, *, by: Caller, told: Told = untold) -> Moved:
         """Until each daemon works; then the schedule is made equal to the accounts. Starting what runs is free.
 
         Raises QueueDownError and SettingsError before anything is started, DaemonFailedError with the last lines of the
         daemon that failed, NotConsumingError, ConflictError, UnknownDaemonError, SupervisorRefusedError.
         """
-        return self._toggle(Verb.START, only, by)
+        return self._toggle(Verb.START, only, by, told)
 
-    def stop(self, only: str | None = None, *, by: Request) -> Moved:
+    def stop(self, only: str | None = None, *, by: Caller, told: Told = untold) -> Moved:
         """Warm: running tasks get their time, nothing is lost. Works whatever else is down. Raises as `start`."""
-        return self._toggle(Verb.STOP, only, by)
+        return self._toggle(Verb.STOP, only, by, told)
 
-    def restart(self, only: str | None = None, *, by: Request) -> Moved:
+    def restart(self, only: str | None = None, *, by: Caller, told: Told = untold) -> Moved:
         """Stopped ones are started too. Raises as `start`."""
-        return self._toggle(Verb.RESTART, only, by)
+        return self._toggle(Verb.RESTART, only, by, told)
 
     def status(self) -> Status:
         """How all of it does. What cannot be asked is left open, and named."""
@@ -111,12 +98,13 @@ class Manager:
         names = chosen(only, self._ports.workers.instances())
         return {name: self._ports.supervisor().log_tail(name, lines) for name in names}
 
-    def _toggle(self, verb: Verb, only: str | None, by: Request) -> Moved:
-        with self._audited(verb, only, by):
+    def _toggle(self, verb: Verb, only: str | None, by: Caller, told: Told) -> Moved:
+        action = f"service.{verb}"
+        with audited(self._ports.audit(), by, action, only or "all", clock=self._ports.clock):
             names = chosen(only, self._ports.workers.instances())
             with self._lock.held(verb, by.actor):
                 log.info("service.asked", verb=verb.value, daemons=names, actor=by.actor, via=by.via)
-                return self._move(verb, names, by.told)
+                return self._move(verb, names, told)
 
     def _move(self, verb: Verb, names: Sequence[str], told: Told) -> Moved:
         began = self._ports.clock()
@@ -167,46 +155,3 @@ class Manager:
             with suppress(ConcordError):
                 error.log = tuple(self._ports.supervisor().log_tail(first, LOG_LINES))
             raise
-
-    @contextmanager
-    def _audited(self, verb: Verb, only: str | None, by: Request) -> Iterator[None]:
-        """Whatever becomes of it, it is written down."""
-        outcome, detail = "failed", "interrupted"
-        try:
-            yield
-        except ConcordError as error:
-            outcome, detail = "refused" if isinstance(error, _REFUSALS) else "failed", error.explain()
-            raise
-        except Exception as error:
-            detail = type(error).__name__
-            raise
-        else:
-            outcome, detail = "done", ""
-        finally:
-            self._write(
-                AuditEntry(
-                    at=self._ports.clock(),
-                    actor=by.actor,
-                    via=by.via,
-                    action=f"service.{verb}",
-                    subject=only or "all",
-                    outcome=outcome,
-                    detail=detail,
-                )
-            )
-
-    def _write(self, entry: AuditEntry) -> None:
-        """The database may be the very thing that is down: then the log has the row."""
-        try:
-            self._ports.audit().add(entry)
-        except (InfrastructureError, SchemaError) as error:
-            log.warning(
-                "audit.unwritten",
-                error=error,
-                actor=entry.actor,
-                via=entry.via,
-                action=entry.action,
-                subject=entry.subject,
-                outcome=entry.outcome,
-                detail=entry.detail,
-            )

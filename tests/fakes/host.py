@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from concord.manager.control import Manager, ManagerPorts, Request
+from concord.manager.control import Manager, ManagerPorts
 from concord.manager.worker_files import WorkerFiles
+from concord.model.caller import Caller
 from concord.model.daemon import BEAT, instance_of
 from concord.ports import MAIL_QUEUE, POLL_QUEUE, AuditEntry, SyncStats, WorkerPulse
 from concord.settings import ServiceSettings, Settings
@@ -17,7 +18,7 @@ from tests.fakes.queue import MemoryQueue
 from tests.fakes.supervisor import MemorySupervisor
 
 HOST = "here"
-ALICE = Request(actor="alice")
+ALICE = Caller(actor="alice")
 _QUEUES = {"poll": POLL_QUEUE, "mail": MAIL_QUEUE}
 
 

@@ -21,6 +21,7 @@ class SqlAudit:
             "at": entry.at,
             "actor": entry.actor,
             "via": entry.via,
+            "address": entry.address,
             "action": entry.action,
             "subject": entry.subject,
             "outcome": entry.outcome,

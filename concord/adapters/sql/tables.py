@@ -194,6 +194,7 @@ audit: Final = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("actor", CleanText(LINE), nullable=False),
     Column("via", String, nullable=False),
+    Column("address", CleanText(LINE), nullable=False, server_default=text("''")),
     Column("action", String, nullable=False),
     Column("subject", CleanText(LINE), nullable=False),
     Column("outcome", String, nullable=False),

@@ -17,8 +17,8 @@ from concord.errors import (
     SupervisorRefusedError,
     UnknownDaemonError,
 )
-from concord.manager.control import Request
 from concord.manager.lock import ToggleLock
+from concord.model.caller import Caller
 from concord.model.daemon import Activity
 from concord.ports import MAIL_QUEUE, POLL_QUEUE
 from tests.fakes.host import ALICE, MemoryHost, write_worker
@@ -182,7 +182,7 @@ def test_a_service_manager_that_does_not_help_is_told(host: MemoryHost, trouble:
 
 def test_who_asked_is_written_down(host: MemoryHost) -> None:
     """M3."""
-    host.manager.start("worker@mail", by=Request(actor="alice", via="admin"))
+    host.manager.start("worker@mail", by=Caller(actor="alice", via="admin"))
 
     row = host.written
     assert (row.actor, row.via, row.action, row.subject, row.outcome, row.detail) == (
@@ -246,7 +246,7 @@ def test_what_is_waited_for_is_told(host: MemoryHost) -> None:
     told: list[str] = []
     host.while_waiting = host.idle.clear
 
-    host.manager.start("beat", by=Request(actor="alice", told=told.append))
+    host.manager.start("beat", by=ALICE, told=told.append)
 
     assert list(dict.fromkeys(told)) == [
         "starting beat",

@@ -28,6 +28,7 @@ def upgrade() -> None:
     _numbers()
     op.add_column("account_states", sa.Column("unaccounted", sa.Integer(), nullable=True))
     op.add_column("account_states", sa.Column("reconciled_at", Moment, nullable=True))
+    op.add_column("audit", sa.Column("address", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.add_column("audit", sa.Column("hash", sa.String(), nullable=True))
 
 
