@@ -27,6 +27,7 @@ from concord.model.message import (
     SeenMail,
     Step,
 )
+from concord.model.number import Latest, Readings
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
 from concord.model.workflow import RunState, WorkflowRun
 
@@ -627,6 +628,49 @@ class Audit(Protocol):
 
     def entries(self, *, limit: int = 100, before: int | None = None) -> list[AuditEntry]:
         """The newest first; `before` an id, for the next page."""
+        ...
+
+
+# ── the numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Tally(Protocol):
+    """What the tables say, by the names of `model.number`. Costs little, however many messages are done."""
+
+    def happened(self, since: datetime, until: datetime) -> dict[str, float]:
+        """What was done within a span, and how long mail took; what did not happen may be missing."""
+        ...
+
+    def standing(self) -> dict[str, float]:
+        """How many wait or have failed now, and for how long."""
+        ...
+
+    def totals(self) -> dict[str, float]:
+        """How many rows stand where. The one dear question: it counts all of them."""
+        ...
+
+
+class Numbers(Protocol):
+    """The series of `model.number`, kept by minute for a month and by hour for a year."""
+
+    def record(self, minute: datetime, values: Mapping[str, float]) -> None:
+        """Keep a minute, in place of what was kept of it before, and make its hour anew."""
+        ...
+
+    def last(self) -> datetime | None:
+        """The newest minute that was counted."""
+        ...
+
+    def read(self, names: Sequence[str], *, since: datetime, until: datetime, step: int) -> Readings:
+        """A point for every `step` seconds (60, or a multiple that fits hours). Raises KeyError for an unknown name."""
+        ...
+
+    def latest(self, names: Sequence[str], *, within: timedelta = timedelta(0)) -> Latest:
+        """What the newest look found; or, of what is measured more rarely, the newest value `within` that time."""
+        ...
+
+    def prune(self, now: datetime) -> int:
+        """Forget what is older than it is kept; how many values that were."""
         ...
 
 

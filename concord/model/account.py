@@ -165,7 +165,7 @@ class FolderCursor:
     """How far one folder has been read, within one UIDVALIDITY (RFC 9051 section 2.3.1.1).
 
     New mail is UID > `last_uid`. The backfill, if any, works downwards: UIDs in
-    `backfill_low <= uid < backfill_next` are still to be fetched.
+    `backfill_low <= uid < backfill_next` are still to be fetched. What lies below `backfill_low` is not ours to take.
     """
 
     account_id: int
@@ -175,6 +175,8 @@ class FolderCursor:
     backfill_next: int | None = None
     backfill_low: int = 1
     begun_at: datetime
+    # The highest UID that was there when reading began: up to it the start point decides what is ours. None: unknown.
+    begun_uid: int | None = None
     # What STATUS said when the folder was last found fully read; an equal answer means nothing new.
     uidnext: int | None = None
     messages: int | None = None

@@ -201,8 +201,9 @@ class FolderVisit:
             uidvalidity=status.uidvalidity,
             last_uid=top,
             backfill_next=top + 1 if begins else None,
-            backfill_low=wanted[0] if begins else 1,
+            backfill_low=wanted[0] if begins else top + 1,
             begun_at=self._ports.clock(),
+            begun_uid=top,
         )
 
     def _renumbered(self, cursor: FolderCursor, status: FolderStatus) -> FolderCursor:
@@ -216,6 +217,7 @@ class FolderVisit:
             last_uid=top,
             backfill_next=top + 1 if present else None,
             begun_at=cursor.begun_at,
+            begun_uid=top,
         )
 
     def _backfill_uids(self, cursor: FolderCursor, below: int) -> list[int]:

@@ -89,6 +89,7 @@ def cursor_of(row: Row[Any]) -> FolderCursor:
         backfill_next=row.backfill_next,
         backfill_low=row.backfill_low,
         begun_at=row.begun_at,
+        begun_uid=row.begun_uid,
         uidnext=row.uidnext,
         messages=row.messages,
         modseq=row.modseq,

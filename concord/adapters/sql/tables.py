@@ -98,6 +98,7 @@ folders: Final = Table(
     Column("backfill_next", BigInteger),
     Column("backfill_low", BigInteger, nullable=False),
     Column("begun_at", UtcDateTime, nullable=False),
+    Column("begun_uid", BigInteger),
     Column("uidnext", BigInteger),
     Column("messages", BigInteger),
     # RFC 7162 section 3: 63 bits, which is what a BIGINT holds.
@@ -166,6 +167,8 @@ trail: Final = Table(
     Column("what", String, nullable=False),
     Column("detail", CleanJson, nullable=False),
     Index(None, "message_id", "id"),
+    # What happened within a minute: the numbers.
+    Index(None, "at"),
 )
 
 connection_slots: Final = Table(

@@ -28,6 +28,9 @@ def upgrade() -> None:
     _numbers()
     op.add_column("account_states", sa.Column("unaccounted", sa.Integer(), nullable=True))
     op.add_column("account_states", sa.Column("reconciled_at", Moment, nullable=True))
+    op.add_column("folders", sa.Column("begun_uid", sa.BigInteger(), nullable=True))
+    _say_whose_mail_is_ours()
+    op.create_index(op.f("ix_trail_at"), "trail", ["at"], unique=False)
     op.add_column("audit", sa.Column("address", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.add_column("audit", sa.Column("hash", sa.String(), nullable=True))
 
@@ -205,4 +208,18 @@ def _numbers() -> None:
         sa.Column("at", Moment, nullable=False),
         sa.Column("value", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("step", "series", "at", name=op.f("pk_numbers")),
+    )
+
+
+def _say_whose_mail_is_ours() -> None:
+    """Where a `start: new` account began nobody wrote down: below its first recorded mail, nothing is claimed."""
+    op.execute(
+        """
+        UPDATE folders SET backfill_low = COALESCE(
+            (SELECT MIN(uid) FROM messages WHERE messages.account_id = folders.account_id
+                AND messages.folder = folders.folder AND messages.uidvalidity = folders.uidvalidity),
+            last_uid + 1
+        )
+        WHERE backfill_next IS NULL AND account_id IN (SELECT id FROM accounts WHERE start = 'new')
+        """
     )
