@@ -40,7 +40,7 @@ from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.workflow import WorkflowRunner
-from concord.ports import Archive, Supervisor, SyncStats
+from concord.ports import Archive, Discoverer, Supervisor, SyncStats
 from concord.settings import Settings
 
 if TYPE_CHECKING:
@@ -156,6 +156,12 @@ class Concord:
         from concord.adapters.imap import ImapSources
 
         return ImapSources(self.settings.poll, self.vault, SqlConnections(self.engine, now), now)
+
+    @part
+    def discoverer(self) -> Discoverer:
+        from concord.adapters.discovery import Autodiscovery
+
+        return Autodiscovery(self.settings.discovery, self.settings.poll)
 
     @part
     def workers(self) -> WorkerFiles:

@@ -129,6 +129,12 @@ class SecretKeyError(UsageError):
     remedy = "Put the key in the credential file 'secret_key'; 'concord secrets init' makes a new one"
 
 
+class LookupFailedError(TransientError):
+    """A question about a mail address's server was not answered."""
+
+    remedy = "Check this machine's DNS and network, or type host and port yourself"
+
+
 # Infrastructure.
 
 

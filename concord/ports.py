@@ -16,6 +16,7 @@ from uuid import UUID
 from concord.model.account import Account, AccountStatus, FolderCursor, PollLease, Priority
 from concord.model.daemon import DaemonState
 from concord.model.delivery import Delivery, DeliveryState
+from concord.model.discovery import Discovery
 from concord.model.event import EventRow, UnifiedEvent
 from concord.model.message import (
     AfterState,
@@ -191,6 +192,14 @@ class MailSources(Protocol):
         ...
 
 
+class Discoverer(Protocol):
+    """Finds the IMAP servers of a mail address."""
+
+    def find(self, address: str) -> Discovery:
+        """Ask everybody who may know, for seconds only. Raises UsageError where it is no mail address."""
+        ...
+
+
 class Connections(Protocol):
     """The connection budget of the whole cluster: numbered slots for each host and login, held by leases that lapse."""
 
@@ -231,7 +240,13 @@ class Accounts(Protocol):
 
     def statuses(self) -> dict[int, AccountStatus]: ...
 
-    def set_status(self, account_id: int, status: AccountStatus) -> None: ...
+    def set_status(self, account_id: int, status: AccountStatus) -> None:
+        """Everything but what the reconciliation found."""
+        ...
+
+    def reconciled(self, account_id: int, unaccounted: int | None) -> None:
+        """How many mails the server has now that the ledger should have and has not; None: not counted to the end."""
+        ...
 
     def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
         """The right to poll, if nobody has it."""
@@ -365,6 +380,10 @@ class Ledger(Protocol):
 
     def after_done(self, ids: Sequence[int], state: AfterState, error: str | None = None) -> None: ...
 
+    def uids(self, account_id: int, folder: str, uidvalidity: int, *, low: int, high: int) -> set[int]:
+        """The UIDs with low <= uid <= high that have a row."""
+        ...
+
     def stale(self, *, queued_before: datetime, limit: int) -> list[MessageRef]:
         """Due messages that were last queued before then; marks them as queued now. The sweep's question."""
         ...
@@ -491,10 +510,20 @@ POLL_QUEUE: Final = "email-poll"
 MAIL_QUEUE: Final = "email"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisMemory:
+    """Octets that Redis uses, and that it may use (0: as much as there is)."""
+
+    used: int
+    limit: int
+
+
 class Queue(Protocol):
     """Tells workers that work waits. Ids only; losing one delays work and loses none."""
 
     def poll(self, account_id: int) -> None: ...
+
+    def reconcile(self, account_id: int) -> None: ...
 
     def process(self, messages: Iterable[MessageRef]) -> None:
         """In chunks; high-priority ones alone and first, big ones alone."""
@@ -506,6 +535,10 @@ class Queue(Protocol):
 
     def depth(self) -> dict[str, int]:
         """Messages waiting, by queue name; `unacked` are those in workers' hands. Raises QueueDownError."""
+        ...
+
+    def memory(self) -> RedisMemory:
+        """Raises QueueDownError."""
         ...
 
 
@@ -613,8 +646,8 @@ class AuditEntry:
     at: datetime
     actor: str  # root, concord, alice
     via: str  # cli, admin, api
-    action: str  # service.start
     address: str = ""  # where the browser or program was; empty at the command line
+    action: str  # service.start
     subject: str  # worker@mail
     outcome: str  # done, refused, failed
     detail: str = ""

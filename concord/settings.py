@@ -159,6 +159,14 @@ class PollSettings(_Group):
     allow_networks: tuple[IPvAnyNetwork, ...] = ()
 
 
+class DiscoverySettings(_Group):
+    """Finding the IMAP server of a mail address."""
+
+    timeout: Seconds = 8
+    allow_networks: tuple[IPvAnyNetwork, ...] = ()
+    directory_url: str | None = Field(default=None, pattern=r"^https://[^{}\s]+/$")
+
+
 class ProcessSettings(_Group):
     """Turning messages into events."""
 
@@ -198,6 +206,7 @@ class UpkeepSettings(_Group):
     sweep_interval: Seconds = 30
     requeue_after: Seconds = 300
     sync_interval: Seconds = 300
+    reconcile_interval: Seconds = 3600
 
 
 class ThreadPoolSettings(_Group):
@@ -291,6 +300,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     archive: ArchiveSettings = ArchiveSettings()
     poll: PollSettings = PollSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
     process: ProcessSettings = ProcessSettings()
     dispatch: DispatchSettings = DispatchSettings()
     webhook: WebhookSettings = WebhookSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,13 +27,13 @@ class Fault(StrEnum):
 class Certificates:
     """Files in one folder: `ca.pem`, `server.pem`, `server.key`."""
 
-    def __init__(self, folder: Path, fault: Fault = Fault.NONE) -> None:
+    def __init__(self, folder: Path, fault: Fault = Fault.NONE, *, also_for: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.ca_file, self.certificate, self.key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
         authority = ec.generate_private_key(ec.SECP256R1())
         server = ec.generate_private_key(ec.SECP256R1())
         self.ca_file.write_bytes(_pem(_authority(authority)))
-        self.certificate.write_bytes(_pem(_server(authority, server, fault)))
+        self.certificate.write_bytes(_pem(_server(authority, server, fault, also_for)))
         self.key.write_bytes(
             server.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -61,9 +62,11 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
-def _server(authority: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey, fault: Fault) -> x509.Certificate:
+def _server(
+    authority: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey, fault: Fault, also_for: Sequence[str]
+) -> x509.Certificate:
     name = "mail.elsewhere.example" if fault is Fault.WRONG_NAME else "localhost"
-    names: list[x509.GeneralName] = [x509.DNSName(name)]
+    names: list[x509.GeneralName] = [x509.DNSName(one) for one in (name, *also_for)]
     if fault is not Fault.WRONG_NAME:
         names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class EvilImap:
         *,
         greeting: bytes = b"* OK ready",
         capabilities: bytes = b"IMAP4rev1 UIDPLUS UNSELECT",
+        tls: ssl.SSLContext | None = None,
         **answers: Answer,
     ) -> None:
         self.mails = dict(mails or {})
@@ -60,6 +62,7 @@ class EvilImap:
         self.stopping = threading.Event()
         self._greeting = greeting
         self._capabilities = capabilities
+        self._tls = tls
         self._answers: dict[str, Answer] = {
             "GREETING": self._greet,
             "CAPABILITY": self._tell_capabilities,
@@ -105,6 +108,12 @@ class EvilImap:
                 thread.start()
 
     def _serve(self, line: socket.socket) -> None:
+        if self._tls:
+            try:
+                line = self._tls.wrap_socket(line, server_side=True)
+            except OSError:
+                return
+            self._lines.append(line)
         with contextlib.suppress(OSError), line.makefile("rb") as lines:
             self._answers["GREETING"](Talk(server=self, line=line, tag=b"*", words=b""))
             for text in lines:

@@ -150,11 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
         received = Received(
             path=self.path,
             headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(int(self.headers["Content-Length"])),
+            body=self.rfile.read(int(self.headers.get("Content-Length", 0))),
         )
         receiver = self.server.receiver
         receiver.received.append(received)
