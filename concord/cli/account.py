@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +9,15 @@ import typer
 
 from concord.cli import account_views, password
 from concord.cli.account_import import import_accounts
-from concord.cli.keys import sealing
+from concord.cli.identity import caller
 from concord.cli.options import AccountName, Json
 from concord.cli.output import emit, say, verdict, warn
 from concord.cli.session import here, is_watched
-from concord.cli.sync import follow
+from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
 from concord.model.account import Account, Priority, Tls
+from concord.services import accounts
+from concord.services.sealing import sealing
 
 if TYPE_CHECKING:
     from concord.ports import CheckStep
@@ -75,13 +75,16 @@ def add(
         "ca_file": _absolute(ca_file),
     }
     given |= {"folders": folder or None, "start": start, "interval": interval, "after": after, "priority": priority}
-    account = _checked({key: value for key, value in given.items() if value is not None} | {"enabled": not disabled})
-    _refuse_existing(name)
-    vault = sealing()
-    secret = _password(name, from_stdin=password_stdin)
-    here().accounts.add(replace(account, secret=vault.seal(secret)))
+    account = accounts.written(
+        {key: value for key, value in given.items() if value is not None} | {"enabled": not disabled}
+    )
+    # Before a password is asked for.
+    accounts.refuse_taken(here(), name)
+    sealing(here())
+    secret = password.take("password", name, from_stdin=password_stdin)
+    change = accounts.add(here(), account, secret, by=caller())
     _warn_of_plain(account)
-    follow()
+    tell_trouble(change.schedule)
     rhythm = account_views.rhythm(account, here().poll_interval)
     say(f"Account '{name}' is added: {account_views.server(account)}. {rhythm}")
     say(f"Try it: concord account test {name}")
@@ -120,25 +123,25 @@ def edit(
             remedy=f"See 'concord account edit --help'; 'show {name}' tells how it is",
         )
     said |= {"interval": None} if interval == 0 else {}
-    account = _checked(said, before)
-    if password_stdin:
-        account = replace(account, secret=sealing().seal(_password(name, from_stdin=True)))
-    here().accounts.save(account)
-    _warn_of_plain(account)
-    follow()
-    say(f"Account '{name}' is changed: {account_views.server(account)}.")
+    # Before a password is asked for.
+    accounts.written(said, before)
+    secret = password.take("password", name, from_stdin=True) if password_stdin else None
+    change = accounts.edit(here(), name, said, password=secret, by=caller())
+    _warn_of_plain(change.account)
+    tell_trouble(change.schedule)
+    say(f"Account '{name}' is changed: {account_views.server(change.account)}.")
 
 
 @app.command("list")
 def list_accounts(json: Json = False) -> None:
     """Show all mailboxes and how they do."""
-    accounts, statuses, counts = here().accounts.all(), here().accounts.statuses(), here().ledger.counts()
+    found, statuses, counts = here().accounts.all(), here().accounts.statuses(), here().ledger.counts()
     if json:
-        emit([account_views.document(one, statuses[one.id], counts.get(one.name, {})) for one in accounts])
-    elif not accounts:
+        emit([account_views.document(one, statuses[one.id], counts.get(one.name, {})) for one in found])
+    elif not found:
         say("No accounts yet. Add one: concord account add NAME --host HOST --user USER")
     else:
-        account_views.overview(accounts, statuses, counts)
+        account_views.overview(found, statuses, counts)
 
 
 @app.command()
@@ -174,8 +177,7 @@ def remove(
     here().accounts.get(name)
     if not yes and is_watched():
         typer.confirm(f"Forget the account '{name}' and its password?", abort=True, err=True)
-    here().accounts.remove(name)
-    follow()
+    tell_trouble(accounts.remove(here(), name, by=caller()))
     say(f"Account '{name}' is removed. Its messages stay: concord message list --account {name}")
 
 
@@ -184,7 +186,7 @@ def test(name: AccountName, json: Json = False) -> None:
     """Try to connect, step by step, and say what each step found. Reads no mail."""
     account = here().accounts.get(name)
     steps: list[CheckStep] = []
-    for step in here().sources.test(account):
+    for step in accounts.test(here(), account, by=caller()):
         steps.append(step)
         if not json:
             verdict(step.name, ok=step.ok, detail=step.detail, cause=step.cause, remedy=step.remedy)
@@ -192,35 +194,6 @@ def test(name: AccountName, json: Json = False) -> None:
         emit(steps)
     if not all(step.ok for step in steps):
         raise typer.Exit(1)
-
-
-def _checked(said: dict[str, Any], base: Account | None = None) -> Account:
-    from concord.pipeline.account_check import check_account
-    from concord.pipeline.account_document import account_from_document
-
-    account = account_from_document(said, base=base)
-    check_account(account, today=datetime.now(UTC).date())
-    return account
-
-
-def _refuse_existing(name: str) -> None:
-    """Before a password is asked for."""
-    if any(account.name == name for account in here().accounts.all()):
-        from concord.errors import ExistsError
-
-        raise ExistsError(
-            "There is an account of that name already",
-            account=name,
-            remedy=f"Take another name, or change that one with 'concord account edit {name}'",
-        )
-
-
-def _password(name: str, *, from_stdin: bool) -> str:
-    from concord.pipeline.account_check import check_password
-
-    secret = password.take("password", name, from_stdin=from_stdin)
-    check_password(name, secret)
-    return secret
 
 
 def _absolute(ca_file: str | None) -> str | None:
@@ -234,8 +207,5 @@ def _warn_of_plain(account: Account) -> None:
 
 
 def _switch(name: str, *, enabled: bool) -> None:
-    account = here().accounts.get(name)
-    if account.enabled is not enabled:
-        here().accounts.save(replace(account, enabled=enabled))
-    follow()
+    tell_trouble(accounts.switch(here(), name, enabled=enabled, by=caller()).schedule)
     say(f"Account '{name}' is {'polled' if enabled else 'not polled any more'}.")

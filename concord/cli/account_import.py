@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +11,13 @@ import typer
 
 from concord.cli.border import problem
 from concord.cli.files import as_caller
-from concord.cli.keys import sealing
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, say
 from concord.cli.session import here
-from concord.cli.sync import follow
+from concord.cli.sync import tell_trouble
 from concord.errors import ConcordError, UsageError
+from concord.services import accounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,23 +44,13 @@ def import_accounts(
         rows = read_rows(file, environ=os.environ, taken=taken, today=datetime.now(UTC).date())
     wrong = [row for row in rows if row.error]
     right = [row for row in rows if row.account] if keep_going or not wrong else []
-    _add(right)
+    tell_trouble(accounts.add_many(here(), right, by=caller()))
     if json:
         emit({"imported": [row.name for row in right], "refused": [_refused(row) for row in wrong]})
     else:
         _tell(right, wrong, file)
     if wrong:
         raise typer.Exit(2)
-
-
-def _add(rows: Sequence[ImportRow]) -> None:
-    if not rows:
-        return
-    vault = sealing()
-    for row in rows:
-        if row.account:
-            here().accounts.add(replace(row.account, secret=vault.seal(row.password)))
-    follow()
 
 
 def _refused(row: ImportRow) -> dict[str, object]:

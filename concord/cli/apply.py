@@ -5,22 +5,20 @@ from __future__ import annotations
 import json as jsons
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from concord.cli.files import as_caller
-from concord.cli.keys import sealing
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, plain, say, shown, warn
 from concord.cli.session import here
-from concord.cli.sync import follow
+from concord.cli.sync import tell_trouble
 from concord.model.account import Tls
 
 if TYPE_CHECKING:
-    from concord.model.rule import HandlerSpec, WorkflowStepSpec
     from concord.pipeline.apply import Change, Difference
     from concord.pipeline.wanted import Wanted
 
@@ -42,23 +40,14 @@ def apply(
     Passwords and secrets stay outside the file: password_file or secret_file name a file (relative to this one),
     password_env or secret_env a variable of the environment.
     """
-    from concord.pipeline.apply import Planner, carry_out
     from concord.pipeline.wanted import read_wanted
+    from concord.services import applying
 
     with as_caller():
         wanted = read_wanted(file, os.environ)
-    planner = Planner(
-        accounts=here().accounts,
-        rulebook=here().rulebook,
-        vault=sealing(),
-        checks=HandlerChecks(),
-        today=datetime.now(UTC).date(),
-    )
-    changes = planner.plan(wanted, prune=prune)
+    changes = applying.plan(here(), wanted, prune=prune)
     if not plan:
-        carry_out(changes)
-        if any(change.noun == "account" for change in changes):
-            follow()
+        tell_trouble(applying.apply(here(), changes, by=caller()))
     if json:
         emit({"changes": plain(changes), "applied": not plan})
         return
@@ -66,32 +55,6 @@ def apply(
     for change in changes:
         tell_change(change)
     _summarise(changes, plan=plan)
-
-
-class HandlerChecks:
-    """What the handlers themselves say about their options."""
-
-    def handler(self, handler: HandlerSpec, secret: str | None) -> None:
-        """Raises UsageError, which names the handler."""
-        from concord.errors import ConcordError, UsageError
-        from concord.handlers import Handlers
-
-        try:
-            Handlers.check(handler.kind, handler.options, has_secret=bool(handler.secret or secret))
-            if secret is not None:
-                Handlers.check_secret(handler.kind, secret)
-        except ConcordError as error:
-            raise UsageError(error.message, remedy=error.advice, handler=handler.name, **error.fields) from error
-
-    def step(self, step: WorkflowStepSpec) -> None:
-        """Raises UsageError, which names the step."""
-        from concord.errors import ConcordError, UsageError
-        from concord.handlers import WorkflowSteps
-
-        try:
-            WorkflowSteps.check(step.kind, step.options)
-        except ConcordError as error:
-            raise UsageError(error.message, remedy=error.advice, step=step.name, **error.fields) from error
 
 
 def tell_change(change: Change) -> None:

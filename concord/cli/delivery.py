@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from concord.cli.find import MOST_ID, event_id
+from concord.cli.identity import caller
 from concord.cli.options import Before, Json, Limit
 from concord.cli.output import amount, emit, local, say, table, warn
 from concord.cli.session import here
-from concord.errors import QueueDownError, UsageError
+from concord.errors import UsageError
 from concord.model.delivery import DeliveryState
+from concord.services import deliveries as service
 
 if TYPE_CHECKING:
     from concord.model.delivery import Delivery
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Events on their way to handlers.")
 
-_AT_ONCE = 500
 _OfHandler = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only to this handler.")]
 
 
@@ -58,28 +58,18 @@ def retry(
         raise UsageError(
             "It is not said which deliveries to retry", remedy="Give their numbers, or --all-dead, not both"
         )
-    ids = list(dict.fromkeys(deliveries)) if deliveries else list(_dead(handler))
-    changed = here().outbox.retry_deliveries(ids)
-    try:
-        here().queue.deliver(changed)
-    except QueueDownError as error:
-        warn(f"{error.message}: the deliveries wait for the sweep, which queues them once it does.")
-    unchanged = [one for one in ids if one not in set(changed)]
+    ids = list(dict.fromkeys(deliveries or service.dead(here(), handler)))
+    done = service.retry(here(), ids, by=caller())
+    if done.trouble:
+        warn(f"{done.trouble.message}: the deliveries wait for the sweep, which queues them once it does.")
     if json:
-        emit({"retried": changed, "unchanged": unchanged})
+        emit({"retried": done.changed, "unchanged": done.unchanged})
     else:
-        say(f"{amount(len(changed), 'delivery')} will be tried again." if ids else "No delivery is dead.")
-        for one in unchanged:
+        say(f"{amount(len(done.changed), 'delivery')} will be tried again." if ids else "No delivery is dead.")
+        for one in done.unchanged:
             warn(f"Delivery {one} is none, or is under way or delivered; see 'concord delivery list'.")
-    if unchanged:
+    if done.unchanged:
         raise typer.Exit(1)
-
-
-def _dead(handler: str | None) -> Iterator[int]:
-    before: int | None = None
-    while page := here().outbox.deliveries(state=DeliveryState.DEAD, handler=handler, before_id=before, limit=_AT_ONCE):
-        yield from (one.id for one in page)
-        before = page[-1].id
 
 
 def _last(delivery: Delivery) -> object:

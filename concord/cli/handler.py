@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json as jsons
-from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from concord.cli import handler_test, password
-from concord.cli.apply import HandlerChecks
-from concord.cli.find_handler import find_handler, handler_specs
-from concord.cli.keys import sealing
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, plain, say, table
 from concord.cli.session import here
-from concord.errors import ConflictError, ExistsError, UsageError
+from concord.errors import UsageError
 from concord.model.rule import HandlerSpec
 
 if TYPE_CHECKING:
@@ -30,7 +27,9 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="The handler.")]
 @app.command("list")
 def list_handlers(json: Json = False) -> None:
     """Show all handlers; 'log' is built in. Secrets are shown as set or missing."""
-    specs = handler_specs()
+    from concord.services import handlers
+
+    specs = handlers.specs(here())
     if json:
         emit([_document(spec) for spec in specs])
         return
@@ -54,33 +53,22 @@ def add(
     ] = False,
 ) -> None:
     """Add a place where events go. Rules name it, or dispatch.default_handlers for mail without such a rule."""
-    known = {spec.name: spec for spec in here().rulebook.handlers()}
-    if name in known and not replace:
-        raise ExistsError("There is a handler of that name already", handler=name, remedy="Change it with --replace")
+    from concord.services import handlers
+
     spec = HandlerSpec(name=name, kind=kind, options=_read(option or []), enabled=not disabled)
-    spec = changed(spec, secret=known[name].secret) if name in known else spec
-    HandlerChecks().handler(spec, None)
-    if secret_stdin:
-        secret = password.take("secret", name, from_stdin=True)
-        HandlerChecks().handler(spec, secret)
-        spec = changed(spec, secret=sealing().seal(secret))
-    here().rulebook.save_handler(spec)
+    # Before a secret is asked for.
+    handlers.prepared(here(), spec, replacing=replace)
+    secret = password.take("secret", name, from_stdin=True) if secret_stdin else None
+    handlers.save(here(), spec, secret=secret, replacing=replace, by=caller())
     say(f"Handler '{name}' is kept. Send it a sample: concord handler test {name}")
 
 
 @app.command()
 def remove(name: _Name) -> None:
     """Forget a handler. Its deliveries stay."""
-    find_handler(name)
-    users = [rule.name for rule in here().rulebook.rules() if name in rule.handlers]
-    if users:
-        raise ConflictError(
-            "The handler is in use",
-            handler=name,
-            rules=", ".join(users),
-            remedy="Take it out of these rules first, with 'concord rule add NAME --replace' or 'concord apply'",
-        )
-    here().rulebook.remove_handler(name)
+    from concord.services import handlers
+
+    handlers.remove(here(), name, by=caller())
     say(f"Handler '{name}' is removed.")
 
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json as jsons
-from typing import Annotated, Final
-from uuid import uuid4
+from typing import Annotated
 
 import typer
 
 from concord.cli.border import problem, told_lines
-from concord.cli.find_handler import find_handler
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, facts, say
 from concord.cli.session import here
 from concord.errors import ConcordError
-from concord.ports import Consignment
-
-_SAMPLE: Final = (
-    b"From: Concord <concord@example.com>\r\nTo: you@example.com\r\nSubject: A sample event from Concord\r\n"
-    b"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <sample@example.com>\r\n\r\n"
-    b"This is a sample: no mail arrived.\r\n"
-)
 
 
 def test(
@@ -28,13 +19,11 @@ def test(
     json: Json = False,
 ) -> None:
     """Send the handler a sample event now, in this process, and show what came of it."""
-    from concord.pipeline.event import preview
+    from concord.services import handlers
 
-    spec = find_handler(name)
-    document = jsons.dumps(preview(_SAMPLE), ensure_ascii=False, separators=(",", ":")).encode()
-    consignment = Consignment(id=str(uuid4()), event=jsons.loads(document), document=document)
+    handlers.find(here(), name)
     try:
-        told = here().handlers.get(spec).deliver(consignment)
+        told = handlers.test(here(), name, by=caller())
     except ConcordError as error:
         if json:
             emit({"delivered": False, "error": problem(error)})

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from concord.cli.border import problem
 from concord.cli.find import message_ids
+from concord.cli.identity import caller
 from concord.cli.options import Json, OfAccount, Since, Until, window
 from concord.cli.output import amount, emit, say, shown, table
 from concord.cli.progress import watched
 from concord.cli.session import here
-from concord.errors import InfrastructureError, PermanentError, UsageError, did_you_mean
-from concord.ports import MessageFilter
+from concord.errors import UsageError
+from concord.services import messages as service
+from concord.services.retrying import numbered
 
 if TYPE_CHECKING:
-    from concord.pipeline.replay import Replayed
+    from collections.abc import Sequence
 
-_AT_ONCE = 1000
+    from concord.errors import PermanentError
+    from concord.pipeline.replay import Replayed
 
 
 def replay(
@@ -36,18 +38,15 @@ def replay(
     """Send messages to their handlers again: given ones, or an account's, or those of a time."""
     ids = _chosen(messages or [], account, since, until)
     handlers = tuple(handler or ())
-    _refuse_unknown(handlers)
-    done: list[Replayed] = []
-    failed: list[tuple[int, PermanentError]] = []
-    for message_id in watched(ids, "Replaying"):
-        try:
-            done.append(_one(message_id, handlers, dry_run=dry_run))
-        except PermanentError as error:
-            failed.append((message_id, error))
-        except InfrastructureError as error:
-            # Those before it are on their way: begun again, it must not repeat them.
-            error.fields |= {"replayed": len(done), "stopped_at_message": message_id}
-            raise
+    service.refuse_unknown(here(), handlers)
+    bar = watched(ids, "Replaying")
+    if dry_run:
+        report = service.preview(here(), bar, handlers)
+    elif ids:
+        report = service.replay(here(), bar, handlers, subject=numbered(ids, "message"), by=caller())
+    else:
+        report = service.ReplayReport(done=())
+    done, failed = report.done, report.failed
     if json:
         emit([*map(_document, done), *({"message": one, "error": problem(error)} for one, error in failed)])
     else:
@@ -66,39 +65,7 @@ def _chosen(messages: Sequence[str], account: str | None, since: str | None, unt
     if messages:
         return [one.id for one in message_ids(messages)]
     begin, end = window(since, until)
-    if account:
-        here().accounts.get(account)
-    # Only what was processed: other messages have their own way to go.
-    return list(_processed(MessageFilter(account=account, since=begin, until=end, limit=_AT_ONCE)))[::-1]
-
-
-def _processed(narrowed: MessageFilter) -> Iterator[int]:
-    from dataclasses import replace
-
-    from concord.model.message import MessageState
-
-    narrowed = replace(narrowed, state=MessageState.PROCESSED)
-    while page := here().ledger.search(narrowed):
-        yield from (one.id for one in page)
-        narrowed = replace(narrowed, before_id=page[-1].id)
-
-
-def _refuse_unknown(handlers: Sequence[str]) -> None:
-    from concord.pipeline.dispatch import BUILT_IN
-
-    known = {*BUILT_IN, *(spec.name for spec in here().rulebook.handlers())}
-    for name in handlers:
-        if name not in known:
-            raise UsageError(
-                "There is no such handler",
-                handler=name,
-                remedy=did_you_mean(name, known) or "See them with 'concord handler list'",
-            )
-
-
-def _one(message_id: int, handlers: tuple[str, ...], *, dry_run: bool) -> Replayed:
-    message = here().ledger.get(message_id)
-    return here().replayer.preview(message, handlers) if dry_run else here().replayer.replay(message, handlers)
+    return service.processed(here(), account=account, since=begin, until=end)
 
 
 def _document(one: Replayed) -> dict[str, object]:

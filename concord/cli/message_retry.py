@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from concord.cli.find import message_ids
+from concord.cli.identity import caller
 from concord.cli.options import Json, OfAccount
 from concord.cli.output import amount, emit, say, warn
 from concord.cli.session import here
-from concord.errors import QueueDownError, UsageError
-from concord.model.message import MessageState
-from concord.ports import MessageFilter
+from concord.errors import UsageError
+from concord.services import messages as service
+from concord.services.retrying import Retried
 
 if TYPE_CHECKING:
-    from concord.model.message import Message
+    from collections.abc import Sequence
 
-_AT_ONCE: Final = 500
-_CAN_BE_RETRIED: Final = (MessageState.QUARANTINED, MessageState.SKIPPED)
+    from concord.model.message import Message
 
 
 def retry(
@@ -33,42 +32,21 @@ def retry(
         raise UsageError(
             "It is not said which messages to retry", remedy="Give their numbers, or --all-quarantined, not both"
         )
-    found = message_ids(messages) if messages else list(quarantined(account))
-    can = [one for one in found if one.state in _CAN_BE_RETRIED]
-    cannot = [one for one in found if one not in can]
-    _send_back(can)
+    found = message_ids(messages) if messages else list(service.quarantined(here(), account))
+    done = service.retry(here(), found, by=caller()) if found else Retried(changed=())
+    if done.trouble:
+        warn(f"{done.trouble.message}: the messages wait for the sweep, which queues them once it does.")
     if json:
-        emit({"retried": [one.id for one in can], "unchanged": [one.id for one in cannot]})
+        emit({"retried": done.changed, "unchanged": done.unchanged})
     else:
-        _tell(can, cannot)
-    if cannot:
+        _tell(done, [one for one in found if one.id in done.unchanged])
+    if done.unchanged:
         raise typer.Exit(1)
 
 
-def quarantined(account: str | None) -> Iterator[Message]:
-    """All of them, the newest first."""
-    before: int | None = None
-    if account:
-        here().accounts.get(account)
-    while page := here().ledger.search(
-        MessageFilter(account=account, state=MessageState.QUARANTINED, before_id=before, limit=_AT_ONCE)
-    ):
-        yield from page
-        before = page[-1].id
-
-
-def _send_back(messages: Sequence[Message]) -> None:
-    for start in range(0, len(messages), _AT_ONCE):
-        refs = here().ledger.retry([one.id for one in messages[start : start + _AT_ONCE]])
-        try:
-            here().queue.process(refs)
-        except QueueDownError as error:
-            warn(f"{error.message}: the messages wait for the sweep, which queues them once it does.")
-
-
-def _tell(can: Sequence[Message], cannot: Sequence[Message]) -> None:
-    if can:
-        say(f"{amount(len(can), 'message')} will be processed again.")
+def _tell(done: Retried, cannot: Sequence[Message]) -> None:
+    if done.changed:
+        say(f"{amount(len(done.changed), 'message')} will be processed again.")
     elif not cannot:
         say("No message is quarantined.")
     for one in cannot:

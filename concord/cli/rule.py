@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from concord.cli import rule_test
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, facts, say, table
 from concord.cli.session import here
-from concord.errors import ExistsError, NotFoundError, UsageError, did_you_mean
+from concord.errors import UsageError
 from concord.model.account import Priority
+from concord.services import rules
 
 if TYPE_CHECKING:
     from concord.model.rule import Rule
@@ -30,14 +32,14 @@ def list_rules(json: Json = False) -> None:
     """Show all rules in the order in which they are asked."""
     from concord.pipeline.rules import rule_to_document
 
-    rules = here().rulebook.rules()
+    known = here().rulebook.rules()
     if json:
-        emit([rule_to_document(rule) for rule in rules])
-    elif not rules:
+        emit([rule_to_document(rule) for rule in known])
+    elif not known:
         defaults = ", ".join(here().settings.dispatch.default_handlers) or "no handler"
         say(f"No rules yet: every event goes to {defaults}. Add one: concord rule add NAME --from '*@example.com' …")
     else:
-        table(("Position", "Name", "On", "Conditions", "Then"), [_row(rule) for rule in rules])
+        table(("Position", "Name", "On", "Conditions", "Then"), [_row(rule) for rule in known])
 
 
 @app.command()
@@ -45,7 +47,7 @@ def show(name: _Name, json: Json = False) -> None:
     """Show one rule."""
     from concord.pipeline.rules import rule_to_document
 
-    document = rule_to_document(_find(name))
+    document = rule_to_document(rules.find(here(), name))
     if json:
         emit(document)
         return
@@ -86,41 +88,16 @@ def add(
     does = {"priority": priority, "handlers": handler, "workflows": workflow, "skip": skip, "stop": stop}
     document: dict[str, Any] = {"name": name, "position": position, "enabled": not disabled}
     document["match"] = {key: value for key, value in {**match, **sizes}.items() if value}
-    rule = _checked(document | {key: value for key, value in does.items() if value})
-    if not replace and any(known.name == name for known in here().rulebook.rules()):
-        raise ExistsError("There is a rule of that name already", rule=name, remedy="Change it with --replace")
-    here().rulebook.save_rule(rule)
+    rule = rules.written(here(), document | {key: value for key, value in does.items() if value})
+    rules.save(here(), rule, replacing=replace, by=caller())
     say(f"Rule '{name}' is kept. See what it does to archived mail: concord rule test --last 20")
 
 
 @app.command()
 def remove(name: _Name) -> None:
     """Forget a rule."""
-    _find(name)
-    here().rulebook.remove_rule(name)
+    rules.remove(here(), name, by=caller())
     say(f"Rule '{name}' is removed.")
-
-
-def _checked(document: dict[str, Any]) -> Rule:
-    from concord.pipeline.dispatch import BUILT_IN
-    from concord.pipeline.rules import check_rule, rule_from_document
-
-    rule = rule_from_document(document)
-    check_rule(
-        rule,
-        handlers={*BUILT_IN, *(known.name for known in here().rulebook.handlers())},
-        workflows={known.name for known in here().rulebook.workflows()},
-    )
-    return rule
-
-
-def _find(name: str) -> Rule:
-    rules = {rule.name: rule for rule in here().rulebook.rules()}
-    if name not in rules:
-        raise NotFoundError(
-            "There is no such rule", rule=name, remedy=did_you_mean(name, rules) or "See them with 'concord rule list'"
-        )
-    return rules[name]
 
 
 def _headers(written: list[str]) -> dict[str, list[str]]:

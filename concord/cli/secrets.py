@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concord.cli import key_file
-from concord.cli.keys import sealing
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, say, warn
 from concord.cli.session import here, is_watched
-from concord.cli.sync import follow
-from concord.errors import SecretKeyError, UsageError
+from concord.cli.sync import tell_trouble
+from concord.errors import UsageError
 
 if TYPE_CHECKING:
-    from concord.adapters.sql.sealed import Rotation
+    from concord.services.secrets import Rotated
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The key that opens stored passwords.")
 
@@ -29,6 +28,7 @@ def init(
 ) -> None:
     """Make a key file, readable by its owner only. An existing one is never touched."""
     from concord.adapters.vault import new_key
+    from concord.services import key_file
 
     path = file or key_file.place()
     key_file.create(path, new_key())
@@ -38,25 +38,13 @@ def init(
 @app.command()
 def check(json: Json = False) -> None:
     """Say whether the key is this database's and opens every stored secret."""
-    vault = sealing()
-    sealed = {f"account '{one.name}'": one.secret for one in here().accounts.all() if one.secret}
-    sealed |= {f"handler '{one.name}'": one.secret for one in here().rulebook.handlers() if one.secret}
-    closed = []
-    for name, secret in sealed.items():
-        try:
-            vault.unseal(secret)
-        except SecretKeyError:
-            closed.append(name)
-    if closed:
-        raise SecretKeyError(
-            "The key does not open every stored secret",
-            closed=", ".join(closed),
-            remedy="Put the key that sealed them back as one more line of the key file, or give the secrets again",
-        )
+    from concord.services import secrets
+
+    opened = secrets.check(here())
     if json:
-        emit({"secrets": len(sealed)})
+        emit({"secrets": opened})
     else:
-        say(f"The key opens {amount(len(sealed), 'stored secret')}.")
+        say(f"The key opens {amount(opened, 'stored secret')}.")
 
 
 @app.command()
@@ -70,19 +58,9 @@ def rotate(
 
     Everything may run meanwhile. Killed at any point, run it again.
     """
-    from concord.adapters.sql.sealed import rotate as seal_anew
-    from concord.adapters.vault import new_key
+    from concord.services import secrets
 
-    path = key_file.of_settings(here().settings)
-    vault = sealing()
-    fresh = new_key()
-    key_file.replace(path, [fresh, *key_file.keys(path)])
-    done = seal_anew(here().engine, vault)
-    if not done.unopened and not keep_old:
-        # Once more: somebody may have sealed with the old key while the first round went on.
-        seal_anew(here().engine, vault)
-        key_file.replace(path, [fresh])
-    _tell(done, path, kept=bool(keep_old or done.unopened), json=json)
+    _tell(secrets.rotate(here(), keep_old=keep_old, by=caller()), json=json)
 
 
 @app.command()
@@ -94,18 +72,10 @@ def forget(
 
     Their accounts and handlers are disabled until they are given their passwords and secrets again.
     """
-    from datetime import UTC, datetime
+    from concord.services import secrets
 
-    from concord.adapters.sql import sealed
-
-    engine, vault = here().engine, here().vault
-    found = sealed.closed(engine, vault)
-    names = [*found.accounts, *found.handlers]
-    if names and not yes:
-        _ask_to_forget(names)
-    gone = sealed.forget(engine, vault, datetime.now(UTC))
-    if gone.accounts:
-        follow()
+    gone, schedule = secrets.forget(here(), agreed=_nothing if yes else _ask_to_forget, by=caller())
+    tell_trouble(schedule)
     if json:
         emit(gone)
         return
@@ -116,6 +86,10 @@ def forget(
         say(f"  handler {name}: give it its secret and enable it again (concord apply FILE)")
 
 
+def _nothing(_names: list[str]) -> None:
+    """It is agreed already."""
+
+
 def _ask_to_forget(names: list[str]) -> None:
     if not is_watched():
         raise UsageError(
@@ -124,12 +98,13 @@ def _ask_to_forget(names: list[str]) -> None:
     typer.confirm(f"Drop the secrets of {', '.join(names)} for good?", abort=True, err=True)
 
 
-def _tell(done: Rotation, path: Path, *, kept: bool, json: bool) -> None:
+def _tell(rotated: Rotated, *, json: bool) -> None:
+    done, kept = rotated.done, rotated.old_keys_kept
     if json:
         emit({"accounts": done.accounts, "handlers": done.handlers, "unopened": done.unopened, "old_keys_kept": kept})
     else:
         resealed = f"{amount(done.accounts, 'account')} and {amount(done.handlers, 'handler')}"
-        say(f"{resealed} are sealed under a new key in {path}.")
+        say(f"{resealed} are sealed under a new key in {rotated.file}.")
         say("The old keys are still there." if kept else "The old keys are gone. Make a new copy of the key file.")
     if done.unopened:
         names = ", ".join(done.unopened)

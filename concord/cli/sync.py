@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import typer
 
 from concord.cli.border import problem, told_lines
+from concord.cli.identity import caller
 from concord.cli.options import AccountName, Json
 from concord.cli.output import amount, emit, plain, say, warn
 from concord.cli.session import here
-from concord.errors import QueueDownError
+from concord.services import accounts, schedule
 
 if TYPE_CHECKING:
     from concord.pipeline.poll import PollReport
+    from concord.services.schedule import Followed
 
 
 def sync_email_tasks(json: Json = False) -> None:
     """Make the schedule equal to the enabled accounts. Beat does the same by itself every few minutes."""
-    stats = here().sync()
+    stats = schedule.sync(here(), by=caller())
     if json:
         emit(stats)
         return
@@ -28,22 +30,19 @@ def sync_email_tasks(json: Json = False) -> None:
     )
 
 
-def follow() -> None:
-    """Sync after a change of accounts; what is stored stays stored where Redis is away."""
-    try:
-        here().sync()
-    except QueueDownError as error:
+def tell_trouble(followed: Followed | None) -> None:
+    """After a change of accounts, where Redis is away."""
+    if followed and followed.trouble:
         seconds = here().settings.upkeep.sync_interval
         warn(
-            f"{error.message}, so the schedule is not changed yet. It follows by itself within "
+            f"{followed.trouble.message}, so the schedule is not changed yet. It follows by itself within "
             f"{amount(seconds, 'second')} once Redis answers and Beat runs."
         )
 
 
 def poll(name: AccountName, json: Json = False) -> None:
     """Poll one account now, in this process, whatever its schedule or back-off says."""
-    account = here().accounts.get(name)
-    report = here().poller.poll(account.id, forced=True)
+    report = accounts.poll(here(), name, by=caller())
     if json:
         emit(plain(report) | {"error": problem(report.error) if report.error else None})
     else:

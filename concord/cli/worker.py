@@ -9,12 +9,15 @@ import typer
 
 from concord.cli.daemon import run_worker
 from concord.cli.files import as_caller
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, facts, say, table, warn
 from concord.cli.session import here
-from concord.errors import ConflictError, ExistsError, UsageError
-from concord.model.daemon import worker
+from concord.cli.sync import tell_trouble
+from concord.errors import UsageError
 from concord.model.worker import BUILT_IN, WorkerType
+from concord.services import workers
+from concord.services.schedule import follow
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The workers.")
 app.command("run")(run_worker)
@@ -102,13 +105,6 @@ def add(
     poll_interval: _Interval = None,
 ) -> None:
     """Write a new worker's file, and let the target and the manager know it. Root only."""
-    from concord.manager.config import check, refuse_bad_name
-
-    refuse_bad_name(name)
-    if here().workers.path(name).exists():
-        raise ExistsError(
-            "There is such a worker already", name=name, remedy=f"Change it with 'concord worker set {name} …'"
-        )
     said = {
         "type": type,
         "concurrency": concurrency,
@@ -118,11 +114,9 @@ def add(
         "poll_interval": poll_interval,
     }
     given = {key: value for key, value in said.items() if value is not None}
-    document = check(given, file=here().workers.path(name))
-    with as_caller():
-        path = here().workers.write(name, document)
-        say(f"{path} is written.")
-        if name not in BUILT_IN:
+    say(f"{workers.add(here(), name, given, by=caller(), rights=as_caller)} is written.")
+    if name not in BUILT_IN:
+        with as_caller():
             _tell_managers(name, wanted=True)
     verb = "restart" if name in BUILT_IN else "start"
     say(f"Next: concord service {verb} --only worker@{name}")
@@ -134,22 +128,16 @@ def set_values(
     values: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="An empty value takes the key out.")],
 ) -> None:
     """Change a worker's file. A poll interval holds at once, all else at the worker's next start. Root only."""
-    from concord.manager.config import check
-
     tree = here().workers.document(name).model_dump(mode="json", exclude_none=True)
     for pair in values:
         key, sign, value = pair.partition("=")
         if not sign:
             raise UsageError("This is no KEY=VALUE", value=pair, remedy="Write concurrency=4")
         tree[key] = _number(value)
-    document = check({key: value for key, value in tree.items() if value != ""}, file=here().workers.path(name))
-    with as_caller():
-        path = here().workers.write(name, document)
-    say(f"{path} is written.")
+    tree = {key: value for key, value in tree.items() if value != ""}
+    say(f"{workers.change(here(), name, tree, by=caller(), rights=as_caller)} is written.")
     if any(pair.startswith("poll_interval=") for pair in values):
-        from concord.cli.sync import follow
-
-        follow()
+        tell_trouble(follow(here()))
     if not all(pair.startswith("poll_interval=") for pair in values):
         say(f"It holds after: concord service restart --only worker@{name}")
 
@@ -157,16 +145,11 @@ def set_values(
 @app.command()
 def remove(name: _Name) -> None:
     """Take a worker away (stop it first); for poll and mail, go back to concord.toml. Root only."""
-    here().workers.config(name)
-    if name not in BUILT_IN and _runs(name):
-        raise ConflictError(
-            "This worker runs", name=name, remedy=f"Stop it first: concord service stop --only worker@{name}"
-        )
-    with as_caller():
-        here().workers.remove(name)
-        if name not in BUILT_IN:
+    path = workers.remove(here(), name, by=caller(), rights=as_caller)
+    if name not in BUILT_IN:
+        with as_caller():
             _tell_managers(name, wanted=False)
-    say(f"{here().workers.path(name)} is gone.")
+    say(f"{path} is gone.")
 
 
 @app.command(hidden=True)
@@ -228,17 +211,6 @@ def _tell_supervisord() -> None:
         socket = here().settings.service.run_directory / SOCKET
         if socket.exists():
             take_up(socket)
-
-
-def _runs(name: str) -> bool:
-    """Whether it still has a process; where no service manager is, none was started by one."""
-    from concord.errors import SupervisorDownError
-
-    try:
-        with as_caller():
-            return any(state.pid for state in here().supervisor.states([worker(name)]))
-    except SupervisorDownError:
-        return False
 
 
 def _number(value: str) -> Any:

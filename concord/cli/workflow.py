@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concord.cli.find import MOST_ID, event_id
+from concord.cli.identity import caller
 from concord.cli.options import Before, Json, Limit
 from concord.cli.output import amount, emit, facts, say, table, warn
 from concord.cli.session import here
-from concord.errors import QueueDownError
 from concord.model.workflow import RunState
 
 if TYPE_CHECKING:
@@ -82,19 +82,18 @@ def retry(
     json: Json = False,
 ) -> None:
     """Go on with failed runs at the step that failed."""
-    changed = here().outbox.retry_runs(runs)
-    try:
-        here().queue.advance(changed)
-    except QueueDownError as error:
-        warn(f"{error.message}: the runs wait for the sweep, which queues them once it does.")
-    unchanged = [one for one in runs if one not in set(changed)]
+    from concord.services import workflows
+
+    done = workflows.retry_runs(here(), runs, by=caller())
+    if done.trouble:
+        warn(f"{done.trouble.message}: the runs wait for the sweep, which queues them once it does.")
     if json:
-        emit({"retried": changed, "unchanged": unchanged})
+        emit({"retried": done.changed, "unchanged": done.unchanged})
     else:
-        say(f"{amount(len(changed), 'run')} will go on.")
-        for one in unchanged:
+        say(f"{amount(len(done.changed), 'run')} will go on.")
+        for one in done.unchanged:
             warn(f"Run {one} is none, or has not failed; see 'concord workflow list --state failed'.")
-    if unchanged:
+    if done.unchanged:
         raise typer.Exit(1)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from concord.cli.session import here
+from concord.adapters.sql.sealed import verify_key
+from concord.ports import Vault
 
 if TYPE_CHECKING:
-    from concord.ports import Vault
+    from concord.bootstrap import Concord
 
 
-def sealing() -> Vault:
+def sealing(parts: Concord) -> Vault:
     """What a wrong key seals, nobody could open again. Raises SecretKeyError."""
-    from concord.adapters.sql.sealed import verify_key
-
-    vault = here().vault
-    verify_key(here().engine, vault)
+    vault = parts.vault
+    verify_key(parts.engine, vault)
     return vault

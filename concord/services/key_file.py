@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from concord.errors import ExistsError, SecretKeyError, UsageError
-
-if TYPE_CHECKING:
-    from concord.settings import Settings
+from concord.settings import Settings, credential_prefix, credentials_directory, load
 
 _NAME: Final = "secret_key"
 _VARIABLE: Final = "CONCORD_SECRET_KEY"
@@ -19,8 +17,6 @@ _MODE: Final = 0o600
 
 def place() -> Path:
     """Where the settings say that the key is. Raises UsageError where they say nothing."""
-    from concord.settings import credential_prefix, credentials_directory, load
-
     settings = load()
     folder = credentials_directory()
     if settings.secret_key_file:
@@ -35,8 +31,6 @@ def place() -> Path:
 
 def of_settings(settings: Settings) -> Path:
     """The file that can be changed. Raises SecretKeyError where the key comes from somewhere else."""
-    from concord.settings import credential_prefix, credentials_directory
-
     folder = credentials_directory()
     path = settings.secret_key_file or (folder / f"{credential_prefix(folder)}{_NAME}" if folder else None)
     # The environment is stronger than the credential file: changing that one would change nothing.

@@ -1,0 +1,138 @@
+"""Mailboxes: adding, changing, switching, removing, trying and polling them.
+
+A form is read with `written` before anything is asked for: its mistakes are nobody's action. Every change is followed
+by a sync of the schedule; where Redis is away, the change holds all the same, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from concord.auditing import audited
+from concord.errors import ExistsError
+from concord.model.account import Account
+from concord.model.caller import Caller
+from concord.pipeline.account_check import check_account, check_password
+from concord.pipeline.account_document import account_from_document, account_to_document
+from concord.pipeline.account_import import ImportRow
+from concord.pipeline.poll import PollOutcome, PollReport
+from concord.ports import CheckStep
+from concord.services.differences import differing
+from concord.services.schedule import Followed, follow
+from concord.services.sealing import sealing
+
+if TYPE_CHECKING:
+    from concord.bootstrap import Concord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChange:
+    """An account as it now is, and whether the schedule follows already."""
+
+    account: Account
+    schedule: Followed
+
+
+def written(said: Mapping[str, Any], base: Account | None = None) -> Account:
+    """An account as a form or the command line says it; what is left out is as in `base`. Raises UsageError."""
+    account = account_from_document(said, base=base)
+    check_account(account, today=datetime.now(UTC).date())
+    return account
+
+
+def refuse_taken(parts: Concord, name: str) -> None:
+    """Raises ExistsError. Good to know before a password is asked for; `add` looks again."""
+    if any(account.name == name for account in parts.accounts.all()):
+        raise ExistsError(
+            "There is an account of that name already",
+            account=name,
+            remedy=f"Take another name, or change that one with 'concord account edit {name}'",
+        )
+
+
+def add(parts: Concord, account: Account, password: str | None = None, *, by: Caller) -> AccountChange:
+    """Keep a new one, its password sealed. Raises UsageError, ExistsError, SecretKeyError."""
+    check_account(account, today=datetime.now(UTC).date())
+    check_password(account.name, password or "")
+    with audited(parts.audit, by, "account.add", account.name, detail=f"{account.user} on {account.host}"):
+        refuse_taken(parts, account.name)
+        made = parts.accounts.add(_sealed(parts, account, password))
+    return AccountChange(account=made, schedule=follow(parts))
+
+
+def add_many(parts: Concord, rows: Sequence[ImportRow], *, by: Caller) -> Followed | None:
+    """All rows that have an account, as `add` does; the schedule follows once. None where there is no such row."""
+    right = [(row.account, row.password) for row in rows if row.account]
+    for account, password in right:
+        with audited(parts.audit, by, "account.add", account.name, detail=f"{account.user} on {account.host}; import"):
+            parts.accounts.add(_sealed(parts, account, password))
+    return follow(parts) if right else None
+
+
+def edit(
+    parts: Concord, name: str, said: Mapping[str, Any], *, password: str | None = None, by: Caller
+) -> AccountChange:
+    """Change what is said; the rest stays, and so does the password without another one.
+
+    Raises NotFoundError, UsageError, SecretKeyError.
+    """
+    before = parts.accounts.get(name)
+    after = written(said, before)
+    if password is not None:
+        check_password(name, password)
+    secret = () if password is None else ("password",)
+    detail = differing(account_to_document(before), account_to_document(after), *secret)
+    with audited(parts.audit, by, "account.edit", name, detail=detail or "nothing changed"):
+        kept = parts.accounts.save(_sealed(parts, after, password))
+    return AccountChange(account=kept, schedule=follow(parts))
+
+
+def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> AccountChange:
+    """Poll it from now on, or not any more. Twice is once. Raises NotFoundError."""
+    with audited(parts.audit, by, "account.enable" if enabled else "account.disable", name):
+        account = parts.accounts.get(name)
+        if account.enabled is not enabled:
+            account = parts.accounts.save(replace(account, enabled=enabled))
+    return AccountChange(account=account, schedule=follow(parts))
+
+
+def remove(parts: Concord, name: str, *, by: Caller) -> Followed:
+    """Forget it and its password; its messages and events stay. Raises NotFoundError."""
+    with audited(parts.audit, by, "account.remove", name):
+        parts.accounts.remove(name)
+    return follow(parts)
+
+
+def test(parts: Concord, account: Account, *, by: Caller) -> Iterator[CheckStep]:
+    """Try to connect, step by step; reads no mail. Also for one that is not kept yet, if its secret is sealed."""
+    with audited(parts.audit, by, "account.test", account.name) as note:
+        for step in parts.sources.test(account):
+            if not step.ok:
+                note.failed(f"{step.name}: {step.detail}")
+            yield step
+
+
+def poll(parts: Concord, name: str, *, by: Caller) -> PollReport:
+    """Poll it now, in this process, whatever its schedule or back-off says. Mailbox troubles are told in the report.
+
+    Raises NotFoundError, InfrastructureError.
+    """
+    with audited(parts.audit, by, "account.poll", name) as note:
+        report = parts.poller.poll(parts.accounts.get(name).id, forced=True)
+        note.detail = f"{report.outcome}: {report.archived} archived"
+        if report.outcome in (PollOutcome.FAILED, PollOutcome.BUSY):
+            note.failed(report.error.explain() if report.error else note.detail)
+        return report
+
+
+def with_password(parts: Concord, account: Account, password: str) -> Account:
+    """The account with this password sealed in it, as `test` needs it. Raises UsageError, SecretKeyError."""
+    check_password(account.name, password)
+    return _sealed(parts, account, password)
+
+
+def _sealed(parts: Concord, account: Account, password: str | None) -> Account:
+    return account if password is None else replace(account, secret=sealing(parts).seal(password))

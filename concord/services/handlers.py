@@ -1,0 +1,135 @@
+"""Handlers: where events go. Their secrets are sealed here and shown nowhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from concord.auditing import audited
+from concord.errors import ConcordError, ConflictError, ExistsError, NotFoundError, UsageError, did_you_mean
+from concord.handlers import Handlers, WorkflowSteps
+from concord.model.caller import Caller
+from concord.model.rule import HandlerSpec, WorkflowStepSpec
+from concord.pipeline.dispatch import BUILT_IN
+from concord.pipeline.event import preview
+from concord.pipeline.wanted import handler_to_document
+from concord.ports import Consignment
+from concord.services.differences import differing
+from concord.services.sealing import sealing
+
+if TYPE_CHECKING:
+    from concord.bootstrap import Concord
+
+_SAMPLE: Final = (
+    b"From: Concord <concord@example.com>\r\nTo: you@example.com\r\nSubject: A sample event from Concord\r\n"
+    b"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <sample@example.com>\r\n\r\n"
+    b"This is a sample: no mail arrived.\r\n"
+)
+
+
+class HandlerChecks:
+    """What the handlers themselves say about their options. Keeps `pipeline.apply.Checks`."""
+
+    def handler(self, handler: HandlerSpec, secret: str | None) -> None:
+        """Raises UsageError, which names the handler."""
+        try:
+            Handlers.check(handler.kind, handler.options, has_secret=bool(handler.secret or secret))
+            if secret is not None:
+                Handlers.check_secret(handler.kind, secret)
+        except ConcordError as error:
+            raise UsageError(error.message, remedy=error.advice, handler=handler.name, **error.fields) from error
+
+    def step(self, step: WorkflowStepSpec) -> None:
+        """Raises UsageError, which names the step."""
+        try:
+            WorkflowSteps.check(step.kind, step.options)
+        except ConcordError as error:
+            raise UsageError(error.message, remedy=error.advice, step=step.name, **error.fields) from error
+
+
+def specs(parts: Concord) -> list[HandlerSpec]:
+    """Built-in ones first, unless one of the same name is configured."""
+    return list(({**BUILT_IN} | {spec.name: spec for spec in parts.rulebook.handlers()}).values())
+
+
+def find(parts: Concord, name: str) -> HandlerSpec:
+    """Raises NotFoundError."""
+    known = {spec.name: spec for spec in specs(parts)}
+    if name not in known:
+        raise NotFoundError(
+            "There is no such handler",
+            handler=name,
+            remedy=did_you_mean(name, known) or "See them with 'concord handler list'",
+        )
+    return known[name]
+
+
+def prepared(parts: Concord, spec: HandlerSpec, *, replacing: bool = False) -> HandlerSpec:
+    """The handler as it would be kept: checked, with the secret of the one it takes the place of.
+
+    Raises UsageError, and ExistsError where one of that name must not be replaced.
+    """
+    known = {one.name: one for one in parts.rulebook.handlers()}
+    if spec.name in known and not replacing:
+        raise ExistsError(
+            "There is a handler of that name already", handler=spec.name, remedy="Change it with --replace"
+        )
+    spec = replace(spec, secret=known[spec.name].secret) if spec.name in known else spec
+    HandlerChecks().handler(spec, None)
+    return spec
+
+
+def save(
+    parts: Concord, spec: HandlerSpec, *, secret: str | None = None, replacing: bool = False, by: Caller
+) -> HandlerSpec:
+    """Keep a new one, or in place of the one of that name; without a secret, that one's stays.
+
+    Raises UsageError, ExistsError, SecretKeyError.
+    """
+    spec = prepared(parts, spec, replacing=replacing)
+    if secret is not None:
+        HandlerChecks().handler(spec, secret)
+    before = next((one for one in parts.rulebook.handlers() if one.name == spec.name), None)
+    document = handler_to_document(before) if before else {}
+    detail = differing(document, handler_to_document(spec), *(() if secret is None else ("secret",)))
+    with audited(parts.audit, by, "handler.edit" if before else "handler.add", spec.name, detail=detail):
+        if secret is not None:
+            spec = replace(spec, secret=sealing(parts).seal(secret))
+        return parts.rulebook.save_handler(spec)
+
+
+def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> HandlerSpec:
+    """Send it events from now on, or not any more: its deliveries then go to the dead ones. Raises NotFoundError."""
+    with audited(parts.audit, by, "handler.enable" if enabled else "handler.disable", name):
+        return parts.rulebook.save_handler(replace(find(parts, name), enabled=enabled))
+
+
+def users_of(parts: Concord, name: str) -> list[str]:
+    """The rules that name it."""
+    return [rule.name for rule in parts.rulebook.rules() if name in rule.handlers]
+
+
+def remove(parts: Concord, name: str, *, by: Caller) -> None:
+    """Forget it; its deliveries stay. Raises NotFoundError, and ConflictError where rules name it."""
+    with audited(parts.audit, by, "handler.remove", name):
+        find(parts, name)
+        if users := users_of(parts, name):
+            raise ConflictError(
+                "The handler is in use",
+                handler=name,
+                rules=", ".join(users),
+                remedy="Take it out of these rules first, with 'concord rule add NAME --replace' or 'concord apply'",
+            )
+        parts.rulebook.remove_handler(name)
+
+
+def test(parts: Concord, name: str, *, by: Caller) -> Mapping[str, object]:
+    """Send it a sample event now, in this process; what it said. Raises NotFoundError, and what its delivery raises."""
+    with audited(parts.audit, by, "handler.test", name):
+        spec = find(parts, name)
+        document = json.dumps(preview(_SAMPLE), ensure_ascii=False, separators=(",", ":")).encode()
+        consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
+        return parts.handlers.get(spec).deliver(consignment)

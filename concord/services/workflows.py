@@ -1,0 +1,81 @@
+"""Workflows as they are defined, and their runs: events going through named steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from concord.auditing import audited
+from concord.errors import ConflictError, ExistsError, NotFoundError, QueueDownError, did_you_mean
+from concord.model.caller import Caller
+from concord.model.rule import WorkflowSpec
+from concord.pipeline.wanted import workflow_to_document
+from concord.services.differences import differing
+from concord.services.handlers import HandlerChecks
+from concord.services.retrying import Retried, listed, numbered
+
+if TYPE_CHECKING:
+    from concord.bootstrap import Concord
+
+
+def find(parts: Concord, name: str) -> WorkflowSpec:
+    """Raises NotFoundError."""
+    known = {spec.name: spec for spec in parts.rulebook.workflows()}
+    if name not in known:
+        remedy = did_you_mean(name, known) or "Look at the list of workflows"
+        raise NotFoundError("There is no such workflow", workflow=name, remedy=remedy)
+    return known[name]
+
+
+def save(parts: Concord, spec: WorkflowSpec, *, replacing: bool = False, by: Caller) -> WorkflowSpec:
+    """Keep a new one, or in place of the one of that name; runs under way keep their steps.
+
+    Raises UsageError, ExistsError.
+    """
+    for step in spec.steps:
+        HandlerChecks().step(step)
+    before = next((known for known in parts.rulebook.workflows() if known.name == spec.name), None)
+    if before and not replacing:
+        raise ExistsError("There is a workflow of that name already", workflow=spec.name, remedy="Take another name")
+    detail = differing(workflow_to_document(before) if before else {}, workflow_to_document(spec))
+    with audited(parts.audit, by, "workflow.edit" if before else "workflow.add", spec.name, detail=detail):
+        return parts.rulebook.save_workflow(spec)
+
+
+def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> WorkflowSpec:
+    """Start it from now on, or not any more. Raises NotFoundError."""
+    with audited(parts.audit, by, "workflow.enable" if enabled else "workflow.disable", name):
+        return parts.rulebook.save_workflow(replace(find(parts, name), enabled=enabled))
+
+
+def users_of(parts: Concord, name: str) -> list[str]:
+    """The rules that start it."""
+    return [rule.name for rule in parts.rulebook.rules() if name in rule.workflows]
+
+
+def remove(parts: Concord, name: str, *, by: Caller) -> None:
+    """Forget it; its runs stay, and go on. Raises NotFoundError, and ConflictError where rules start it."""
+    with audited(parts.audit, by, "workflow.remove", name):
+        find(parts, name)
+        if users := users_of(parts, name):
+            raise ConflictError(
+                "The workflow is in use",
+                workflow=name,
+                rules=", ".join(users),
+                remedy="Take it out of these rules first",
+            )
+        parts.rulebook.remove_workflow(name)
+
+
+def retry_runs(parts: Concord, ids: Sequence[int], *, by: Caller) -> Retried:
+    """Go on with failed runs at the step that failed."""
+    with audited(parts.audit, by, "run.retry", numbered(ids, "run")) as note:
+        changed = parts.outbox.retry_runs(ids)
+        note.detail = listed(changed)
+        trouble = None
+        try:
+            parts.queue.advance(changed)
+        except QueueDownError as error:
+            trouble = error
+    return Retried.of(ids, changed, trouble)
