@@ -25,6 +25,7 @@ from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
+from concord.adapters.sql.sealed import verify_key
 from concord.adapters.sql.throttles import SqlThrottle
 from concord.adapters.sql.users import SqlUsers
 from concord.adapters.sql.web_sessions import SqlSessions
@@ -40,7 +41,7 @@ from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.workflow import WorkflowRunner
-from concord.ports import Archive, Discoverer, Supervisor, SyncStats
+from concord.ports import Archive, Discoverer, Supervisor, SyncStats, Vault
 from concord.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class Concord:
     @part
     def vault(self) -> FernetVault:
         return FernetVault.from_settings(self.settings)
+
+    def sealing(self) -> Vault:
+        """The vault, proven to be this database's: what a wrong key seals, nobody could open. Raises SecretKeyError."""
+        verify_key(self.engine, self.vault)
+        return self.vault
 
     @part
     def accounts(self) -> SqlAccounts:

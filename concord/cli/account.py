@@ -17,7 +17,6 @@ from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
 from concord.model.account import Account, Priority, Tls
 from concord.services import accounts
-from concord.services.sealing import sealing
 
 if TYPE_CHECKING:
     from concord.ports import CheckStep
@@ -80,7 +79,7 @@ def add(
     )
     # Before a password is asked for.
     accounts.refuse_taken(here(), name)
-    sealing(here())
+    here().sealing()
     secret = password.take("password", name, from_stdin=password_stdin)
     change = accounts.add(here(), account, secret, by=caller())
     _warn_of_plain(account)

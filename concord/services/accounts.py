@@ -22,7 +22,6 @@ from concord.pipeline.poll import PollOutcome, PollReport
 from concord.ports import CheckStep
 from concord.services.differences import differing
 from concord.services.schedule import Followed, follow
-from concord.services.sealing import sealing
 
 if TYPE_CHECKING:
     from concord.bootstrap import Concord
@@ -135,4 +134,4 @@ def with_password(parts: Concord, account: Account, password: str) -> Account:
 
 
 def _sealed(parts: Concord, account: Account, password: str | None) -> Account:
-    return account if password is None else replace(account, secret=sealing(parts).seal(password))
+    return account if password is None else replace(account, secret=parts.sealing().seal(password))

@@ -13,7 +13,6 @@ from concord.pipeline.wanted import Wanted
 from concord.services.differences import differing
 from concord.services.handlers import HandlerChecks
 from concord.services.schedule import Followed, follow
-from concord.services.sealing import sealing
 
 if TYPE_CHECKING:
     from concord.bootstrap import Concord
@@ -27,7 +26,7 @@ def plan(parts: Concord, wanted: Wanted, *, prune: bool = False) -> list[Change]
     planner = Planner(
         accounts=parts.accounts,
         rulebook=parts.rulebook,
-        vault=sealing(parts),
+        vault=parts.sealing(),
         checks=HandlerChecks(),
         today=datetime.now(UTC).date(),
     )

@@ -18,7 +18,6 @@ from concord.pipeline.event import preview
 from concord.pipeline.wanted import handler_to_document
 from concord.ports import Consignment
 from concord.services.differences import differing
-from concord.services.sealing import sealing
 
 if TYPE_CHECKING:
     from concord.bootstrap import Concord
@@ -97,7 +96,7 @@ def save(
     detail = differing(document, handler_to_document(spec), *(() if secret is None else ("secret",)))
     with audited(parts.audit, by, "handler.edit" if before else "handler.add", spec.name, detail=detail):
         if secret is not None:
-            spec = replace(spec, secret=sealing(parts).seal(secret))
+            spec = replace(spec, secret=parts.sealing().seal(secret))
         return parts.rulebook.save_handler(spec)
 
 

@@ -15,7 +15,6 @@ from concord.errors import SecretKeyError
 from concord.model.caller import Caller
 from concord.services import key_file
 from concord.services.schedule import Followed, follow
-from concord.services.sealing import sealing
 
 if TYPE_CHECKING:
     from concord.bootstrap import Concord
@@ -32,7 +31,7 @@ class Rotated:
 
 def check(parts: Concord) -> int:
     """How many secrets the key opens: all. Raises SecretKeyError, which names those it does not open."""
-    vault = sealing(parts)
+    vault = parts.sealing()
     stored = {f"account '{one.name}'": one.secret for one in parts.accounts.all() if one.secret}
     stored |= {f"handler '{one.name}'": one.secret for one in parts.rulebook.handlers() if one.secret}
     closed = []
@@ -57,7 +56,7 @@ def rotate(parts: Concord, *, keep_old: bool = False, by: Caller) -> Rotated:
     """
     with audited(parts.audit, by, "secrets.rotate") as note:
         path = key_file.of_settings(parts.settings)
-        vault = sealing(parts)
+        vault = parts.sealing()
         fresh = new_key()
         key_file.replace(path, [fresh, *key_file.keys(path)])
         done = sealed.rotate(parts.engine, vault)
