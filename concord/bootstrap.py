@@ -23,9 +23,11 @@ from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.ledger import SqlLedger
+from concord.adapters.sql.numbers import SqlNumbers
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.sql.sealed import verify_key
+from concord.adapters.sql.tally import SqlTally
 from concord.adapters.sql.throttles import SqlThrottle
 from concord.adapters.sql.users import SqlUsers
 from concord.adapters.sql.web_sessions import SqlSessions
@@ -33,10 +35,12 @@ from concord.adapters.vault import FernetVault
 from concord.manager.config import poll_interval
 from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
+from concord.monitor.recorder import Recorder
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller
 from concord.pipeline.process import Processor
+from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
 from concord.pipeline.sweep import Sweeper
@@ -275,6 +279,33 @@ class Concord:
             queue=self.queue,
             settings=self.settings.upkeep,
             version=__version__,
+            clock=now,
+        )
+
+    @part
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            accounts=self.accounts,
+            ledger=self.ledger,
+            sources=self.sources,
+            queue=self.queue,
+            poll=self.settings.poll,
+            upkeep=self.settings.upkeep,
+            clock=now,
+        )
+
+    @part
+    def numbers(self) -> SqlNumbers:
+        return SqlNumbers(self.engine)
+
+    @part
+    def recorder(self) -> Recorder:
+        return Recorder(
+            numbers=self.numbers,
+            tally=SqlTally(self.engine, now),
+            accounts=self.accounts,
+            queue=self.queue,
+            poll_interval=lambda: self.poll_interval,
             clock=now,
         )
 

@@ -13,6 +13,7 @@ from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_opt
 from concord.adapters.soft_stop import connect_soft_stop
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
+    BEHIND,
     CANARY,
     DELIVER,
     DELIVERY_CHUNK,
@@ -22,6 +23,9 @@ from concord.adapters.task_names import (
     POLL_QUEUE,
     PRIORITY_STEPS,
     PROCESS_EMAIL,
+    RECONCILE,
+    RECONCILE_ACCOUNT,
+    RECORD_NUMBERS,
     SWEEP,
     SYNC_EMAIL_TASKS,
     URGENT,
@@ -29,6 +33,7 @@ from concord.adapters.task_names import (
 from concord.adapters.threads import use_threads
 from concord.adapters.unacked import use_unacked
 from concord.adapters.worker_health import connect_health
+from concord.model.number import MINUTE
 from concord.settings import Settings
 
 __all__ = [
@@ -39,10 +44,17 @@ __all__ = [
     "POLL_EMAIL_ACCOUNT",
     "POLL_QUEUE",
     "PROCESS_EMAIL",
+    "RECONCILE",
+    "RECONCILE_ACCOUNT",
+    "RECORD_NUMBERS",
     "SWEEP",
     "SYNC_EMAIL_TASKS",
     "make_app",
 ]
+
+
+# An account whose mail could not be counted, or was not all accounted for, is looked at again so soon.
+RECONCILE_WITHIN = 300
 
 
 def make_app(settings: Settings) -> Celery:
@@ -166,7 +178,10 @@ def _routes() -> dict[str, dict[str, Any]]:
         DELIVER: waits,
         ADVANCE_WORKFLOW: waits,
         PROCESS_EMAIL: works,
+        RECONCILE_ACCOUNT: waits | {"priority": BEHIND},
         SWEEP: upkeep,
+        RECORD_NUMBERS: upkeep,
+        RECONCILE: upkeep,
         SYNC_EMAIL_TASKS: upkeep,
     }
 
@@ -196,6 +211,8 @@ def _beat(settings: Settings) -> dict[str, Any]:
         "beat_schedule": {
             "sweep": _every(settings.upkeep.sweep_interval, SWEEP),
             "sync-email-tasks": _every(settings.upkeep.sync_interval, SYNC_EMAIL_TASKS),
+            "record-numbers": _every(MINUTE, RECORD_NUMBERS),
+            "reconcile": _every(min(settings.upkeep.reconcile_interval, RECONCILE_WITHIN), RECONCILE),
         },
         # Without the password: `celery inspect conf` and Flower show this one as it stands. The client itself is
         # handed over in make_app.

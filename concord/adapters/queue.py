@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import redis
 from celery import Celery
@@ -24,11 +24,13 @@ from concord.adapters.task_names import (
     POLL_QUEUE,
     PRIORITY_STEPS,
     PROCESS_EMAIL,
+    RECONCILE_ACCOUNT,
     URGENT,
 )
 from concord.errors import QueueDownError
 from concord.model.account import Priority
 from concord.model.message import MessageRef
+from concord.ports import RedisMemory
 from concord.settings import Settings
 
 _STEPS = {Priority.HIGH: URGENT, Priority.NORMAL: LEVEL, Priority.LOW: BEHIND}
@@ -46,6 +48,11 @@ class CeleryQueue:
     def poll(self, account_id: int) -> None:
         # Late polls are dropped, never piled up (P1).
         self._send(POLL_EMAIL_ACCOUNT, [account_id], POLL_QUEUE, LEVEL, expires=self._settings.poll.interval)
+
+    def reconcile(self, account_id: int) -> None:
+        self._send(
+            RECONCILE_ACCOUNT, [account_id], POLL_QUEUE, BEHIND, expires=self._settings.upkeep.reconcile_interval
+        )
 
     def process(self, messages: Iterable[MessageRef]) -> None:
         limits = self._settings.process
@@ -71,6 +78,12 @@ class CeleryQueue:
         width = len(PRIORITY_STEPS)
         waiting = {queue: sum(lengths[at * width : (at + 1) * width]) for at, queue in enumerate(queues)}
         return {**waiting, "unacked": unacked}
+
+    def memory(self) -> RedisMemory:
+        """What Redis uses and may use."""
+        with translated():
+            told = cast("dict[str, int]", self._client.info("memory"))
+        return RedisMemory(used=told["used_memory"], limit=told["maxmemory"])
 
     def send_task(
         self,

@@ -11,6 +11,9 @@ DELIVER = "concord.deliver"
 ADVANCE_WORKFLOW = "concord.advance_workflow"
 SWEEP = "concord.sweep"
 SYNC_EMAIL_TASKS = "concord.sync_email_tasks"
+RECORD_NUMBERS = "concord.record_numbers"
+RECONCILE = "concord.reconcile"
+RECONCILE_ACCOUNT = "concord.reconcile_account"
 CANARY = "concord.canary"
 
 # kombu keeps one Redis list for each queue and step, and takes from the lowest number first.

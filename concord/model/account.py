@@ -149,6 +149,9 @@ class AccountStatus:
     last_error_code: str | None = None
     last_error_at: datetime | None = None
     next_try: datetime | None = None  # None: at the next scheduled poll
+    # Mails that the server had then and the ledger should have had (O7). None: not counted, or not to the end.
+    unaccounted: int | None = None
+    reconciled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

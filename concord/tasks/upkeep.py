@@ -6,7 +6,14 @@ from typing import Any
 
 from celery import shared_task
 
-from concord.adapters.celery import CANARY, SWEEP, SYNC_EMAIL_TASKS
+from concord.adapters.celery import (
+    CANARY,
+    RECONCILE,
+    RECONCILE_ACCOUNT,
+    RECORD_NUMBERS,
+    SWEEP,
+    SYNC_EMAIL_TASKS,
+)
 from concord.bootstrap import concord
 from concord.tasks.border import border
 
@@ -23,6 +30,27 @@ def sync_email_tasks() -> None:
     """Make the schedule equal to the accounts."""
     with border():
         concord().sync()
+
+
+@shared_task(name=RECORD_NUMBERS)  # type: ignore[untyped-decorator]  # celery ships no types
+def record_numbers() -> None:
+    """Keep the numbers of the minute that ended."""
+    with border():
+        concord().recorder.record()
+
+
+@shared_task(name=RECONCILE)  # type: ignore[untyped-decorator]  # celery ships no types
+def reconcile() -> None:
+    """Have the accounts compared with their servers whose time has come."""
+    with border():
+        concord().reconciler.begin()
+
+
+@shared_task(name=RECONCILE_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
+def reconcile_account(account_id: int) -> None:
+    """Compare one account with its server."""
+    with border():
+        concord().reconciler.reconcile(account_id)
 
 
 # Acknowledged before it runs: one that its worker takes along when it dies is never handed out again. No events: every

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from concord.errors import QueueDownError
 from concord.model.message import MessageRef
-from concord.ports import ScheduledPoll, SyncStats
+from concord.ports import RedisMemory, ScheduledPoll, SyncStats
 
 
 class MemoryQueue:
@@ -14,6 +14,7 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self.polls: list[int] = []
+        self.reconciliations: list[int] = []
         self.messages: list[MessageRef] = []
         self.deliveries: list[int] = []
         self.runs: list[int] = []
@@ -22,6 +23,10 @@ class MemoryQueue:
     def poll(self, account_id: int) -> None:
         self._refuse_when_down()
         self.polls.append(account_id)
+
+    def reconcile(self, account_id: int) -> None:
+        self._refuse_when_down()
+        self.reconciliations.append(account_id)
 
     def process(self, messages: Iterable[MessageRef]) -> None:
         self._refuse_when_down()
@@ -38,13 +43,17 @@ class MemoryQueue:
     def depth(self) -> dict[str, int]:
         self._refuse_when_down()
         return {
-            "email-poll": len(self.polls) + len(self.deliveries) + len(self.runs),
+            "email-poll": len(self.polls) + len(self.reconciliations) + len(self.deliveries) + len(self.runs),
             "email": len(self.messages),
         }
 
+    def memory(self) -> RedisMemory:
+        self._refuse_when_down()
+        return RedisMemory(used=1_000_000, limit=0)
+
     def clear(self) -> None:
         """As if workers had taken everything, or FLUSHALL."""
-        for waiting in (self.polls, self.messages, self.deliveries, self.runs):
+        for waiting in (self.polls, self.reconciliations, self.messages, self.deliveries, self.runs):
             waiting.clear()
 
     def _refuse_when_down(self) -> None:

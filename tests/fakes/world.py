@@ -18,6 +18,7 @@ from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller, PollReport
 from concord.pipeline.process import Processor
+from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.replay import Replayer
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.workflow import WorkflowRunner
@@ -134,6 +135,18 @@ class World:
             queue=self.queue,
             settings=UpkeepSettings(),
             version=__version__,
+            clock=self.clock,
+        )
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            accounts=self.accounts,
+            ledger=self.ledger,
+            sources=self.mailboxes,
+            queue=self.queue,
+            poll=self.poll_settings,
+            upkeep=UpkeepSettings(),
             clock=self.clock,
         )
 

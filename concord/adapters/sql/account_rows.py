@@ -61,8 +61,9 @@ def account_of(row: Row[Any]) -> Account:
 
 
 def status_values(status: AccountStatus) -> dict[str, Any]:
-    """The columns of a status; the lease is not among them."""
-    return asdict(status) | {"state": status.state.value}
+    """The columns of a status that polls write; neither the lease nor what the reconciliation found is among them."""
+    told = asdict(status) | {"state": status.state.value}
+    return {name: value for name, value in told.items() if name not in ("unaccounted", "reconciled_at")}
 
 
 def status_of(row: Row[Any]) -> AccountStatus:
@@ -76,6 +77,8 @@ def status_of(row: Row[Any]) -> AccountStatus:
         last_error_code=row.last_error_code,
         last_error_at=row.last_error_at,
         next_try=row.next_try,
+        unaccounted=row.unaccounted,
+        reconciled_at=row.reconciled_at,
     )
 
 

@@ -97,6 +97,13 @@ class SqlAccounts:
         with transaction(self._engine) as connection:
             connection.execute(update(account_states).where(here).values(status_values(status)))
 
+    def reconciled(self, account_id: int, unaccounted: int | None) -> None:
+        """Say how many mails the ledger lacked just now."""
+        here = account_states.c.account_id == account_id
+        found = {"unaccounted": unaccounted, "reconciled_at": self._clock()}
+        with transaction(self._engine) as connection:
+            connection.execute(update(account_states).where(here).values(found))
+
     def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
         """The right to poll, if nobody has it."""
         with transaction(self._engine) as connection:
@@ -159,9 +166,8 @@ def _begin_anew(connection: Connection, account_id: int) -> None:
     """Its folders begin at its start point again, as a new account's do."""
     connection.execute(delete(folders).where(folders.c.account_id == account_id))
     _end_lease(connection, account_id)
-    connection.execute(
-        update(account_states).where(account_states.c.account_id == account_id).values(status_values(AccountStatus()))
-    )
+    anew = status_values(AccountStatus()) | {"unaccounted": None, "reconciled_at": None}
+    connection.execute(update(account_states).where(account_states.c.account_id == account_id).values(anew))
 
 
 def _end_lease(connection: Connection, account_id: int) -> None:

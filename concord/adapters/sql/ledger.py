@@ -145,6 +145,11 @@ class SqlLedger:
         with transaction(self._engine) as connection:
             ledger_lists.after_done(connection, ids, state, error, now=self._clock())
 
+    def uids(self, account_id: int, folder: str, uidvalidity: int, *, low: int, high: int) -> set[int]:
+        """Those that have a row."""
+        with reading(self._engine) as connection:
+            return ledger_lists.uids(connection, (account_id, folder, uidvalidity), low=low, high=high)
+
     def stale(self, *, queued_before: datetime, limit: int) -> list[MessageRef]:
         """Due messages that were last queued before then; now they are."""
         with transaction(self._engine) as connection:

@@ -74,6 +74,12 @@ def unfetched(connection: Connection, folder: _Folder, *, now: datetime, limit: 
     return list(connection.execute(wanted.order_by(messages.c.due_at, messages.c.uid).limit(limit)).scalars())
 
 
+def uids(connection: Connection, folder: _Folder, *, low: int, high: int) -> set[int]:
+    """Those that have a row, from low to high."""
+    wanted = _in_folder(select(messages.c.uid), folder).where(messages.c.uid >= low, messages.c.uid <= high)
+    return set(connection.execute(wanted).scalars())
+
+
 def after_pending(connection: Connection, folder: _Folder, *, limit: int) -> list[tuple[int, int]]:
     """(message id, UID) whose after-action waits."""
     wanted = _in_folder(select(messages.c.id, messages.c.uid), folder).where(AFTER_PENDING)

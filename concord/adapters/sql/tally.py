@@ -71,7 +71,7 @@ class SqlTally:
         """Every row of three tables, by state."""
         with reading(self._engine) as connection:
             return {
-                f"total.{noun}.{row.state}": row.count
+                f"total.{noun}.{row.state}": float(row.rows)
                 for noun, table in (("mail", messages), ("delivery", deliveries), ("workflow", workflow_runs))
                 for row in connection.execute(_by_state(table))
             }
@@ -79,15 +79,15 @@ class SqlTally:
 
 def _steps(connection: Connection, since: datetime, until: datetime) -> dict[str, float]:
     counted = (
-        select(trail.c.what, func.count().label("count"))
+        select(trail.c.what, func.count().label("rows"))
         .where(trail.c.at >= since, trail.c.at < until, trail.c.what.in_(_STEPS))
         .group_by(trail.c.what)
     )
-    return {_STEPS[row.what]: float(row.count) for row in connection.execute(counted)}
+    return {_STEPS[row.what]: float(row.rows) for row in connection.execute(counted)}
 
 
 def _processed(since: datetime, until: datetime) -> Select[Any]:
-    """Each that was processed, how, and whether a person had asked for it: then its time of waiting is that person's."""
+    """Each that was processed; and whether a person had asked for it, whose pause then was its time of waiting."""
     earlier = trail.alias()
     again = exists().where(earlier.c.message_id == trail.c.message_id, earlier.c.what == "message.retried")
     return (
@@ -140,4 +140,4 @@ def _seconds_since(moment: datetime | None, now: datetime) -> float:
 
 
 def _by_state(table: Table) -> Select[Any]:
-    return select(table.c.state, func.count().label("count")).group_by(table.c.state)
+    return select(table.c.state, func.count().label("rows")).group_by(table.c.state)
