@@ -6,10 +6,12 @@ import ipaddress
 import re
 import ssl
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from typing import Final
 
-from concord.errors import UsageError
+from concord.errors import Mistake, UsageError
 from concord.model.account import ALL_FOLDERS, Account, AfterKind, Tls
 
 LONGEST_NAME: Final = 100
@@ -23,14 +25,28 @@ _LONGEST_HOST: Final = 253
 
 def check_account(account: Account, *, today: date) -> None:
     """Raise UsageError for an account that cannot be meant. Reads its CA file, asks no server."""
-    _check_name(account.name)
-    _check_host(account)
-    _check_port(account)
-    _check_user(account)
-    _check_ca_file(account)
-    _check_folders(account)
-    _check_start(account, today)
-    _check_interval(account)
+    for mistake in account_mistakes(account, today=today):
+        raise mistake.error
+
+
+def account_mistakes(account: Account, *, today: date) -> Iterator[Mistake]:
+    """All that is wrong with it, each with its place in the account's written form."""
+    checks: tuple[tuple[str, Callable[[Account], None]], ...] = (
+        ("name", _check_name),
+        ("host", _check_host),
+        ("port", _check_port),
+        ("user", _check_user),
+        ("ca_file", _check_ca_file),
+        ("folders", _check_folders),
+        ("after", _check_after),
+        ("start", partial(_check_start, today=today)),
+        ("interval", _check_interval),
+    )
+    for key, check in checks:
+        try:
+            check(account)
+        except UsageError as error:
+            yield Mistake((key,), error)
 
 
 def check_password(account: str, password: str) -> None:
@@ -47,7 +63,8 @@ def check_password(account: str, password: str) -> None:
         )
 
 
-def _check_name(name: str) -> None:
+def _check_name(account: Account) -> None:
+    name = account.name
     fits = name.isprintable() and 0 < len(name) <= LONGEST_NAME and not name.startswith("-") and "/" not in name
     if not fits:
         raise UsageError(
@@ -159,14 +176,6 @@ def _check_folders(account: Account) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise _bad_folders(account, f"'{twice[0]}' is named twice", "Name each folder once")
-    if account.after.kind is AfterKind.MOVE and account.after.folder in names:
-        raise UsageError(
-            "Mail would be moved into a folder that is polled",
-            account=account.name,
-            after=account.after,
-            cause=f"'{account.after.folder}' is among the folders",
-            remedy="Move to another folder, or take this one out of the folders",
-        )
 
 
 def _bad_folders(account: Account, cause: str, remedy: str) -> UsageError:
@@ -177,6 +186,17 @@ def _bad_folders(account: Account, cause: str, remedy: str) -> UsageError:
         cause=cause,
         remedy=remedy,
     )
+
+
+def _check_after(account: Account) -> None:
+    if account.after.kind is AfterKind.MOVE and account.after.folder in account.folders:
+        raise UsageError(
+            "Mail would be moved into a folder that is polled",
+            account=account.name,
+            after=account.after,
+            cause=f"'{account.after.folder}' is among the folders",
+            remedy="Move to another folder, or take this one out of the folders",
+        )
 
 
 def _check_start(account: Account, today: date) -> None:

@@ -7,11 +7,16 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, did_you_mean
 from concord.model.account import Account, AfterAction, Priority, StartPoint, Tls
 
 PORTS: Final[Mapping[Tls, int]] = {Tls.IMPLICIT: 993, Tls.STARTTLS: 143, Tls.NONE: 143}
 _REMEDIES: Final = {"tls": "Write 'implicit' (port 993), 'starttls' (port 143) or 'none'"}
+_REQUIRED: Final[Mapping[str, str]] = {
+    "name": "An account has no name",
+    "host": "An account has no host",
+    "user": "An account has no user",
+}
 _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 Reader = Callable[[object], Any]
@@ -20,15 +25,23 @@ Word = TypeVar("Word", bound=StrEnum)
 
 def account_from_document(document: Mapping[str, Any], *, base: Account | None = None) -> Account:
     """Read the written form; what is not said is as in `base`, or at its default. Raises UsageError."""
-    values = _read(document)
-    given = base or Account(
-        name=_required(values, "name"), host=_required(values, "host"), user=_required(values, "user")
-    )
-    account = replace(given, **values)
+    account, mistakes = read_account(document, base=base)
+    for mistake in mistakes:
+        raise mistake.error
+    return account
+
+
+def read_account(document: Mapping[str, Any], *, base: Account | None = None) -> tuple[Account, list[Mistake]]:
+    """Whatever can be read of the written form, and what cannot: a form shows all mistakes at once."""
+    values, mistakes = _read(document)
+    unread = {mistake.path[0] for mistake in mistakes}
+    if base is None:
+        mistakes += [_missing(key, values) for key in _REQUIRED if not values.get(key) and key not in unread]
+    account = replace(base or Account(name="", host="", user=""), **values)
     # The port follows the kind of connection, unless it is said or was chosen before.
     if "port" not in values and (base is None or ("tls" in values and base.port == PORTS[base.tls])):
         account = replace(account, port=PORTS[account.tls])
-    return account
+    return account, mistakes
 
 
 def account_to_document(account: Account) -> dict[str, Any]:
@@ -49,37 +62,41 @@ def account_to_document(account: Account) -> dict[str, Any]:
     }
 
 
-def _read(document: Mapping[str, Any]) -> dict[str, Any]:
-    values = {}
+def _read(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+    values, mistakes = {}, []
     for key, written in document.items():
-        reader = _READERS.get(key)
-        if reader is None:
-            raise UsageError(
-                "An account has a key that does not exist",
-                account=document.get("name"),
-                key=key,
-                remedy=did_you_mean(key, _READERS) or f"The keys are {', '.join(_READERS)}",
-            )
         try:
-            values[key] = reader(written)
-        except ValueError as error:
-            raise UsageError(
-                "An account's value cannot be used",
-                account=document.get("name"),
-                key=key,
-                value=written,
-                cause=error,
-                remedy=_REMEDIES.get(key, f"Correct '{key}'"),
-            ) from None
-    return values
+            values[key] = _value(key, written, document.get("name"))
+        except UsageError as error:
+            mistakes.append(Mistake((key,), error))
+    return values, mistakes
 
 
-def _required(values: Mapping[str, Any], key: str) -> str:
-    if not values.get(key):
+def _value(key: str, written: object, account: object) -> Any:
+    reader = _READERS.get(key)
+    if reader is None:
         raise UsageError(
-            f"An account has no {key}", account=values.get("name"), remedy=f"Say its {key}, which has no default"
+            "An account has a key that does not exist",
+            account=account,
+            key=key,
+            remedy=did_you_mean(key, _READERS) or f"The keys are {', '.join(_READERS)}",
         )
-    return str(values[key])
+    try:
+        return reader(written)
+    except ValueError as error:
+        raise UsageError(
+            "An account's value cannot be used",
+            account=account,
+            key=key,
+            value=written,
+            cause=error,
+            remedy=_REMEDIES.get(key, f"Correct '{key}'"),
+        ) from None
+
+
+def _missing(key: str, values: Mapping[str, Any]) -> Mistake:
+    error = UsageError(_REQUIRED[key], account=values.get("name"), remedy=f"Say its {key}, which has no default")
+    return Mistake((key,), error)
 
 
 def _text(written: object) -> str:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ExistsError
+from concord.errors import ExistsError, Mistake
 from concord.model.account import Account
 from concord.model.caller import Caller
-from concord.pipeline.account_check import check_account, check_password
-from concord.pipeline.account_document import account_from_document, account_to_document
+from concord.pipeline.account_check import account_mistakes, check_account, check_password
+from concord.pipeline.account_document import account_from_document, account_to_document, read_account
 from concord.pipeline.account_import import ImportRow
 from concord.pipeline.poll import PollOutcome, PollReport
 from concord.ports import CheckStep
@@ -40,6 +40,14 @@ def written(said: Mapping[str, Any], base: Account | None = None) -> Account:
     account = account_from_document(said, base=base)
     check_account(account, today=datetime.now(UTC).date())
     return account
+
+
+def read_form(said: Mapping[str, Any], base: Account | None = None) -> tuple[Account, list[Mistake]]:
+    """The same for a form, which shows every mistake at its field."""
+    account, mistakes = read_account(said, base=base)
+    told = {mistake.path for mistake in mistakes}
+    further = account_mistakes(account, today=datetime.now(UTC).date())
+    return account, [*mistakes, *(mistake for mistake in further if mistake.path not in told)]
 
 
 def refuse_taken(parts: Concord, name: str) -> None:
