@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from uuid import UUID
 
 from concord.model.account import Account, AccountStatus, FolderCursor, PollLease, Priority
+from concord.model.audit import EVERYTHING, AuditEntry, AuditFilter, AuditMark, AuditVerdict
 from concord.model.daemon import DaemonState
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.discovery import Discovery
@@ -29,6 +30,7 @@ from concord.model.message import (
     Step,
 )
 from concord.model.number import Latest, Readings
+from concord.model.oauth import Departure, OAuthClient, OAuthGrant, OAuthRequest, Tokens
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
 from concord.model.workflow import RunState, WorkflowRun
 
@@ -169,11 +171,12 @@ class MailSource(Protocol):
 class CheckStep:
     """One step of a connection test (A4)."""
 
-    name: str  # dns, tcp, tls, login, capabilities, folders
+    name: str  # dns, tcp, tls, token (OAuth2 only), login, capabilities, folders
     ok: bool
     detail: str
     cause: str = ""
     remedy: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)  # the same for pages and programs
 
 
 class MailSources(Protocol):
@@ -197,6 +200,21 @@ class Discoverer(Protocol):
 
     def find(self, address: str) -> Discovery:
         """Ask everybody who may know, for seconds only. Raises UsageError where it is no mail address."""
+        ...
+
+
+class TokenSource(Protocol):
+    """Access tokens for accounts that log in with OAuth2 (A2)."""
+
+    def token(self, account: Account, *, refused: str | None = None) -> str:
+        """One that is good for a while yet; never the one that the mail server has just `refused`.
+
+        Raises TokenRefusedError, ProviderDownError, MailboxForbiddenError.
+        """
+        ...
+
+    def expiry(self, account: Account) -> datetime | None:
+        """When the token that is kept now expires; None where there is none."""
         ...
 
 
@@ -638,29 +656,23 @@ class Pulse(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntry:
-    """Somebody asked for something."""
-
-    id: int = 0  # given by the database
-    at: datetime
-    actor: str  # root, concord, alice
-    via: str  # cli, admin, api
-    address: str = ""  # where the browser or program was; empty at the command line
-    action: str  # service.start
-    subject: str  # worker@mail
-    outcome: str  # done, refused, failed
-    detail: str = ""
-    hash: str | None = None  # given by the database: the chain's link
-
-
 class Audit(Protocol):
-    """Who asked for what, and what became of it. Rows are added, never changed."""
+    """Who asked for what, and what became of it. Rows are added, never changed, and each is tied to the one before."""
 
-    def add(self, entry: AuditEntry) -> None: ...
+    def add(self, entry: AuditEntry) -> AuditEntry:
+        """The row as it is kept, with its number and hash. Writers take turns, whatever process they are in."""
+        ...
 
-    def entries(self, *, limit: int = 100, before: int | None = None) -> list[AuditEntry]:
-        """The newest first; `before` an id, for the next page."""
+    def entries(self, narrowed: AuditFilter = EVERYTHING) -> list[AuditEntry]:
+        """A page, the newest first."""
+        ...
+
+    def stream(self, narrowed: AuditFilter = EVERYTHING) -> Iterator[AuditEntry]:
+        """All that fit, the oldest first, whatever the filter's limit; as many at once as are needed."""
+        ...
+
+    def verify(self, *, noted: AuditMark | None = None) -> AuditVerdict:
+        """Look at every row. `noted` is a row's number and hash that was written down elsewhere."""
         ...
 
 
@@ -732,6 +744,86 @@ class Consignment:
     event: Mapping[str, Any]
     document: bytes = field(repr=False)  # the event, serialised; the same octets at every try
     attempt: int = 1
+
+
+class OAuthClients(Protocol):
+    """Applications that the operator registered with OAuth2 providers."""
+
+    def all(self) -> list[OAuthClient]:
+        """By name."""
+        ...
+
+    def get(self, client: int | str) -> OAuthClient:
+        """By id or name. Raises NotFoundError."""
+        ...
+
+    def save(self, client: OAuthClient) -> OAuthClient:
+        """Add, or change the one of that name."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Raises NotFoundError; ConflictError where an account logs in with it."""
+        ...
+
+
+class OAuthGrants(Protocol):
+    """What accounts were granted, and consents under way."""
+
+    def get(self, account_id: int) -> OAuthGrant | None: ...
+
+    def keep(self, grant: OAuthGrant) -> None:
+        """A new consent, in place of what was there; a refused login is worth another try."""
+        ...
+
+    def hold(self, account_id: int, *, until: datetime) -> bool:
+        """The right to fetch a token for it, if nobody has it."""
+        ...
+
+    def renewed(self, grant: OAuthGrant) -> None:
+        """Its tokens are new. Whoever held it holds it no more; a consent given meanwhile is not touched."""
+        ...
+
+    def refused(self, grant: OAuthGrant, *, code: str, error: str) -> bool:
+        """The provider refused to renew it; whether that is the first time since it last worked. Held no more."""
+        ...
+
+    def release(self, account_id: int) -> None:
+        """Hold it no more."""
+        ...
+
+    def expiring(self, before: datetime) -> list[int]:
+        """Enabled accounts whose token expires before then, and those refused lately not among them."""
+        ...
+
+    def ask(self, request: OAuthRequest) -> None:
+        """Remember a consent under way, and forget those that are over."""
+        ...
+
+    def answered(self, state: bytes, *, user_id: int | None) -> OAuthRequest | None:
+        """The consent under way that this user's browser was sent for; once only."""
+        ...
+
+
+class SignIns(Protocol):
+    """Speaks with OAuth2 providers. Secrets and tokens are opened here.
+
+    All raise ProviderDownError where there is no usable answer, MailboxForbiddenError where a provider's address must
+    not be called, and TokenRefusedError where the provider says no.
+    """
+
+    def depart(self, client: OAuthClient, *, redirect_uri: str, hint: str) -> Departure:
+        """Where to send the browser; `hint` is the mailbox that is meant."""
+        ...
+
+    def arrive(self, client: OAuthClient, secret: str, request: OAuthRequest, *, code: str, verifier: str) -> Tokens:
+        """What the code that the browser brought back is good for. Raises ConsentFailedError, too."""
+        ...
+
+    def refresh(self, client: OAuthClient, secret: str, refresh_token: str) -> Tokens: ...
+
+    def app_only(self, client: OAuthClient, secret: str) -> Tokens:
+        """By the application's own right."""
+        ...
 
 
 class Handler(Protocol):

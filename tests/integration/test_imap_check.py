@@ -30,6 +30,8 @@ def test_a_good_account_passes_every_step(polls: Polls, dovecot: Dovecot, mailbo
     assert "127.0.0.1" in found["dns"].detail
     assert "CONDSTORE" in found["capabilities"].detail
     assert found["folders"].detail == "INBOX: 0 messages, 收件: 3 messages"
+    assert found["folders"].facts == {"folders": {"INBOX": 0, "收件": 3}, "present": ["INBOX", "收件"]}
+    assert found["tcp"].facts == {"address": "127.0.0.1", "port": account_on(dovecot, mailbox_user, tls).port}
 
 
 @pytest.mark.parametrize("tls", [Tls.IMPLICIT, Tls.STARTTLS])
@@ -39,6 +41,8 @@ def test_the_certificate_is_told(polls: Polls, dovecot: Dovecot, mailbox_user: s
     assert told.startswith("TLSv1.")
     assert "certificate for CN=localhost, from CN=Concord test authority, valid until 20" in told
     assert "days left" in told
+    facts = steps(polls, account_on(dovecot, mailbox_user, tls))["tls"].facts
+    assert (facts["subject"], facts["days"] > 0) == ("CN=localhost", True)
 
 
 def test_a_connection_in_clear_is_called_that(polls: Polls, dovecot: Dovecot, mailbox_user: str) -> None:
@@ -85,6 +89,7 @@ def test_the_first_failure_is_the_last_step(
     assert all(earlier.ok for earlier in before)
     assert (last.name, last.ok) == (step, False)
     assert cause in last.cause
+    assert cause in " ".join(last.facts.values())
     assert last.remedy
     assert "wrong-horse" not in repr(last)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,10 @@ from concord.model.account import ALL_FOLDERS, Account, Tls
 from concord.ports import CheckStep, Vault
 from concord.settings import PollSettings
 
+# What an error knows beyond its sentence.
+_KNOWN = ("cause", "answer", "folder", "certificate")
+# Folders that are told by name.
+_MOST = 500
 # What Concord makes use of, in the order people should see it.
 USED = ("CONDSTORE", "MOVE", "UIDPLUS", "UNSELECT", "IDLE", "AUTH=XOAUTH2", "AUTH=OAUTHBEARER")
 
@@ -40,17 +44,28 @@ def steps(account: Account, *, settings: PollSettings, vault: Vault, guard: Guar
         visit.end()
 
 
-def _tried(name: str, work: Callable[[], str]) -> CheckStep:
+def _tried(name: str, work: Callable[[], Finding]) -> CheckStep:
     try:
-        return CheckStep(name=name, ok=True, detail=work())
+        found = work()
     except ConcordError as error:
-        return CheckStep(name=name, ok=False, detail=error.message, cause=_cause(error), remedy=error.advice)
+        known = {fact: str(value) for fact in _KNOWN if (value := error.fields.get(fact))}
+        return CheckStep(
+            name=name,
+            ok=False,
+            detail=error.message,
+            cause="; ".join(known.values()),
+            remedy=error.advice,
+            facts=known,
+        )
+    return CheckStep(name=name, ok=True, detail=found.told, facts=found.facts)
 
 
-def _cause(error: ConcordError) -> str:
-    """What is known beyond the sentence."""
-    told = {name: error.fields.get(name) for name in ("cause", "answer", "folder", "certificate")}
-    return "; ".join(str(value) for value in told.values() if value)
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a step found, in words and in parts."""
+
+    told: str
+    facts: Mapping[str, Any]
 
 
 @dataclass
@@ -63,7 +78,7 @@ class _Visit:
     line: socket.socket | None = None
     client: wire.Client | None = None
 
-    def plan(self) -> list[tuple[str, Callable[[], str]]]:
+    def plan(self) -> list[tuple[str, Callable[[], Finding]]]:
         return [
             ("dns", self.dns),
             ("tcp", self.tcp),
@@ -73,17 +88,18 @@ class _Visit:
             ("folders", self.folders),
         ]
 
-    def dns(self) -> str:
+    def dns(self) -> Finding:
         self.addresses = wire.resolve(self.account, self.settings)
-        return ", ".join(dict.fromkeys(str(address[4][0]) for address in self.addresses))
+        addresses = list(dict.fromkeys(str(address[4][0]) for address in self.addresses))
+        return Finding(", ".join(addresses), {"addresses": addresses})
 
-    def tcp(self) -> str:
+    def tcp(self) -> Finding:
         self.line = wire.reach(self.account, self.addresses, timeout=self.settings.connect_timeout)
         self.guard.watch(self.line)
         peer = self.line.getpeername()
-        return f"connected to {peer[0]} port {peer[1]}"
+        return Finding(f"connected to {peer[0]} port {peer[1]}", {"address": peer[0], "port": peer[1]})
 
-    def tls(self) -> str:
+    def tls(self) -> Finding:
         assert self.line is not None  # noqa: S101 - the steps run in order
         try:
             if self.account.tls is Tls.IMPLICIT:
@@ -97,27 +113,35 @@ class _Visit:
             raise
         secured = self.client.wire.sock
         if isinstance(secured, ssl.SSLSocket):
-            return f"{secured.version()}, {_facts(secured)}"
-        return "none: everything, the password included, travels in clear"
+            told, facts = _certificate(secured)
+            return Finding(f"{secured.version()}, {told}", {"version": secured.version(), **facts})
+        return Finding("none: everything, the password included, travels in clear", {"version": None})
 
-    def login(self) -> str:
+    def login(self) -> Finding:
         wire.refuse_unfit(self.account, self._client)
         log_in(self.account, self._client, self.vault.unseal(self.account.secret))
         introduce(self.account, self._client)
-        return f"logged in as {self.account.user}"
+        return Finding(f"logged in as {self.account.user}", {"user": self.account.user})
 
-    def capabilities(self) -> str:
+    def capabilities(self) -> Finding:
         offered = {word.decode("ascii", "replace") for word in self._asked(lambda client: client.capabilities())}
         missing = [name for name in ("CONDSTORE", "UIDPLUS", "MOVE") if name not in offered]
-        told = ", ".join(name for name in USED if name in offered) or "nothing beyond the basics"
-        return f"{told}; not offered: {', '.join(missing)}" if missing else told
+        used = [name for name in USED if name in offered]
+        told = ", ".join(used) or "nothing beyond the basics"
+        facts = {"offered": used, "missing": missing}
+        return Finding(f"{told}; not offered: {', '.join(missing)}" if missing else told, facts)
 
-    def folders(self) -> str:
+    def folders(self) -> Finding:
         raw = self._asked(lambda client: list(selectable(client.wire.list('""', '"*"')[1])))
         present = [decode(name) for name in raw]
         if self.account.folders == (ALL_FOLDERS,):
-            return f"{len(present)} folders: {', '.join(present[:20])}"
-        return ", ".join(f"{name}: {self._messages(name, present)} messages" for name in self.account.folders)
+            return Finding(
+                f"{len(present)} folders: {', '.join(present[:20])}",
+                {"folders": dict.fromkeys(sorted(present)[:_MOST])},
+            )
+        counts = {name: self._messages(name, present) for name in self.account.folders}
+        told = ", ".join(f"{name}: {count} messages" for name, count in counts.items())
+        return Finding(told, {"folders": counts, "present": sorted(present)[:_MOST]})
 
     def end(self) -> None:
         if self.client:
@@ -158,16 +182,16 @@ class _Visit:
         with contextlib.suppress(ConcordError, OSError, ValueError):
             line = wire.reach(self.account, self.addresses, timeout=self.settings.connect_timeout)
             with line, context.wrap_socket(line, server_hostname=self.account.host) as secured:
-                return _facts(secured)
+                return _certificate(secured)[0]
         return None
 
 
-def _facts(secured: ssl.SSLSocket) -> str:
+def _certificate(secured: ssl.SSLSocket) -> tuple[str, dict[str, Any]]:
+    """The server's certificate in words and in parts."""
     certificate = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
     ends = certificate.not_valid_after_utc
     days = (ends - datetime.now(UTC)).days
     left = f"{days} days left" if days >= 0 else f"expired {-days} days ago"
-    return (
-        f"certificate for {certificate.subject.rfc4514_string()}, "
-        f"from {certificate.issuer.rfc4514_string()}, valid until {ends:%Y-%m-%d} ({left})"
-    )
+    subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+    told = f"certificate for {subject}, from {issuer}, valid until {ends:%Y-%m-%d} ({left})"
+    return told, {"subject": subject, "issuer": issuer, "until": ends, "days": days}
