@@ -37,9 +37,10 @@ def overview(accounts: Sequence[Account], statuses: Mapping[int, AccountStatus],
                 status.last_success,
                 sum(here.values()),
                 here.get(MessageState.QUARANTINED, 0),
+                status.unaccounted,
             )
         )
-    table(("Name", "State", "Mailbox", "Last success", "Messages", "Quarantined"), rows)
+    table(("Name", "State", "Mailbox", "Last success", "Messages", "Quarantined", "Unaccounted"), rows)
 
 
 def details(account: Account, status: AccountStatus, counts: Counts, cursors: Mapping[str, FolderCursor]) -> None:
@@ -60,6 +61,7 @@ def details(account: Account, status: AccountStatus, counts: Counts, cursors: Ma
             "Last error": _last_error(status),
             "Next try": status.next_try or "at the next scheduled poll",
             "Messages": _counted(counts),
+            "Unaccounted": _unaccounted(status),
         }
     )
     if not cursors:
@@ -106,6 +108,16 @@ def _last_error(status: AccountStatus) -> str | None:
 
 def _counted(counts: Counts) -> str:
     return ", ".join(f"{count} {state.value}" for state, count in counts.items() if count) or "none yet"
+
+
+def _unaccounted(status: AccountStatus) -> str:
+    """Mails that the server has and the ledger should have had."""
+    if status.reconciled_at is None:
+        return "not compared with the server yet"
+    when = local(status.reconciled_at)
+    if status.unaccounted is None:
+        return f"unknown: at {when} it took too long to compare with the server"
+    return f"{status.unaccounted}, as of {when}" + ("; they are being fetched" if status.unaccounted else "")
 
 
 def _backfill(cursor: FolderCursor) -> str | None:

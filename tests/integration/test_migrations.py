@@ -6,16 +6,19 @@ import multiprocessing
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, insert, inspect, text
 
 from concord.adapters.sql import identity_tables, number_tables, oauth_tables, outbox_tables, schema
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import make_engine, transaction
+from concord.adapters.sql.tables import accounts, folders, messages
 from concord.errors import DatabaseDownError, SchemaError
+from concord.model.account import Priority
 from tests.servers.fixtures_database import settings_of
 from tests.sql_world import account, now
 
@@ -199,6 +202,55 @@ def test_an_upgrade_keeps_what_is_stored(empty_engine: Engine) -> None:
     schema.upgrade(empty_engine)
 
     assert [one.name for one in SqlAccounts(empty_engine, now).all()] == ["kept"]
+
+
+@pytest.mark.parametrize(("start", "recorded", "expected"), [("new", True, 8), ("new", False, 12), ("all", True, 1)])
+def test_an_upgrade_claims_no_mail_from_before_an_account_began(
+    empty_engine: Engine, start: str, *, recorded: bool, expected: int
+) -> None:
+    """O7: what an older version did not write down is not taken for a gap."""
+    schema.upgrade(empty_engine, to="0002")
+    with transaction(empty_engine) as connection:
+        added = insert(accounts).values(_old_account(start)).returning(accounts.c.id)
+        account_id = connection.execute(added).scalar_one()
+        place = {"account_id": account_id, "folder": "INBOX", "uidvalidity": 7}
+        cursor = place | {"last_uid": 11, "backfill_low": 1, "begun_at": now()}
+        connection.execute(insert(folders).values(cursor))
+        rows = [place | _old_message(uid) for uid in (8, 9)] if recorded else []
+        if rows:
+            connection.execute(insert(messages), rows)
+
+    schema.upgrade(empty_engine)
+
+    (cursor_now,) = SqlAccounts(empty_engine, now).cursors(account_id).values()
+    assert (cursor_now.backfill_low, cursor_now.begun_uid) == (expected, None)
+
+
+def _old_account(start: str) -> dict[str, object]:
+    words = {"name": "old", "host": "imap.example.com", "tls": "implicit", "login": "old", "auth": "password"}
+    return words | {
+        "key": uuid4(),
+        "port": 993,
+        "secret": b"",
+        "folders": ["INBOX"],
+        "start": start,
+        "after": "leave",
+        "priority": Priority.NORMAL,
+        "enabled": True,
+        "created_at": now(),
+    }
+
+
+def _old_message(uid: int) -> dict[str, object]:
+    return {
+        "uid": uid,
+        "event_id": uuid4(),
+        "state": "archived",
+        "priority": Priority.NORMAL,
+        "flags": [],
+        "after": "none",
+        "seen_at": now(),
+    }
 
 
 def test_a_place_where_no_database_can_be_is_named(tmp_path: Path) -> None:

@@ -64,6 +64,27 @@ def refs(priority: Priority, *ids: int) -> list[MessageRef]:
     return [MessageRef(id=number, priority=priority, size=10) for number in ids]
 
 
+def test_reconciliation_waits_behind_polls_and_expires(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """O7."""
+    queue.reconcile(7)
+
+    (header,) = headers(empty_redis, POLL_QUEUE, BEHIND)
+    assert header["task"] == "concord.reconcile_account"
+    assert header["expires"]
+
+
+def test_memory_is_what_redis_says(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """U4."""
+    with empty_redis.client() as client:
+        client.config_set("maxmemory", "200mb")
+        told = queue.memory()
+        client.config_set("maxmemory", "0")
+
+    assert told.used > 100_000
+    assert told.limit == 200 * 1024 * 1024
+    assert queue.memory().limit == 0
+
+
 def test_poll_message_expires_after_one_interval(queue: CeleryQueue, empty_redis: RedisServer) -> None:
     """P1."""
     queue.poll(7)
