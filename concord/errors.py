@@ -114,6 +114,12 @@ class TooManyAttemptsError(TransientError):
     remedy = "Wait that long, then try again"
 
 
+class ConsentFailedError(UsageError):
+    """A sign-in at an OAuth2 provider did not end with access to the mailbox."""
+
+    remedy = "Sign in again at /admin/settings"
+
+
 class ForbiddenError(PermanentError):
     """The role of the user, or the scope of the token, does not allow this."""
 
@@ -254,6 +260,18 @@ class MailboxDeniedError(MailboxError, PermanentError):
         "Check user and password (many providers want an app password), then "
         "'concord account edit NAME --password-stdin'; until then Concord tries rarely, so that nobody is locked out"
     )
+
+
+class TokenRefusedError(MailboxDeniedError):
+    """There is no OAuth2 token for the account: nobody has signed in, or the provider takes that back."""
+
+    remedy = "Sign in again at /admin/settings, or with 'concord oauth login NAME'"
+
+
+class ProviderDownError(MailboxDownError):
+    """The OAuth2 provider did not answer, or not in a way that can be understood."""
+
+    remedy = "Check this machine's network, DNS and clock, and the provider's status page; Concord keeps trying"
 
 
 class MailboxThrottledError(MailboxError, TransientError):

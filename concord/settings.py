@@ -167,6 +167,16 @@ class DiscoverySettings(_Group):
     directory_url: str | None = Field(default=None, pattern=r"^https://[^{}\s]+/$")
 
 
+class OAuthSettings(_Group):
+    """Signing in to mailboxes at OAuth2 providers."""
+
+    connect_timeout: Seconds = 5
+    timeout: Seconds = 15
+    refresh_margin: Seconds = 300
+    allow_networks: tuple[IPvAnyNetwork, ...] = ()
+    ca_file: Path | None = None
+
+
 class ProcessSettings(_Group):
     """Turning messages into events."""
 
@@ -301,6 +311,7 @@ class Settings(BaseSettings):
     archive: ArchiveSettings = ArchiveSettings()
     poll: PollSettings = PollSettings()
     discovery: DiscoverySettings = DiscoverySettings()
+    oauth: OAuthSettings = OAuthSettings()
     process: ProcessSettings = ProcessSettings()
     dispatch: DispatchSettings = DispatchSettings()
     webhook: WebhookSettings = WebhookSettings()

@@ -22,9 +22,16 @@ class Tls(StrEnum):
 
 
 class AuthKind(StrEnum):
-    """How the account logs in. OAuth2 attaches here later (A2)."""
+    """How the account logs in."""
 
     PASSWORD = "password"  # noqa: S105 - the name of a method, not a password
+    OAUTH2 = "oauth2"  # somebody signs in at the provider, once (A2)
+    OAUTH2_APP = "oauth2-app"  # the application's own secret opens it
+
+    @property
+    def is_oauth(self) -> bool:
+        """Whether a token takes the password's place."""
+        return self is not AuthKind.PASSWORD
 
 
 class Priority(StrEnum):
@@ -107,6 +114,7 @@ class Account:
     tls: Tls = Tls.IMPLICIT
     user: str
     auth: AuthKind = AuthKind.PASSWORD
+    oauth_client: str | None = None  # the OAuth2 client's name
     secret: bytes = field(default=b"", repr=False)
     ca_file: str | None = None
     folders: tuple[str, ...] = ("INBOX",)  # ("*",) is every folder that can be selected

@@ -20,7 +20,7 @@ from concord.adapters.sql.tables import accounts, folders, messages
 from concord.errors import DatabaseDownError, SchemaError
 from concord.model.account import Priority
 from tests.servers.fixtures_database import settings_of
-from tests.sql_world import account, now
+from tests.sql_world import now
 
 # Each module of tables is imported for what it adds to the one description.
 TABLES = outbox_tables.rules.metadata
@@ -197,7 +197,8 @@ def test_old_code_works_on_the_next_schema(empty_engine: Engine, older: str, new
 
 def test_an_upgrade_keeps_what_is_stored(empty_engine: Engine) -> None:
     schema.upgrade(empty_engine, to="0001")
-    SqlAccounts(empty_engine, now).add(account("kept"))
+    with transaction(empty_engine) as connection:
+        connection.execute(insert(accounts).values(_old_account("new") | {"name": "kept"}))
 
     schema.upgrade(empty_engine)
 

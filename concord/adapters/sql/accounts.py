@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from concord.adapters.sql import leases
 from concord.adapters.sql.account_rows import account_of, account_values, status_of, status_values
 from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.oauth_tables import oauth_grants, oauth_requests
 from concord.adapters.sql.tables import account_states, accounts, folders
 from concord.errors import ExistsError, NotFoundError
 from concord.model.account import Account, AccountState, AccountStatus, FolderCursor, PollLease, account_key
@@ -20,7 +21,7 @@ from concord.ports import Clock
 
 _LIVING: Final = accounts.c.removed_at.is_(None)
 # When one of these changes, a refused login is worth another try.
-_LOGIN: Final = ("host", "port", "login", "auth", "secret")
+_LOGIN: Final = ("host", "port", "login", "auth", "oauth_client", "secret")
 
 
 class SqlAccounts:
@@ -66,7 +67,9 @@ class SqlAccounts:
             before = _living(connection, account.id, for_update=True)
             connection.execute(update(accounts).where(accounts.c.id == account.id).values(values))
             if any(getattr(before, name) != values[name] for name in _LOGIN):
-                _forgive(connection, account.id)
+                forgive(connection, account.id)
+            if not account.auth.is_oauth:
+                _drop_tokens(connection, account.id)
             return account_of(_living(connection, account.id))
 
     def remove(self, name: str) -> None:
@@ -76,6 +79,7 @@ class SqlAccounts:
             connection.execute(
                 update(accounts).where(accounts.c.id == account_id).values(removed_at=self._clock(), secret=b"")
             )
+            _drop_tokens(connection, account_id)
             _end_lease(connection, account_id)
 
     def status(self, account_id: int) -> AccountStatus:
@@ -178,8 +182,13 @@ def _end_lease(connection: Connection, account_id: int) -> None:
     )
 
 
-def _forgive(connection: Connection, account_id: int) -> None:
-    """The refusal was of the old login."""
+def _drop_tokens(connection: Connection, account_id: int) -> None:
+    for table in (oauth_grants, oauth_requests):
+        connection.execute(delete(table).where(table.c.account_id == account_id))
+
+
+def forgive(connection: Connection, account_id: int) -> None:
+    """The refusal was of the old login: the new one is tried at the next poll."""
     refused = and_(account_states.c.account_id == account_id, account_states.c.state == AccountState.AUTH_FAILED.value)
     forgiven = {"state": AccountState.NEW.value, "failures": 0, "next_try": None}
     cleared = dict.fromkeys(("last_error", "last_error_code", "last_error_at"))

@@ -42,6 +42,8 @@ oauth_grants: Final = Table(
     Column("refused_at", UtcDateTime),
     Column("error_code", CleanText(LINE)),
     Column("error", CleanText(REASON)),
+    # Whoever fetches a token holds the grant until then; nobody else fetches one meanwhile.
+    Column("held_until", UtcDateTime),
     Index(None, "client_id"),
 )
 
@@ -55,7 +57,7 @@ oauth_requests: Final = Table(
     Column("nonce", String, nullable=False),
     Column("client_id", BigId, ForeignKey("oauth_clients.id", ondelete="CASCADE"), nullable=False),
     Column("account_id", BigId, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
-    Column("user_id", BigId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", BigId, ForeignKey("users.id", ondelete="CASCADE")),  # none: at the command line
     Column("redirect_uri", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),

@@ -53,6 +53,7 @@ accounts: Final = Table(
     Column("tls", String, nullable=False),
     Column("login", String, nullable=False),
     Column("auth", String, nullable=False),
+    Column("oauth_client", String),  # its name
     Column("secret", LargeBinary, nullable=False),
     Column("ca_file", String),
     Column("folders", CleanJson, nullable=False),

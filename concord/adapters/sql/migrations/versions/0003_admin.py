@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from datetime import UTC
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -14,6 +18,7 @@ depends_on = None
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Document = sa.JSON().with_variant(JSONB(), "postgresql")
 Moment = sa.DateTime(timezone=True)
+_TIED = ("actor", "via", "address", "action", "subject", "outcome", "detail")
 
 
 def upgrade() -> None:
@@ -26,6 +31,7 @@ def upgrade() -> None:
     _oauth_grants()
     _oauth_requests()
     _numbers()
+    op.add_column("accounts", sa.Column("oauth_client", sa.String(), nullable=True))
     op.add_column("account_states", sa.Column("unaccounted", sa.Integer(), nullable=True))
     op.add_column("account_states", sa.Column("reconciled_at", Moment, nullable=True))
     op.add_column("folders", sa.Column("begun_uid", sa.BigInteger(), nullable=True))
@@ -33,6 +39,23 @@ def upgrade() -> None:
     op.create_index(op.f("ix_trail_at"), "trail", ["at"], unique=False)
     op.add_column("audit", sa.Column("address", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.add_column("audit", sa.Column("hash", sa.String(), nullable=True))
+    _chain()
+
+
+def _chain() -> None:
+    """Tie the rows that are there to each other, as `concord.model.audit` ties those that follow."""
+    connection = op.get_bind()
+    audit = sa.table("audit", *(sa.column(name) for name in ("id", *_TIED, "hash")), sa.column("at", Moment))
+    former, newest = "", 0
+    for row in connection.execute(sa.select(audit).order_by(audit.c.id)).mappings().all():
+        at = row["at"].replace(tzinfo=UTC) if row["at"].tzinfo is None else row["at"].astimezone(UTC)
+        told = {name: row[name] for name in _TIED} | {"id": row["id"]}
+        told["at"] = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        text = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        former, newest = hashlib.sha256(f"{former}\n{text}".encode()).hexdigest(), row["id"]
+        connection.execute(sa.update(audit).where(audit.c.id == newest).values(hash=former))
+    meta = sa.table("meta", sa.column("key"), sa.column("value"))
+    connection.execute(sa.insert(meta).values(key="audit_mark", value=f"{newest} {former}"))
 
 
 def _users() -> None:
@@ -111,6 +134,7 @@ def _sessions() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("former", sa.LargeBinary(), nullable=True),
         sa.Column("former_until", Moment, nullable=True),
+        sa.Column("csrf", sa.String(), nullable=False),
         sa.Column("user_id", BigId, nullable=False),
         sa.Column("created_at", Moment, nullable=False),
         sa.Column("rotated_at", Moment, nullable=False),
@@ -158,6 +182,7 @@ def _oauth_grants() -> None:
         sa.Column("refused_at", Moment, nullable=True),
         sa.Column("error_code", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("held_until", Moment, nullable=True),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_oauth_grants_account_id_accounts"), ondelete="CASCADE"
         ),
@@ -178,7 +203,7 @@ def _oauth_requests() -> None:
         sa.Column("nonce", sa.String(), nullable=False),
         sa.Column("client_id", BigId, nullable=False),
         sa.Column("account_id", BigId, nullable=False),
-        sa.Column("user_id", BigId, nullable=False),
+        sa.Column("user_id", BigId, nullable=True),
         sa.Column("redirect_uri", sa.String(), nullable=False),
         sa.Column("created_at", Moment, nullable=False),
         sa.Column("expires_at", Moment, nullable=False),
