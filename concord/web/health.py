@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from concord.adapters.sql.sealed import verify_key
 from concord.bootstrap import Concord
 from concord.errors import ConcordError, InfrastructureError, SchemaError
 from concord.log.hiding import without_logins
+from concord.model.account import AccountStatus
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,8 @@ ANSWER_SECONDS: Final = 3.0
 _FRESH_SECONDS: Final = 1.0
 # Writing to an object store costs money.
 _ARCHIVE_FRESH_SECONDS: Final = 60.0
-
-Look = Callable[[], str]
+# The figures change once an hour, and there may be thousands of accounts.
+_MAIL_FRESH_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,11 @@ class Check:
     detail: str
     cause: str = ""
     remedy: str = ""
+    figures: Mapping[str, int] = field(default_factory=dict)  # told at the top of the answer, for whoever watches
+
+
+Look = Callable[[], "str | Check"]
+"""What it found; a ConcordError, or a check of its own, where that is not well."""
 
 
 class Probe:
@@ -102,6 +108,7 @@ class Health:
                 "database": Probe(lambda: _database(concord)),
                 "redis": Probe(lambda: _redis(concord)),
                 "archive": Probe(lambda: _archive(concord), fresh=_ARCHIVE_FRESH_SECONDS),
+                "mail": Probe(lambda: _mail(concord), fresh=_MAIL_FRESH_SECONDS),
             }
         )
 
@@ -116,6 +123,7 @@ def document(checks: Mapping[str, Check], version: str) -> dict[str, Any]:
     return {
         "status": "ok" if all(check.ok for check in checks.values()) else "degraded",
         "version": version,
+        **{name: figure for check in checks.values() for name, figure in check.figures.items()},
         "checks": {name: _told(check) for name, check in checks.items()},
     }
 
@@ -123,7 +131,7 @@ def document(checks: Mapping[str, Check], version: str) -> dict[str, Any]:
 def looked(look: Look) -> Check:
     """The border of one look: whatever it meets becomes a finding."""
     try:
-        return Check(ok=True, detail=look())
+        found = look()
     except ConcordError as error:
         return Check(ok=False, detail=error.message, cause=_cause(error), remedy=error.advice)
     except Exception as error:
@@ -132,6 +140,7 @@ def looked(look: Look) -> Check:
         return Check(
             ok=False, detail="Something Concord did not expect", cause=type(error).__name__, remedy="See the log"
         )
+    return found if isinstance(found, Check) else Check(ok=True, detail=found)
 
 
 def _key(concord: Concord) -> str:
@@ -158,6 +167,31 @@ def _redis(concord: Concord) -> str:
 def _archive(concord: Concord) -> str:
     concord.archive.check()
     return f"{concord.settings.archive.kind}: written to, read back and cleaned up"
+
+
+def _mail(concord: Concord) -> str | Check:
+    try:
+        statuses = concord.accounts.statuses()
+        return accounted({one.name: statuses[one.id] for one in concord.accounts.all(enabled_only=True)})
+    except (InfrastructureError, SchemaError):
+        return "Whether all of it is accounted for, the database must say"
+
+
+def accounted(enabled: Mapping[str, AccountStatus]) -> Check:
+    """O7: no mail is on a server that Concord should have and has not. By account name."""
+    lacking = {name: status.unaccounted for name, status in enabled.items() if status.unaccounted}
+    unknown = sum(status.unaccounted is None for status in enabled.values())
+    figures = {"unaccounted": sum(lacking.values())}
+    if lacking:
+        return Check(
+            ok=False,
+            detail="Servers have mail that Concord should have and has not",
+            cause=", ".join(f"account {name}: {count}" for name, count in sorted(lacking.items())),
+            remedy="Concord fetches it at the next polls; where the figure stays, see 'concord account show NAME'",
+            figures=figures,
+        )
+    told = f"Compared with the server: {len(enabled) - unknown} of {len(enabled)} accounts; nothing is missing"
+    return Check(ok=True, detail=told, figures=figures)
 
 
 def _cause(error: ConcordError) -> str:

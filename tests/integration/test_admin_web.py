@@ -69,8 +69,9 @@ def test_ready_means_that_it_answers_and_pings_follow(admin: Service, port: int)
 
     assert (status, told["status"]) == (200, "ok"), told
     assert {name: check["ok"] for name, check in told["checks"].items()} == dict.fromkeys(
-        ("key", "database", "redis", "archive"), True
+        ("key", "database", "redis", "archive", "mail"), True
     )
+    assert told["unaccounted"] == 0
     assert admin.keeps_pinging(), admin.log
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from concord.errors import DatabaseDownError
-from concord.web.health import Check, Health, Look, Probe, document, looked
+from concord.model.account import AccountStatus
+from concord.web.health import Check, Health, Look, Probe, accounted, document, looked
 
 QUICK = 0.2
 
@@ -97,6 +98,30 @@ def test_what_nobody_expected_is_told_without_its_words() -> None:
 
     assert (check.ok, check.cause) == (False, "ValueError")
     assert "s3cret" not in repr(check)
+
+
+def test_mail_that_a_server_has_and_concord_has_not_is_degraded_health() -> None:
+    """O7."""
+    check = accounted(
+        {
+            "sales": AccountStatus(unaccounted=3),
+            "info": AccountStatus(unaccounted=0),
+            "desk": AccountStatus(unaccounted=1),
+            "new": AccountStatus(),
+        }
+    )
+
+    told = document({"mail": check}, "1.0")
+    assert (told["status"], told["unaccounted"]) == ("degraded", 4)
+    assert told["checks"]["mail"]["cause"] == "account desk: 1, account sales: 3"
+    assert told["checks"]["mail"]["remedy"]
+
+
+def test_accounts_that_nobody_compared_yet_are_told_and_no_fault() -> None:
+    check = accounted({"sales": AccountStatus(unaccounted=0), "new": AccountStatus()})
+
+    assert (check.ok, check.figures) == (True, {"unaccounted": 0})
+    assert "1 of 2 accounts" in check.detail
 
 
 def test_document_is_degraded_where_one_part_is() -> None:
