@@ -23,8 +23,9 @@ from concord.errors import (
     TooManyAttemptsError,
     UsageError,
 )
+from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
-from concord.ports import Audit, AuditEntry, Clock
+from concord.ports import Audit, Clock
 
 log = structlog.get_logger(__name__)
 
@@ -89,18 +90,15 @@ def audited(
 
 
 def _write(audit: Audit, entry: AuditEntry) -> None:
-    """The database may be the very thing that is down: then the log has the row."""
+    """The database may be the very thing that is down: then the log has the row.
+
+    The log also has the number and hash of each row that was written: somewhere that a forger of the database must
+    forge too.
+    """
+    row = {name: getattr(entry, name) for name in ("actor", "via", "address", "action", "subject", "outcome")}
     try:
-        audit.add(entry)
+        written = audit.add(entry)
     except (InfrastructureError, SchemaError) as error:
-        log.warning(
-            "audit.unwritten",
-            error=error,
-            actor=entry.actor,
-            via=entry.via,
-            address=entry.address,
-            action=entry.action,
-            subject=entry.subject,
-            outcome=entry.outcome,
-            detail=entry.detail,
-        )
+        log.warning("audit.unwritten", error=error, **row, detail=entry.detail)
+    else:
+        log.info("audit.written", row=written.id, hash=written.hash, **row)

@@ -7,6 +7,7 @@ import typer
 from concord.cli.options import Before, Json, Limit
 from concord.cli.output import emit, say, table
 from concord.cli.session import here
+from concord.model.audit import AuditFilter
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Who started and stopped what.")
 
@@ -19,7 +20,7 @@ def audit_commands() -> None:
 @app.command("list")
 def list_entries(limit: Limit = 50, before: Before = None, json: Json = False) -> None:
     """List who asked for what, and what became of it, the newest first."""
-    entries = here().audit.entries(limit=limit, before=before)
+    entries = here().audit.entries(AuditFilter(limit=limit, before=before))
     if json:
         emit(entries)
     elif not entries:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from concord.manager.control import Manager, ManagerPorts
 from concord.manager.worker_files import WorkerFiles
+from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
 from concord.model.daemon import BEAT, instance_of
-from concord.ports import MAIL_QUEUE, POLL_QUEUE, AuditEntry, SyncStats, WorkerPulse
+from concord.ports import MAIL_QUEUE, POLL_QUEUE, SyncStats, WorkerPulse
 from concord.settings import ServiceSettings, Settings
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.pulse import MemoryPulse
