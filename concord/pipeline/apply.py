@@ -217,15 +217,20 @@ def _changed(
     if before is None:
         yield Change(verb=Verb.ADD, noun=noun, name=name, carry_out=carry_out)
         return
-    differences = [
+    if told := differences(before, after, hidden=hidden):
+        yield Change(verb=Verb.CHANGE, noun=noun, name=name, differences=told, carry_out=carry_out)
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, hidden: str | None = None
+) -> tuple[Difference, ...]:
+    """Field by field; `hidden` names a secret that differs."""
+    told = [
         Difference(field=key, before=before.get(key), after=after.get(key))
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key)
     ]
-    if hidden:
-        differences.append(Difference(field=hidden, before=_HIDDEN, after=_HIDDEN))
-    if differences:
-        yield Change(verb=Verb.CHANGE, noun=noun, name=name, differences=tuple(differences), carry_out=carry_out)
+    return (*told, *([Difference(field=hidden, before=_HIDDEN, after=_HIDDEN)] if hidden else ()))
 
 
 def _wanted_names(wanted: Wanted, section: str) -> set[str]:

@@ -18,6 +18,7 @@ class SecretSource:
     folder: Path  # relative files are relative to it
     environ: Mapping[str, str] = field(repr=False)
     allows_literal: bool = False  # whether the secret itself may stand in the document
+    allows_reference: bool = True  # whether it may name a file or variable: not what came from another machine
 
     def take(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
         """The document without what points to a secret, and the secret; None where none is named."""
@@ -37,6 +38,13 @@ class SecretSource:
         return rest, self._read(given[0], value, owner)
 
     def _read(self, key: str, value: str, owner: object) -> str:
+        if key != self.word and not self.allows_reference:
+            raise UsageError(
+                f"A {self.word} is to be read from this machine",
+                name=owner,
+                key=key,
+                remedy=f"Write it under '{self.word}'; only 'concord apply' and imports at the command line read files",
+            )
         if key.endswith("_file"):
             return self._from_file(value, owner)
         if key.endswith("_env"):

@@ -75,24 +75,30 @@ def read_wanted(path: Path, environ: Mapping[str, str]) -> Wanted:
 def load_toml(path: Path) -> dict[str, Any]:
     """Raises UsageError with the file, and the line where it is no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(path.read_text(encoding="utf-8-sig"), path)
     except OSError as error:
         raise UsageError(
             "The file cannot be read", file=path, cause=error.strerror, remedy="Correct the path or the file's mode"
         ) from None
     except UnicodeDecodeError:
         raise UsageError("The file is not UTF-8 text", file=path, remedy="Save it as UTF-8") from None
+
+
+def parse_toml(text: str, file: object) -> dict[str, Any]:
+    """The same for text that is at hand; `file` is what it is called."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
-            "The file is not valid TOML", file=path, cause=error, remedy="Correct it at the place named"
+            "The file is not valid TOML", file=file, cause=error, remedy="Correct it at the place named"
         ) from None
 
 
-def wanted_account(entry: Mapping[str, Any], source: SecretSource) -> WantedAccount:
-    """One account of a document; its files are relative to the document's folder."""
+def wanted_account(entry: Mapping[str, Any], source: SecretSource, *, base: Account | None = None) -> WantedAccount:
+    """One account of a document, or what it changes of `base`; its files are relative to the document's folder."""
     rest, password = source.take(entry)
-    account = account_from_document(rest)
-    if account.ca_file:
+    account = account_from_document(rest, base=base)
+    if rest.get("ca_file") and account.ca_file:
         account = replace(account, ca_file=str((source.folder / account.ca_file).absolute()))
     return WantedAccount(account=account, password=password)
 

@@ -1,0 +1,93 @@
+"""What a list of accounts would change, row by row, before anything is changed (A8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from concord.errors import UsageError
+from concord.model.account import Account
+from concord.pipeline.account_check import check_account, check_password
+from concord.pipeline.account_document import account_to_document
+from concord.pipeline.account_rows import Entry
+from concord.pipeline.apply import Difference, differences
+from concord.pipeline.secret_source import SecretSource
+from concord.pipeline.wanted import wanted_account
+from concord.ports import Vault
+
+# It came from another machine: what it names is nothing of this one, but a CA file by its whole path.
+_SOURCE: Final = SecretSource(
+    word="password", folder=Path("/"), environ={}, allows_literal=True, allows_reference=False
+)
+
+
+class RowVerb(StrEnum):
+    """What a row comes to."""
+
+    ADD = "add"
+    CHANGE = "change"
+    SAME = "same"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRow:
+    """One row: the account as it would be, or why it cannot be. Of a password only that there is another one."""
+
+    place: int  # the line of a CSV file, the number of a TOML entry
+    name: str
+    verb: RowVerb
+    account: Account | None = None
+    password: str | None = field(default=None, repr=False)  # None: as it is
+    differences: tuple[Difference, ...] = ()
+    error: UsageError | None = None
+
+
+def plan_rows(entries: Iterable[Entry], *, known: Iterable[Account], vault: Vault, today: date) -> list[PlannedRow]:
+    """Every row, right or wrong. Of an account that is there, what a row does not say stays as it is."""
+    present = {account.name: account for account in known}
+    seen: dict[str, int] = {}
+    rows = []
+    for place, entry in entries:
+        name = str(entry.get("name", "")).strip()
+        try:
+            _refuse_twice(name, seen)
+            rows.append(_row(place, entry, present.get(name), vault, today))
+        except UsageError as error:
+            rows.append(PlannedRow(place=place, name=name, verb=RowVerb.WRONG, error=error))
+        seen.setdefault(name, place)
+    return rows
+
+
+def _refuse_twice(name: str, seen: Mapping[str, int]) -> None:
+    if name and name in seen:
+        raise UsageError(
+            "The name stands there twice",
+            account=name,
+            cause=f"it stands at {seen[name]} already",
+            remedy="Keep one of them",
+        )
+
+
+def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Vault, today: date) -> PlannedRow:
+    wanted = wanted_account(entry, _SOURCE, base=before)
+    account, password = wanted.account, wanted.password
+    check_account(account, today=today)
+    if password is not None or before is None:
+        check_password(account.name, password or "")
+    if before is None:
+        return PlannedRow(place=place, name=account.name, verb=RowVerb.ADD, account=account, password=password)
+    other = password is not None and not (before.secret and vault.unseal(before.secret) == password)
+    told = differences(account_to_document(before), account_to_document(account), hidden="password" if other else None)
+    return PlannedRow(
+        place=place,
+        name=account.name,
+        verb=RowVerb.CHANGE if told else RowVerb.SAME,
+        account=replace(account, id=before.id, key=before.key),
+        password=password if other else None,
+        differences=told,
+    )
