@@ -16,12 +16,24 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from concord.errors import SettingsError, UsageError, did_you_mean
+from concord.errors import Mistake, MistakesError, SettingsError, UsageError, did_you_mean
 from concord.model.daemon import INSTANCE
 from concord.model.worker import BUILT_IN, WorkerConfig, WorkerType
 from concord.settings import WorkerSettings
 
 _REMEDY: Final = "Correct the file; 'concord worker schema' says what may stand in it"
+_WHOLE: Final = "(the whole)"
+# By pydantic's name for what is wrong with a value; all else is told in pydantic's own words.
+_SENTENCES: Final[Mapping[str, str]] = {
+    "extra_forbidden": "There is no such key",
+    "greater_than_equal": "This number is too small",
+    "less_than_equal": "This number is too great",
+    "int_type": "This must be a whole number",
+    "int_parsing": "This must be a whole number",
+    "int_from_float": "This must be a whole number",
+    "enum": "There is no such type of worker",
+    "model_type": "This must be one JSON object: {…}",
+}
 
 
 class WorkerDocument(BaseModel):
@@ -46,7 +58,7 @@ def read(text: str, *, file: object) -> WorkerDocument:
     try:
         tree = json.loads(text)
     except json.JSONDecodeError as error:
-        cause = f"{error.msg} in line {error.lineno}, column {error.colno}"
+        cause = _place(error)
         raise SettingsError("A worker's file is not JSON", file=file, cause=cause, remedy=_REMEDY) from None
     return check(tree, file=file)
 
@@ -57,7 +69,7 @@ def check(tree: Any, *, file: object) -> WorkerDocument:
         return WorkerDocument.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(the whole)"
+        key = ".".join(str(part) for part in first["loc"]) or _WHOLE
         cause, remedy = first["msg"], _REMEDY
         if first["type"] == "extra_forbidden":
             cause = "there is no such key"
@@ -65,20 +77,52 @@ def check(tree: Any, *, file: object) -> WorkerDocument:
         raise SettingsError("A worker's file cannot be used", file=file, key=key, cause=cause, remedy=remedy) from None
 
 
+def read_form(text: str, instance: str, settings: WorkerSettings) -> WorkerDocument:
+    """What a person wrote as JSON. Raises MistakesError: each mistake at its key, or at `()` for the whole."""
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _mistaken(Mistake((), UsageError("This is not JSON", cause=_place(error)))) from None
+    return check_form(tree, instance, settings)
+
+
+def check_form(tree: Any, instance: str, settings: WorkerSettings) -> WorkerDocument:
+    """The same of what a form or a program said in parts; it fits the instance too. Raises MistakesError."""
+    try:
+        document = WorkerDocument.model_validate(tree)
+    except ValidationError as error:
+        raise _mistaken(*map(_mistake, error.errors(include_url=False))) from None
+    try:
+        resolve(instance, document, settings, file="")
+    except SettingsError as error:
+        raise _mistaken(Mistake((str(error.fields.pop("key")),), error)) from None
+    return document
+
+
 def resolve(instance: str, document: WorkerDocument, settings: WorkerSettings, *, file: object) -> WorkerConfig:
     """The settings in force. Raises SettingsError where the document does not fit the instance."""
     kind = document.type or (WorkerType(instance) if instance in BUILT_IN else None)
     if kind is None:
         raise SettingsError(
-            "A worker's file does not say its type", file=file, remedy='Add "type": "mail" or "type": "poll"'
+            "A worker's file does not say its type",
+            file=file,
+            key="type",
+            remedy='Add "type": "mail" or "type": "poll"',
         )
     if instance in BUILT_IN and kind.value != instance:
         raise SettingsError(
-            f"The worker '{instance}' is of the type '{instance}'", file=file, remedy="Take its type out"
+            "The workers poll and mail are of the type that their name says",
+            worker=instance,
+            file=file,
+            key="type",
+            remedy="Take its type out",
         )
     if document.poll_interval and kind is not WorkerType.POLL:
         raise SettingsError(
-            "Only poll workers have a poll_interval", file=file, remedy="Take it out, or put it into poll.json"
+            "Only poll workers have a poll_interval",
+            file=file,
+            key="poll_interval",
+            remedy="Take it out, or put it into poll.json",
         )
     given = document.model_dump(exclude_none=True, exclude={"type"})
     base = settings.poll if kind is WorkerType.POLL else settings.mail
@@ -103,3 +147,24 @@ def poll_interval(configs: Iterable[WorkerConfig], default: int) -> int:
 def json_schema() -> Mapping[str, Any]:
     """What may stand in a worker's file, as a JSON Schema."""
     return WorkerDocument.model_json_schema()
+
+
+def _mistake(found: Mapping[str, Any]) -> Mistake:
+    path = tuple(found["loc"])
+    sentence = _SENTENCES.get(found["type"])
+    if sentence is None:
+        return Mistake(path, UsageError("This value cannot be used", cause=found["msg"]))
+    limits = found.get("ctx", {})
+    remedy = did_you_mean(str(path[-1]), WorkerDocument.model_fields) if found["type"] == "extra_forbidden" else None
+    error = UsageError(
+        sentence, least=limits.get("ge"), most=limits.get("le"), known=limits.get("expected"), remedy=remedy
+    )
+    return Mistake(path, error)
+
+
+def _mistaken(*mistakes: Mistake) -> MistakesError:
+    return MistakesError("A worker's settings cannot be used", mistakes=mistakes)
+
+
+def _place(error: json.JSONDecodeError) -> str:
+    return f"{error.msg} in line {error.lineno}, column {error.colno}"

@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from concord.errors import SettingsError, UsageError
-from concord.manager.config import WorkerDocument, json_schema, poll_interval, read, refuse_bad_name, resolve
+from concord.errors import MistakesError, SettingsError, UsageError
+from concord.manager.config import (
+    WorkerDocument,
+    check_form,
+    json_schema,
+    poll_interval,
+    read,
+    read_form,
+    refuse_bad_name,
+    resolve,
+)
 from concord.model.worker import WorkerConfig, WorkerType
 from concord.settings import ProcessPoolSettings, WorkerSettings
 
@@ -58,7 +67,7 @@ def test_a_wrong_file_is_refused_with_file_key_and_remedy(text: str, said: str) 
 
 
 def test_a_built_in_worker_cannot_be_of_the_other_type() -> None:
-    with pytest.raises(SettingsError, match="is of the type 'mail'"):
+    with pytest.raises(SettingsError, match="of the type that their name says"):
         config('{"type": "poll"}', "mail")
 
 
@@ -84,3 +93,48 @@ def test_the_published_schema_says_the_same_as_the_code(document: dict[str, Any]
     assert Draft202012Validator(json_schema()).is_valid(document) is fits
     if fits:
         read(json.dumps(document), file=FILE)
+
+
+def mistakes(text: str, instance: str = "extra") -> dict[tuple[str | int, ...], str]:
+    """What a form says of it, by place."""
+    with pytest.raises(MistakesError) as caught:
+        read_form(text, instance, SETTINGS)
+    return {mistake.path: mistake.error.explain() for mistake in caught.value.mistakes}
+
+
+def test_every_mistake_of_a_form_is_told_at_its_field() -> None:
+    """M6."""
+    said = mistakes('{"type": "mail", "concurency": 4, "prefetch": 0, "max_memory_per_child": "much"}')
+
+    assert said == {
+        ("concurency",): "There is no such key. Did you mean 'concurrency'?",
+        ("prefetch",): "This number is too small (least=1)",
+        ("max_memory_per_child",): "This must be a whole number",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "instance", "path", "said"),
+    [
+        ("{", "extra", (), "line 1, column 2"),
+        ("[]", "extra", (), "one JSON object"),
+        ("{}", "extra", ("type",), "does not say its type"),
+        ('{"type": "smtp"}', "extra", ("type",), "poll' or 'mail'"),
+        ('{"type": "poll"}', "mail", ("type",), "type that their name says"),
+        ('{"type": "mail", "poll_interval": 30}', "extra", ("poll_interval",), "Only poll workers"),
+        ('{"poll_interval": 30}', "mail", ("poll_interval",), "Only poll workers"),
+        ('{"poll_interval": 1e99}', "poll", ("poll_interval",), "cannot be used"),
+    ],
+)
+def test_what_fits_no_field_is_told_all_the_same(text: str, instance: str, path: tuple[str, ...], said: str) -> None:
+    """M6."""
+    found = mistakes(text, instance)
+
+    assert list(found) == [path]
+    assert said in found[path]
+
+
+def test_a_form_without_mistakes_is_the_document() -> None:
+    document = check_form({"type": "mail", "concurrency": 3}, "extra", SETTINGS)
+
+    assert document.concurrency == 3
