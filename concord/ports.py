@@ -32,6 +32,7 @@ from concord.model.message import (
 from concord.model.number import Latest, Readings
 from concord.model.oauth import Departure, OAuthClient, OAuthGrant, OAuthRequest, Tokens
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
+from concord.model.worker import WorkerLimits
 from concord.model.workflow import RunState, WorkflowRun
 
 Clock = Callable[[], datetime]
@@ -539,7 +540,9 @@ class RedisMemory:
 class Queue(Protocol):
     """Tells workers that work waits. Ids only; losing one delays work and loses none."""
 
-    def poll(self, account_id: int) -> None: ...
+    def poll(self, account_id: int, *, forced: bool = False) -> None:
+        """At once, as far as the queue goes; `forced` whatever the account's back-off says. Raises QueueDownError."""
+        ...
 
     def reconcile(self, account_id: int) -> None: ...
 
@@ -634,6 +637,7 @@ class WorkerPulse:
     tasks: int  # since it started, canaries left out
     memory: int  # octets, its pool processes included
     consumed_at: datetime | None  # when a canary last came back to it
+    limits: WorkerLimits | None = None  # what it runs with; None where it does not say
 
 
 class Pulse(Protocol):

@@ -45,9 +45,10 @@ class CeleryQueue:
         self._app = app
         self._settings = settings
 
-    def poll(self, account_id: int) -> None:
-        # Late polls are dropped, never piled up (P1).
-        self._send(POLL_EMAIL_ACCOUNT, [account_id], POLL_QUEUE, LEVEL, expires=self._settings.poll.interval)
+    def poll(self, account_id: int, *, forced: bool = False) -> None:
+        # Late polls are dropped, never piled up (P1). What a person waits for goes first.
+        args, step = ([account_id, True], URGENT) if forced else ([account_id], LEVEL)
+        self._send(POLL_EMAIL_ACCOUNT, args, POLL_QUEUE, step, expires=self._settings.poll.interval)
 
     def reconcile(self, account_id: int) -> None:
         self._send(

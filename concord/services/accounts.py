@@ -135,6 +135,12 @@ def poll(parts: Concord, name: str, *, by: Caller) -> PollReport:
         return report
 
 
+def poll_soon(parts: Concord, name: str, *, by: Caller) -> None:
+    """Have a worker poll it at once, whatever its back-off says. Raises NotFoundError, QueueDownError."""
+    with audited(parts.audit, by, "account.poll", name, detail="queued"):
+        parts.queue.poll(parts.accounts.get(name).id, forced=True)
+
+
 def with_password(parts: Concord, account: Account, password: str) -> Account:
     """The account with this password sealed in it, as `test` needs it. Raises UsageError, SecretKeyError."""
     check_password(account.name, password)

@@ -10,10 +10,10 @@ from concord.tasks.border import border
 
 
 @shared_task(name=POLL_EMAIL_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
-def poll_email_account(account_id: int) -> None:
-    """Take what is new in one account."""
+def poll_email_account(account_id: int, forced: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's arguments travel by place
+    """Take what is new in one account; `forced`, because a person asked, whatever its back-off says."""
     with border():
-        concord().poller.poll(account_id)
+        concord().poller.poll(account_id, forced=forced)
 
 
 @shared_task(name=PROCESS_EMAIL)  # type: ignore[untyped-decorator]  # celery ships no types

@@ -14,15 +14,18 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self.polls: list[int] = []
+        self.forced: list[int] = []  # which of the polls whatever the back-off says
         self.reconciliations: list[int] = []
         self.messages: list[MessageRef] = []
         self.deliveries: list[int] = []
         self.runs: list[int] = []
         self.down = False
 
-    def poll(self, account_id: int) -> None:
+    def poll(self, account_id: int, *, forced: bool = False) -> None:
         self._refuse_when_down()
         self.polls.append(account_id)
+        if forced:
+            self.forced.append(account_id)
 
     def reconcile(self, account_id: int) -> None:
         self._refuse_when_down()

@@ -95,6 +95,14 @@ def test_poll_message_expires_after_one_interval(queue: CeleryQueue, empty_redis
     assert sent["expires"] is not None
 
 
+def test_a_poll_that_a_person_waits_for_goes_first(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    queue.poll(7, forced=True)
+
+    (sent,) = headers(empty_redis, POLL_QUEUE, URGENT)
+    assert sent["argsrepr"] == "[7, True]"
+    assert sent["expires"] is not None
+
+
 def test_priorities_lie_in_lists_of_their_own(queue: CeleryQueue, empty_redis: RedisServer) -> None:
     """P10."""
     queue.process([*refs(Priority.NORMAL, 1, 2), *refs(Priority.HIGH, 3), *refs(Priority.LOW, 4)])
