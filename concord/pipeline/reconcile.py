@@ -76,7 +76,9 @@ class Reconciler:
         """Of accounts that fail, their state tells; what they lack is counted when they work."""
         if status is None or status.state is not AccountState.OK:
             return False
-        pause = AGAIN if status.unaccounted else timedelta(seconds=self.upkeep.reconcile_interval)
+        pause = timedelta(seconds=self.upkeep.reconcile_interval)
+        if status.unaccounted:
+            pause = min(pause, AGAIN)
         return status.reconciled_at is None or self.clock() - status.reconciled_at >= pause
 
     def _guarded(self, account: Account) -> int | None:

@@ -16,7 +16,11 @@ from concord.adapters.celery import (
     POLL_EMAIL_ACCOUNT,
     POLL_QUEUE,
     PROCESS_EMAIL,
+    RECONCILE,
+    RECONCILE_ACCOUNT,
+    RECORD_NUMBERS,
     SWEEP,
+    SYNC_EMAIL_TASKS,
     make_app,
     visibility_timeout,
 )
@@ -44,10 +48,26 @@ def app(settings: Settings) -> Iterator[Celery]:
 
 @pytest.mark.parametrize(
     ("task", "queue"),
-    [(POLL_EMAIL_ACCOUNT, POLL_QUEUE), (DELIVER, POLL_QUEUE), (PROCESS_EMAIL, MAIL_QUEUE), (SWEEP, MAIL_QUEUE)],
+    [
+        (POLL_EMAIL_ACCOUNT, POLL_QUEUE),
+        (DELIVER, POLL_QUEUE),
+        (PROCESS_EMAIL, MAIL_QUEUE),
+        (SWEEP, MAIL_QUEUE),
+        (RECORD_NUMBERS, MAIL_QUEUE),
+        (RECONCILE_ACCOUNT, POLL_QUEUE),
+    ],
 )
 def test_tasks_go_to_their_queue_by_name(app: Celery, task: str, queue: str) -> None:
     assert app.amqp.router.route({}, task)["queue"].name == queue
+
+
+def test_each_upkeep_is_scheduled_and_expires_before_the_next(app: Celery) -> None:
+    """U4, O7."""
+    entries = {entry["task"]: entry for entry in app.conf.beat_schedule.values()}
+
+    assert set(entries) == {SWEEP, SYNC_EMAIL_TASKS, RECORD_NUMBERS, RECONCILE}
+    assert entries[RECORD_NUMBERS]["schedule"] == 60
+    assert all(entry["options"]["expires"] <= entry["schedule"] for entry in entries.values())
 
 
 def test_polls_and_deliveries_stand_level(app: Celery) -> None:
