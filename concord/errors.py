@@ -141,6 +141,18 @@ class LookupFailedError(TransientError):
     remedy = "Check this machine's DNS and network, or type host and port yourself"
 
 
+# The audit.
+
+
+class AuditBrokenError(PermanentError):
+    """The audit is not as Concord wrote it."""
+
+    remedy = (
+        "Compare it with an earlier export, or with the journal (event audit.written), and find out who can write to "
+        "the database"
+    )
+
+
 # Infrastructure.
 
 

@@ -59,6 +59,7 @@ class WebSession:
     """A browser that somebody signed in with."""
 
     id: int
+    csrf: str = field(repr=False)  # what its forms bring along
     user: User
     created_at: datetime
     rotated_at: datetime

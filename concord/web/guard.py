@@ -6,60 +6,133 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from concord.settings import AdminSettings
-from concord.web.page import STYLE_HASH
+from concord.web import cookies
+from concord.web.i18n import N_, speak
+from concord.web.language import Language, preferred
 from concord.web.problem import problem
 
+LANGUAGE: Final = "concord_language"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104 - they are no name that a browser asks for
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]+)?", re.ASCII)
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# An answer that has its own keeps it: a static file lives for ever, a mail's frame may be framed by us.
 _HEADERS: Final = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "Cache-Control": "no-store",
 }
+_HSTS: Final = "max-age=31536000"
 
 
 def names(settings: AdminSettings) -> frozenset[str]:
     """Under which names it answers."""
     own = () if settings.address in _EVERYWHERE else (settings.address,)
-    return frozenset(name.lower().strip("[]") for name in (*_LOOPBACK, *own, *settings.hosts))
+    public = (urlsplit(settings.base_url).hostname or "",) if settings.base_url else ()
+    return frozenset(name.lower().strip("[]") for name in (*_LOOPBACK, *own, *settings.hosts, *public))
+
+
+class TooBig(Exception):  # noqa: N818 - ends the reading of a request; told as 413
+    """The request's body is over the limit."""
 
 
 class Guard:
-    """Refuses a request for another name: a foreign page may lead one to our address (DNS rebinding)."""
+    """Refuses a request for another name: a foreign page may lead one to our address (DNS rebinding).
 
-    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
+    And one that is too big; and it says in which language the request is to be answered.
+    """
+
+    def __init__(self, app: ASGIApp, names: frozenset[str], max_body: int) -> None:
         self._app = app
         self._names = names
+        self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        begun = False
+        speak(_language(headers))
 
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                begun = True
+                _dress(message, scope)
             await send(message)
 
-        if scope["type"] == "http" and not self._is_ours(Headers(scope=scope).getlist("host")):
-            refusal = problem(
-                HTTPStatus.BAD_REQUEST, "This service does not answer to that name; admin.hosts lists those it does."
-            )
+        refusal = self._refusal(headers)
+        if refusal:
             await refusal(scope, receive, send_guarded)
             return
-        await self._app(scope, receive, send_guarded)
+        try:
+            await self._app(scope, self._limited(receive), send_guarded)
+        except TooBig:
+            if begun:
+                raise
+            await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send_guarded)
+
+    def _refusal(self, headers: Headers) -> ASGIApp | None:
+        if not self._is_ours(headers.getlist("host")):
+            sentence = N_("This service does not answer to that name; admin.hosts lists those it does.")
+            return problem(HTTPStatus.BAD_REQUEST, sentence)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._max_body:
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Without a length, or with a wrong one, the octets themselves are counted."""
+        taken = 0
+
+        async def receive_limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_body:
+                raise TooBig
+            return message
+
+        return receive_limited
 
     def _is_ours(self, hosts: Iterable[str]) -> bool:
         asked = [_name(host) for host in hosts]
         return len(asked) == 1 and asked[0] in self._names
+
+
+def _dress(message: Message, scope: Scope) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    if scope.get("scheme") == "https":
+        headers.setdefault("Strict-Transport-Security", _HSTS)
+    headers.add_vary_header("Accept-Language, Cookie")
+    for cookie in cookies.waiting(scope):
+        headers.append("set-cookie", cookie)
+
+
+def _language(headers: Headers) -> Language:
+    """What the visitor chose, else what the browser would rather read."""
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.removeprefix("__Host-") == LANGUAGE and value in set(Language):
+            return Language(value)
+    return preferred(headers.get("accept-language", ""))
 
 
 def _name(host: str) -> str | None:

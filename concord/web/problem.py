@@ -2,37 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any, Final
 
-from fastapi import Request
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
-_SENTENCES = {
-    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something happened that Concord did not expect. The service's log has it.",
+from concord.errors import (
+    ConcordError,
+    ConflictError,
+    DaemonFailedError,
+    ExistsError,
+    ForbiddenError,
+    MailboxError,
+    NotFoundError,
+    PermanentError,
+    SchemaError,
+    SecretKeyError,
+    SignInRefusedError,
+    TooManyAttemptsError,
+    TransientError,
+)
+from concord.log.hiding import without_logins
+from concord.web.i18n import N_, gettext
+
+SENTENCES: Final[Mapping[int, str]] = {
+    HTTPStatus.NOT_FOUND: N_("There is nothing at this address."),
+    HTTPStatus.METHOD_NOT_ALLOWED: N_("This address does not take that method."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: N_("The request is too big; admin.max_body_bytes says how big one may be."),
+    HTTPStatus.INTERNAL_SERVER_ERROR: N_("Something happened that Concord did not expect. The service's log has it."),
 }
+# The first class that fits says the status.
+_STATUS: Final[tuple[tuple[type[ConcordError], HTTPStatus], ...]] = (
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (ExistsError, HTTPStatus.CONFLICT),
+    (ConflictError, HTTPStatus.CONFLICT),
+    (ForbiddenError, HTTPStatus.FORBIDDEN),
+    (SignInRefusedError, HTTPStatus.UNAUTHORIZED),
+    (TooManyAttemptsError, HTTPStatus.TOO_MANY_REQUESTS),
+    (SecretKeyError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (SchemaError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (DaemonFailedError, HTTPStatus.BAD_GATEWAY),
+    (MailboxError, HTTPStatus.BAD_GATEWAY),
+    (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (PermanentError, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
 
 
-def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An answer that says what is wrong."""
+class Refusal(Exception):  # noqa: N818 - a "no" by the rules of HTTP, and no failure of Concord's
+    """The web's own refusal: a forged form, a wrong token, a page that is not there."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        sentence: str = "",
+        *,
+        remedy: str = "",
+        facts: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence or SENTENCES.get(status, "")
+        self.remedy = remedy
+        self.facts = facts or {}
+        self.headers = headers or {}
+
+
+def status_of(error: ConcordError) -> HTTPStatus:
+    """The status that says what kind of failure it is."""
+    return next(status for kind, status in _STATUS if isinstance(error, kind)) if _known(error) else _UNKNOWN
+
+
+_UNKNOWN: Final = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _known(error: ConcordError) -> bool:
+    return any(isinstance(error, kind) for kind, _ in _STATUS)
+
+
+def facts_of(error: ConcordError) -> dict[str, str]:
+    """What a person may be shown of an error's fields: never an address with its login."""
+    return {name: without_logins(str(value)) for name, value in error.fields.items() if value not in (None, "")}
+
+
+def retry_after(error: ConcordError) -> dict[str, str]:
+    """How long to wait, where that is known (RFC 9110, section 10.2.3)."""
+    seconds = error.fields.get("seconds")
+    return {"Retry-After": str(seconds)} if isinstance(error, TooManyAttemptsError) and seconds else {}
+
+
+def problem(
+    status: int,
+    detail: str = "",
+    *,
+    kind: str = "",
+    remedy: str = "",
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """An answer that says what is wrong, in the request's language."""
     told = {
-        "type": "about:blank",
+        "type": f"urn:concord:problem:{kind}" if kind else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail or _SENTENCES.get(HTTPStatus(status), ""),
+        "detail": gettext(detail or SENTENCES.get(status, "")),
+        **({"remedy": gettext(remedy)} if remedy else {}),
+        **{name: value for name, value in more.items() if value},
     }
     return JSONResponse(told, status, headers, media_type="application/problem+json")
 
 
-async def tell_refusal(_request: Request, error: Exception) -> JSONResponse:
-    """What the framework refuses: an unknown address, a wrong method."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    return problem(error.status_code, headers=error.headers)
+def problem_of(error: ConcordError) -> JSONResponse:
+    """One of our errors: its code as the type, its facts beside its sentence."""
+    return problem(
+        status_of(error),
+        error.message,
+        kind=error.code,
+        remedy=error.advice,
+        facts=facts_of(error),
+        log=list(error.log) if isinstance(error, DaemonFailedError) else None,
+        headers=retry_after(error),
+    )
 
 
-async def tell_bug(_request: Request, _error: Exception) -> JSONResponse:
-    """Without the exception's own words: nobody can say that no secret is among them. The log has its traceback."""
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+def problem_of_input(errors: Sequence[Mapping[str, Any]]) -> JSONResponse:
+    """What does not fit the API's description: where, and why; never the value, which may be a secret."""
+    told = [
+        {"pointer": "/".join(["", *(str(part) for part in one["loc"])]), "detail": str(one["msg"])} for one in errors
+    ]
+    sentence = N_("The request does not fit the API's description.")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, kind="input", errors=told)

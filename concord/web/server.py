@@ -52,6 +52,8 @@ def serve(app: ASGIApp, settings: AdminSettings) -> None:
             server_header=False,
             lifespan="off",
             ws="none",
+            # Whose X-Forwarded headers are believed, the application says.
+            proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         _Server(config).run(sockets=[listener])

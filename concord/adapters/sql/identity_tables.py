@@ -35,6 +35,8 @@ sessions: Final = Table(
     # After a rotation the old one is good for some seconds more: requests under way carry it.
     Column("former", LargeBinary, unique=True),
     Column("former_until", UtcDateTime),
+    # What a form must bring along; it stays while the cookie's value changes.
+    Column("csrf", String, nullable=False),
     Column("user_id", BigId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("rotated_at", UtcDateTime, nullable=False),

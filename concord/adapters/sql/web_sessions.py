@@ -50,6 +50,7 @@ class SqlSessions:
         value, now = _fresh(), self._clock()
         row = {
             "digest": digest(value),
+            "csrf": _fresh(),
             "user_id": user_id,
             "created_at": now,
             "rotated_at": now,
@@ -125,6 +126,7 @@ def _query() -> Select[Any]:
 def _session_of(row: Row[Any]) -> WebSession:
     return WebSession(
         id=row.id,
+        csrf=row.csrf,
         user=user_of(row, _OF_USER),
         created_at=row.created_at,
         rotated_at=row.rotated_at,

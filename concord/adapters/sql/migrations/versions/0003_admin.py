@@ -6,10 +6,6 @@ import hashlib
 import json
 from datetime import UTC
 
-import hashlib
-import json
-from datetime import UTC
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -18,7 +14,6 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
-_TIED = ("actor", "via", "address", "action", "subject", "outcome", "detail")
 
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Document = sa.JSON().with_variant(JSONB(), "postgresql")
@@ -39,23 +34,6 @@ def upgrade() -> None:
     op.add_column("accounts", sa.Column("oauth_client", sa.String(), nullable=True))
     op.add_column("account_states", sa.Column("unaccounted", sa.Integer(), nullable=True))
     op.add_column("account_states", sa.Column("reconciled_at", Moment, nullable=True))
-    _chain()
-
-
-def _chain() -> None:
-    """Tie the rows that are there to each other, as `concord.model.audit` ties those that follow."""
-    connection = op.get_bind()
-    audit = sa.table("audit", *(sa.column(name) for name in ("id", *_TIED, "hash")), sa.column("at", Moment))
-    former, newest = "", 0
-    for row in connection.execute(sa.select(audit).order_by(audit.c.id)).mappings().all():
-        at = row["at"].replace(tzinfo=UTC) if row["at"].tzinfo is None else row["at"].astimezone(UTC)
-        told = {name: row[name] for name in _TIED} | {"id": row["id"]}
-        told["at"] = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        text = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        former, newest = hashlib.sha256(f"{former}\n{text}".encode()).hexdigest(), row["id"]
-        connection.execute(sa.update(audit).where(audit.c.id == newest).values(hash=former))
-    meta = sa.table("meta", sa.column("key"), sa.column("value"))
-    connection.execute(sa.insert(meta).values(key="audit_mark", value=f"{newest} {former}"))
     op.add_column("folders", sa.Column("begun_uid", sa.BigInteger(), nullable=True))
     _say_whose_mail_is_ours()
     op.create_index(op.f("ix_trail_at"), "trail", ["at"], unique=False)

@@ -1,0 +1,89 @@
+"""Words for the states that the database knows by code, and the tone each is shown in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from concord.web.i18n import N_, gettext
+
+# By code; one code means the same wherever it stands.
+_LABELS: Final[Mapping[str, str]] = {
+    # accounts
+    "new": N_("new"),
+    "ok": N_("ok"),
+    "backing_off": N_("backing off"),
+    "auth_failed": N_("login refused"),
+    "tls": N_("no trusted TLS"),
+    "dns": N_("name not found"),
+    "unreachable": N_("unreachable"),
+    "throttled": N_("throttled"),
+    "folder_missing": N_("folder missing"),
+    "quota": N_("over quota"),
+    "disabled": N_("off"),
+    "enabled": N_("on"),
+    # messages
+    "unfetched": N_("not fetched yet"),
+    "archived": N_("archived"),
+    "processing": N_("processing"),
+    "processed": N_("processed"),
+    "skipped": N_("skipped"),
+    "quarantined": N_("quarantined"),
+    # deliveries and runs
+    "pending": N_("waiting"),
+    "delivering": N_("under way"),
+    "delivered": N_("delivered"),
+    "dead": N_("given up"),
+    "succeeded": N_("succeeded"),
+    "failed": N_("failed"),
+    # daemons
+    "running": N_("running"),
+    "starting": N_("starting"),
+    "stopping": N_("stopping"),
+    "stopped": N_("stopped"),
+    "absent": N_("not installed"),
+    "working": N_("working"),
+    "degraded": N_("degraded"),
+    "unknown": N_("unknown"),
+    # priorities
+    "high": N_("high"),
+    "normal": N_("normal"),
+    "low": N_("low"),
+    # roles and scopes
+    "viewer": N_("viewer"),
+    "operator": N_("operator"),
+    "admin": N_("admin"),
+    "read": N_("see"),
+    "mail": N_("read mails"),
+    "sync": N_("sync the schedule"),
+    "operate": N_("operate"),
+    "configure": N_("configure"),
+    # the audit
+    "done": N_("done"),
+    "refused": N_("refused"),
+}
+_GOOD: Final = frozenset(("ok", "enabled", "processed", "delivered", "succeeded", "running", "working", "done"))
+_BAD: Final = frozenset(
+    (
+        "auth_failed", "tls", "dns", "unreachable", "folder_missing", "quota", "quarantined", "dead", "failed",
+        "degraded", "refused",
+    )
+)  # fmt: skip
+_WARM: Final = frozenset(("backing_off", "throttled", "unfetched", "starting", "stopping", "unknown", "high"))
+_BUSY: Final = frozenset(("archived", "processing", "pending", "delivering"))
+
+
+def label(code: object) -> str:
+    """A state in the reader's words."""
+    text = code.value if isinstance(code, StrEnum) else str(code)
+    return gettext(_LABELS[text]) if text in _LABELS else text.replace("_", " ")
+
+
+def tone(code: object) -> str:
+    """good, bad, warm, busy or quiet: the colour of its badge, which never speaks without its word."""
+    text = code.value if isinstance(code, StrEnum) else str(code)
+    for name, codes in (("good", _GOOD), ("bad", _BAD), ("warm", _WARM), ("busy", _BUSY)):
+        if text in codes:
+            return name
+    return "quiet"

@@ -1,0 +1,184 @@
+"""What every noun of the API shares: its place, pages of lists, repetition without effect, and its description.
+
+A POST with an `Idempotency-Key` (the IETF draft "The Idempotency-Key HTTP Header Field") is done once: its repetition
+within a day answers the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from concord.adapters.sql.idempotency import KeptAnswer, SqlIdempotencyKeys
+from concord.errors import UsageError
+from concord.model.user import Permission
+from concord.web.problem import Refusal
+from concord.web.visitor import Visitor, concord_of
+
+ROOT: Final = "/api/v1"
+MOST: Final = 200
+_KEY: Final = "idempotency-key"
+_LONGEST_KEY: Final = 255
+_REPEATED: Final = ("content-type", "location")
+_PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+Item = TypeVar("Item")
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before; left out for the newest.")]
+
+
+class Model(BaseModel):
+    """What goes in or out; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+class Page(Model, Generic[Item]):
+    """Some of a list, the newest first."""
+
+    items: list[Item]
+    next: str | None = Field(default=None, description="The cursor of the following page; null at the end.")
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do (RFC 9457)."""
+
+    type: str = Field(description="`about:blank`, or `urn:concord:problem:` and a stable word.")
+    title: str
+    status: int
+    detail: str = Field(description="In the language of Accept-Language: en or zh-CN.")
+    remedy: str | None = None
+    facts: dict[str, str] | None = None
+    errors: list[dict[str, str]] | None = Field(default=None, description="Each with `pointer` and `detail`.")
+    log: list[str] | None = Field(default=None, description="The last lines of a daemon that failed.")
+
+
+class Route(APIRoute):
+    """A call that may be repeated safely where it brings an Idempotency-Key."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The framework's, with the key looked up before and kept after."""
+        call = super().get_route_handler()
+        if self.methods != {"POST"}:
+            return call
+
+        async def once(request: Request) -> Response:
+            key = request.headers.get(_KEY)
+            if key is None:
+                return await call(request)
+            if not 0 < len(key) <= _LONGEST_KEY:
+                raise UsageError("The Idempotency-Key cannot be one", remedy="Give 1 to 255 characters, a UUID say")
+            return await _once(request, call, key)
+
+        return once
+
+
+def api_router(noun: str, *, tag: str) -> APIRouter:
+    """The router of one noun: `/api/v1/NOUN`."""
+    told = {
+        401: "No token, or a wrong, expired or revoked one.",
+        403: "The token's scopes do not allow this.",
+        422: "The request does not fit.",
+        429: "Too many wrong tokens.",
+        503: "Something Concord stands on is away.",
+    }
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": text, "content": _PROBLEM} for status, text in told.items()
+    }
+    return APIRouter(prefix=f"{ROOT}/{noun}", tags=[tag], route_class=Route, responses=responses)
+
+
+def needs(permission: Permission) -> dict[str, Any]:
+    """For a route's `openapi_extra`: which scope its token must have."""
+    return {"security": [{"bearer": [permission.value]}], "x-scope": permission.value}
+
+
+def not_found(sentence: str = "There is nothing of that name or number.") -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`."""
+    return {404: {"description": sentence, "content": _PROBLEM}}
+
+
+def cursor(*parts: object) -> str:
+    """An opaque mark of a place in a list."""
+    return base64.urlsafe_b64encode(json.dumps([str(part) for part in parts]).encode()).decode().rstrip("=")
+
+
+def place_of(mark: str | None, length: int) -> list[str] | None:
+    """The parts of a mark. Raises UsageError for one that we did not make."""
+    if mark is None:
+        return None
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(mark + "=" * (-len(mark) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        parts = None
+    if not isinstance(parts, list) or len(parts) != length or not all(isinstance(part, str) for part in parts):
+        raise UsageError("The cursor is none of ours", remedy="Take it from 'next' of the page before, unchanged")
+    return parts
+
+
+def number_of(mark: str | None) -> int | None:
+    """The one number of a mark: the id that the next page lies below. Raises UsageError."""
+    parts = place_of(mark, 1)
+    if parts is None:
+        return None
+    if not parts[0].isascii() or not parts[0].isdecimal() or len(parts[0]) > 18:  # noqa: PLR2004 - what 63 bits hold
+        raise UsageError("The cursor is none of ours", remedy="Take it from 'next' of the page before, unchanged")
+    return int(parts[0])
+
+
+async def _once(request: Request, call: Callable[[Request], Coroutine[Any, Any, Response]], key: str) -> Response:
+    keys = concord_of(request).idempotency
+    body = await request.body()
+    owner = hashlib.sha256(request.headers.get("authorization", request.headers.get("cookie", "")).encode()).hexdigest()
+    fingerprint = hashlib.sha256(b"\n".join((request.method.encode(), str(request.url).encode(), body))).hexdigest()
+    kept = await run_in_threadpool(keys.claim, owner, key, fingerprint)
+    if kept is not None:
+        return _repeated(kept, fingerprint)
+    try:
+        answer = await call(request)
+    except BaseException:
+        # A refusal or a failure is no answer to keep: mended, the same call may be made again.
+        await run_in_threadpool(keys.release, owner, key)
+        raise
+    await _keep(keys, owner, key, answer)
+    return answer
+
+
+async def _keep(keys: SqlIdempotencyKeys, owner: str, key: str, answer: Response) -> None:
+    if answer.status_code >= HTTPStatus.BAD_REQUEST or not isinstance(answer.body, bytes):
+        await run_in_threadpool(keys.release, owner, key)
+        return
+    headers = {name: value for name, value in answer.headers.items() if name in _REPEATED}
+    await run_in_threadpool(keys.keep, owner, key, status=answer.status_code, headers=headers, body=answer.body)
+
+
+def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
+    if kept.fingerprint != fingerprint:
+        raise Refusal(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "The Idempotency-Key was used for another call.",
+            remedy="Take a fresh key for each call that is not a repetition",
+        )
+    if kept.status is None:
+        raise Refusal(
+            HTTPStatus.CONFLICT,
+            "The first call with this Idempotency-Key is under way.",
+            remedy="Ask again in a moment",
+        )
+    return Response(kept.body, kept.status, {**kept.headers, "Idempotent-Replayed": "true"})
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Who was let in."""
+    visitor: Visitor = request.state.visitor
+    return visitor

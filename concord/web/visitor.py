@@ -1,0 +1,168 @@
+"""Who asks, and whether they may: a browser by its session, a program by its token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from concord.bootstrap import Concord
+from concord.errors import ForbiddenError, TooManyAttemptsError
+from concord.model.caller import Caller
+from concord.model.user import ApiToken, Permission, User, WebSession
+from concord.web import cookies
+from concord.web.problem import Refusal
+
+SAFE: Final = ("GET", "HEAD", "OPTIONS")
+CSRF_FIELD: Final = "csrf"
+CSRF_HEADER: Final = "x-csrf-token"
+_TOKEN_ATTEMPTS: Final = 30
+
+
+class SignInNeededError(Exception):
+    """A page that only those see who have signed in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Whoever asks, known by name."""
+
+    user: User
+    permissions: frozenset[Permission]
+    caller: Caller
+    csrf: str = field(default="", repr=False)  # what this browser's forms bring along
+    session: WebSession | None = None
+    token: ApiToken | None = None
+
+    def may(self, permission: Permission | str) -> bool:
+        """Whether it is allowed."""
+        return permission in self.permissions
+
+
+def concord_of(request: Request) -> Concord:
+    """The parts of this process."""
+    parts: Concord = request.app.state.concord
+    return parts
+
+
+Parts = Annotated[Concord, Depends(concord_of)]
+
+
+def page(permission: Permission = Permission.READ) -> Callable[[Request], Awaitable[Visitor]]:
+    """A dependency for pages: raises SignInNeededError, ForbiddenError, and Refusal for a forged form."""
+
+    async def visitor(request: Request) -> Visitor:
+        found = await run_in_threadpool(_by_session, request)
+        if found is None:
+            raise SignInNeededError
+        if request.method not in SAFE:
+            await refuse_forged(request, found.csrf)
+        return _allowed(request, found, permission)
+
+    return visitor
+
+
+def api(permission: Permission = Permission.READ) -> Callable[[Request], Awaitable[Visitor]]:
+    """A dependency for the API: a bearer token (RFC 6750), or the session of a page's own script."""
+
+    async def visitor(request: Request) -> Visitor:
+        if "authorization" in request.headers:
+            return _allowed(request, await run_in_threadpool(_by_token, request), permission)
+        found = await run_in_threadpool(_by_session, request)
+        if found is None:
+            raise Refusal(
+                HTTPStatus.UNAUTHORIZED,
+                "The API wants a token.",
+                remedy="Send 'Authorization: Bearer TOKEN'; 'concord token create' makes one",
+                headers={"WWW-Authenticate": 'Bearer realm="concord"'},
+            )
+        if request.method not in SAFE:
+            await refuse_forged(request, found.csrf, form=False)
+        return _allowed(request, found, permission)
+
+    return visitor
+
+
+async def refuse_forged(request: Request, csrf: str, *, form: bool = True) -> None:
+    """Another site may make a browser send a form, but neither read our pages nor claim to be us."""
+    origin = request.headers.get("origin")
+    strange = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    if strange or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refusal(HTTPStatus.FORBIDDEN, "The request comes from another site.", remedy="Use Concord's own pages")
+    brought = request.headers.get(CSRF_HEADER, "")
+    if not brought and form:
+        value = (await request.form()).get(CSRF_FIELD)
+        brought = value if isinstance(value, str) else ""
+    if not csrf or not hmac.compare_digest(brought.encode(), csrf.encode()):
+        raise Refusal(
+            HTTPStatus.FORBIDDEN,
+            "The form is of another session, or too old.",
+            remedy="Go back, load the page anew and send it again",
+        )
+
+
+def address_of(request: Request) -> str:
+    """Where the browser or program is."""
+    return request.client.host if request.client else ""
+
+
+def _by_session(request: Request) -> Visitor | None:
+    value = cookies.session_of(request)
+    found = concord_of(request).sessions.find(value) if value else None
+    if found is None:
+        return None
+    if found.renewed:
+        cookies.keep_session(request, found.renewed)
+    user = found.session.user
+    return Visitor(
+        user=user,
+        permissions=user.role.permissions,
+        caller=Caller(actor=user.name, via="admin", address=address_of(request)),
+        csrf=found.session.csrf,
+        session=found.session,
+    )
+
+
+def _by_token(request: Request) -> Visitor:
+    scheme, _, token = request.headers["authorization"].partition(" ")
+    parts, key = concord_of(request), f"token:{address_of(request)}"
+    found = parts.api_tokens.find(token.strip()) if scheme.lower() == "bearer" else None
+    if found is None:
+        # Counted only where it is wrong: a program that works is never slowed down.
+        if wait := parts.throttle.attempt({key: _TOKEN_ATTEMPTS}):
+            raise TooManyAttemptsError("There were too many wrong tokens", seconds=max(1, round(wait.total_seconds())))
+        raise Refusal(
+            HTTPStatus.UNAUTHORIZED,
+            "The token is wrong, expired or revoked.",
+            remedy="Make a new one with 'concord token create', or on the page 'API tokens'",
+            headers={"WWW-Authenticate": 'Bearer realm="concord", error="invalid_token"'},
+        )
+    kept, user = found
+    return Visitor(
+        user=user,
+        # A user who lost a role has tokens that lost it too.
+        permissions=kept.scopes & user.role.permissions,
+        caller=Caller(actor=user.name, via="api", address=address_of(request)),
+        token=kept,
+    )
+
+
+def _allowed(request: Request, visitor: Visitor, permission: Permission) -> Visitor:
+    request.state.visitor = visitor
+    if visitor.may(permission):
+        return visitor
+    if visitor.token:
+        raise Refusal(
+            HTTPStatus.FORBIDDEN,
+            "The token's scopes do not allow this.",
+            remedy="Make a token with the scope that is needed",
+            facts={"scope": permission.value},
+            headers={"WWW-Authenticate": f'Bearer realm="concord", error="insufficient_scope", scope="{permission}"'},
+        )
+    raise ForbiddenError("Your role does not allow this", role=visitor.user.role, needed=permission)
