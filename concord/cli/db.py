@@ -8,6 +8,8 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
+from concord.auditing import audited
+from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, say, warn
 from concord.cli.session import here
@@ -29,11 +31,15 @@ def upgrade(
     from concord.adapters.sql import schema
 
     try:
+        before = _patiently(lambda: schema.version(here().engine), wait)
         version = _patiently(lambda: schema.upgrade(here().engine), wait)
     except ConcordError as error:
         notify.status(error.explain())
         raise
     notify.status(f"the database is at version {version}")
+    if version != before:
+        with audited(here().audit, caller(), "db.upgrade", version, detail=f"from {before or 'nothing'}"):
+            pass
     if json:
         emit({"version": version})
     else:

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from concord.auditing import audited
 from concord.cli.find import event_id
+from concord.cli.identity import caller
 from concord.cli.options import Json, Limit, OfAccount, Since, Until, window
 from concord.cli.output import emit, facts, say, table
 from concord.cli.session import here
@@ -53,7 +55,9 @@ def show(
     row = here().outbox.event(event_id(event))
     document = from_document(here().archive.read(row.archive_key))
     if json:
-        emit(document)
+        # The whole mail is in it; the list of facts below is what every list shows.
+        with audited(here().audit, caller(), "event.read", str(row.id)):
+            emit(document)
         return
     data = document.get("data", {})
     facts(

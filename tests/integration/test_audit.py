@@ -17,33 +17,11 @@ from concord.adapters.sql.engine import make_engine, transaction
 from concord.model.audit import AuditEntry, AuditFilter, AuditMark, AuditVerdict, Breach, link
 from concord.ports import Audit
 from tests.fakes.audit import MemoryAudit
-from tests.servers.fixtures_database import settings_of
+from tests.servers.fixtures_database import KINDS, settings_of
 from tests.sql_world import START
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path / 'audit.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("empty_postgres_url")
-    engine = make_engine(settings_of(url))
-    schema.upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_of_0002(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path / 'old.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("empty_postgres_url")
-    engine = make_engine(settings_of(url))
-    schema.upgrade(engine, "0002")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", *KINDS])
 def audit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Audit]:
     if request.param == "memory":
         yield MemoryAudit()
@@ -202,14 +180,14 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("wrong", TAMPERING, ids=str)
-def test_tampering_shows_and_goes_on_showing(database: Engine, wrong: str) -> None:
+def test_tampering_shows_and_goes_on_showing(engine: Engine, wrong: str) -> None:
     """Also after the next row, which must not heal the chain."""
-    audit = SqlAudit(database)
+    audit = SqlAudit(engine)
     for number in range(1, 6):
         audit.add(entry(number, detail=str(number)))
     statement, breach, at = TAMPERING[wrong]
 
-    with transaction(database) as connection:
+    with transaction(engine) as connection:
         connection.execute(text(statement))
 
     found = audit.verify()
@@ -218,31 +196,31 @@ def test_tampering_shows_and_goes_on_showing(database: Engine, wrong: str) -> No
     assert audit.verify().breach is not None
 
 
-def test_many_writers_make_one_chain(database: Engine) -> None:
+def test_many_writers_make_one_chain(engine: Engine) -> None:
     """As many processes do it: each with connections of its own."""
 
     def write(writer: int) -> None:
-        engine = make_engine(settings_of(database.url.render_as_string(hide_password=False)))
+        own = make_engine(settings_of(engine.url.render_as_string(hide_password=False)))
         for number in range(15):
-            SqlAudit(engine).add(entry(number, actor=f"writer {writer}"))
-        engine.dispose()
+            SqlAudit(own).add(entry(number, actor=f"writer {writer}"))
+        own.dispose()
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(write, range(8)))
 
-    verdict = SqlAudit(database).verify()
+    verdict = SqlAudit(engine).verify()
     assert (verdict.breach, verdict.rows) == (None, 120)
 
 
-def test_verifying_while_others_write_raises_no_false_alarm(database: Engine) -> None:
-    audit = SqlAudit(database)
+def test_verifying_while_others_write_raises_no_false_alarm(engine: Engine) -> None:
+    audit = SqlAudit(engine)
     audit.add(entry())
 
     def write() -> None:
-        engine = make_engine(settings_of(database.url.render_as_string(hide_password=False)))
+        own = make_engine(settings_of(engine.url.render_as_string(hide_password=False)))
         for number in range(40):
-            SqlAudit(engine).add(entry(number))
-        engine.dispose()
+            SqlAudit(own).add(entry(number))
+        own.dispose()
 
     with ThreadPoolExecutor(2) as threads:
         writing = [threads.submit(write) for _ in range(2)]
@@ -254,16 +232,17 @@ def test_verifying_while_others_write_raises_no_false_alarm(database: Engine) ->
     assert audit.verify().rows == 81
 
 
-def test_an_upgrade_ties_the_rows_of_earlier_versions(database_of_0002: Engine) -> None:
-    with transaction(database_of_0002) as connection:
+def test_an_upgrade_ties_the_rows_of_earlier_versions(empty_engine: Engine) -> None:
+    schema.upgrade(empty_engine, "0002")
+    with transaction(empty_engine) as connection:
         for microsecond in (0, 123_456):
             old = {"actor": "小红", "via": "cli", "action": "service.start", "subject": "all", "outcome": "done"}
             at = START.replace(microsecond=microsecond)
             connection.execute(insert(tables.audit).values(old | {"at": at, "detail": f"“{at}”"}))
 
-    schema.upgrade(database_of_0002)
+    schema.upgrade(empty_engine)
 
-    audit = SqlAudit(database_of_0002)
+    audit = SqlAudit(empty_engine)
     audit.add(entry())
     verdict = audit.verify()
     assert (verdict.breach, verdict.rows) == (None, 3)
