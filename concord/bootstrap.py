@@ -24,6 +24,8 @@ from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.numbers import SqlNumbers
+from concord.adapters.sql.oauth_clients import SqlOAuthClients
+from concord.adapters.sql.oauth_grants import SqlOAuthGrants
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.sql.sealed import verify_key
@@ -44,6 +46,7 @@ from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
 from concord.pipeline.sweep import Sweeper
+from concord.pipeline.tokens import TokenKeeper
 from concord.pipeline.workflow import WorkflowRunner
 from concord.ports import Archive, Discoverer, Supervisor, SyncStats, Vault
 from concord.settings import Settings
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from concord.adapters.imap import ImapSources
+    from concord.adapters.oauth import ProviderSignIns
     from concord.adapters.passwords import Argon2
     from concord.adapters.pulse import RedisPulse
     from concord.adapters.queue import CeleryQueue
@@ -164,8 +168,38 @@ class Concord:
     @part
     def sources(self) -> ImapSources:
         from concord.adapters.imap import ImapSources
+        from concord.adapters.imap.keys import Keys
 
-        return ImapSources(self.settings.poll, self.vault, SqlConnections(self.engine, now), now)
+        keys = Keys(self.vault, self.tokens)
+        return ImapSources(self.settings.poll, keys, SqlConnections(self.engine, now), now)
+
+    @part
+    def oauth_clients(self) -> SqlOAuthClients:
+        return SqlOAuthClients(self.engine, now)
+
+    @part
+    def oauth_grants(self) -> SqlOAuthGrants:
+        return SqlOAuthGrants(self.engine, now)
+
+    @part
+    def sign_ins(self) -> ProviderSignIns:
+        from concord.adapters.oauth import ProviderSignIns
+
+        return ProviderSignIns(self.settings.oauth, now)
+
+    @part
+    def tokens(self) -> TokenKeeper:
+        return TokenKeeper(
+            accounts=self.accounts,
+            clients=self.oauth_clients,
+            grants=self.oauth_grants,
+            sign_ins=lambda: self.sign_ins,
+            vault=self.vault,
+            audit=lambda: self.audit,
+            settings=self.settings.oauth,
+            poll=self.settings.poll,
+            clock=now,
+        )
 
     @part
     def discoverer(self) -> Discoverer:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from concord.adapters.imap import ImapSources
+from concord.adapters.imap.keys import Keys, NoTokens
 from concord.adapters.imap.session import ImapSession
 from concord.model.account import Account, Tls
+from concord.ports import TokenSource
 from concord.settings import PollSettings
 from tests.fakes.connections import MemoryConnections
 from tests.fakes.vault import NullVault
@@ -53,10 +55,10 @@ def account_at(port: int, **changes: Any) -> Account:
 class Polls:
     """Sources with a budget in memory; `open` gives a minute unless told otherwise."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, tokens: TokenSource | None = None, **settings: Any) -> None:
         self.connections = MemoryConnections()
         self.settings = PollSettings(**{"connect_timeout": 5, "timeout": 10, **settings})
-        self.sources = ImapSources(self.settings, VAULT, self.connections, now)
+        self.sources = ImapSources(self.settings, Keys(VAULT, tokens or NoTokens()), self.connections, now)
 
     def open(self, account: Account, *, seconds: float = 60) -> AbstractContextManager[ImapSession]:
         return self.sources.open(account, deadline=now() + timedelta(seconds=seconds))

@@ -15,12 +15,13 @@ from cryptography import x509
 from concord.adapters.imap import wire
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
 from concord.adapters.imap.folder_names import decode, encode, selectable
+from concord.adapters.imap.keys import Keys
 from concord.adapters.imap.login import log_in
 from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.watchdog import Guard
-from concord.errors import ConcordError, MailboxFolderError, MailboxTlsError
+from concord.errors import ConcordError, MailboxDeniedError, MailboxFolderError, MailboxTlsError
 from concord.model.account import ALL_FOLDERS, Account, Tls
-from concord.ports import CheckStep, Vault
+from concord.ports import CheckStep
 from concord.settings import PollSettings
 
 # What an error knows beyond its sentence.
@@ -31,9 +32,9 @@ _MOST = 500
 USED = ("CONDSTORE", "MOVE", "UIDPLUS", "UNSELECT", "IDLE", "AUTH=XOAUTH2", "AUTH=OAUTHBEARER")
 
 
-def steps(account: Account, *, settings: PollSettings, vault: Vault, guard: Guard) -> Iterator[CheckStep]:
+def steps(account: Account, *, settings: PollSettings, keys: Keys, guard: Guard) -> Iterator[CheckStep]:
     """Each step as it ends; the first that fails is the last."""
-    visit = _Visit(account, settings, vault, guard)
+    visit = _Visit(account, settings, keys, guard)
     try:
         for name, work in visit.plan():
             step = _tried(name, work)
@@ -72,17 +73,19 @@ class Finding:
 class _Visit:
     account: Account
     settings: PollSettings
-    vault: Vault
+    keys: Keys
     guard: Guard
     addresses: list[tuple[Any, ...]] = field(default_factory=list)
     line: socket.socket | None = None
     client: wire.Client | None = None
+    secret: str = field(default="", repr=False)
 
     def plan(self) -> list[tuple[str, Callable[[], Finding]]]:
         return [
             ("dns", self.dns),
             ("tcp", self.tcp),
             ("tls", self.tls),
+            *([("token", self.token)] if self.account.auth.is_oauth else []),
             ("login", self.login),
             ("capabilities", self.capabilities),
             ("folders", self.folders),
@@ -117,9 +120,24 @@ class _Visit:
             return Finding(f"{secured.version()}, {told}", {"version": secured.version(), **facts})
         return Finding("none: everything, the password included, travels in clear", {"version": None})
 
+    def token(self) -> Finding:
+        self.secret = self.keys.secret(self.account)
+        until = self.keys.expiry(self.account)
+        minutes = max(0, round((until - datetime.now(UTC)).total_seconds() / 60)) if until else 0
+        client = self.account.oauth_client
+        told = f"by the OAuth2 client '{client}', good for {minutes} minutes"
+        return Finding(told, {"oauth_client": client, "minutes": minutes})
+
     def login(self) -> Finding:
         wire.refuse_unfit(self.account, self._client)
-        log_in(self.account, self._client, self.vault.unseal(self.account.secret))
+        secret = self.secret or self.keys.secret(self.account)
+        try:
+            log_in(self.account, self._client, secret)
+        except MailboxDeniedError as error:
+            secret = self.keys.another(self.account, secret, error)
+            wire.hang_up(self._client)
+            self.client = wire.connect(self.account, self.settings, self.guard)
+            log_in(self.account, self._client, secret)
         introduce(self.account, self._client)
         return Finding(f"logged in as {self.account.user}", {"user": self.account.user})
 

@@ -16,7 +16,16 @@ Key = tuple[object, ...]
 
 def key_of(account: Account) -> Key:
     """Whatever a login depends on. The secret is ciphertext here."""
-    return (account.id, account.host, account.port, account.user, account.secret, account.tls, account.ca_file)
+    return (
+        account.id,
+        account.host,
+        account.port,
+        account.user,
+        account.auth,
+        account.secret,
+        account.tls,
+        account.ca_file,
+    )
 
 
 @dataclass(kw_only=True)

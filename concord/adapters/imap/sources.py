@@ -13,16 +13,17 @@ import structlog
 
 from concord.adapters.imap.check import steps
 from concord.adapters.imap.errors import RAISED, facts_of, lost
+from concord.adapters.imap.keys import Keys
 from concord.adapters.imap.login import log_in
 from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.pool import Line, Pool
 from concord.adapters.imap.session import ImapSession
 from concord.adapters.imap.watchdog import Guard, Watchdog
-from concord.adapters.imap.wire import connect, hang_up
-from concord.errors import ConcordError, MailboxBudgetError, MailboxError, PollBudgetError
+from concord.adapters.imap.wire import Client, connect, hang_up
+from concord.errors import ConcordError, MailboxBudgetError, MailboxDeniedError, MailboxError, PollBudgetError
 from concord.model.account import Account
 from concord.model.provider import provider_of
-from concord.ports import CheckStep, Clock, Connections, Vault
+from concord.ports import CheckStep, Clock, Connections
 from concord.settings import PollSettings
 
 log = structlog.get_logger(__name__)
@@ -34,9 +35,9 @@ SLOT_MARGIN: Final = timedelta(seconds=60)
 class ImapSources:
     """Keeps `ports.MailSources`; one for a process, used by all its threads."""
 
-    def __init__(self, settings: PollSettings, vault: Vault, connections: Connections, clock: Clock) -> None:
+    def __init__(self, settings: PollSettings, keys: Keys, connections: Connections, clock: Clock) -> None:
         self._settings = settings
-        self._vault = vault
+        self._keys = keys
         self._connections = connections
         self._clock = clock
         self._pool = Pool(most=settings.keep_connections, seconds=settings.keep_seconds)
@@ -68,7 +69,7 @@ class ImapSources:
         """Go step by step and say what each found; stops after the first failure."""
         guard = self._own_watchdog().guard(self._settings.budget)
         try:
-            yield from steps(account, settings=self._settings, vault=self._vault, guard=guard)
+            yield from steps(account, settings=self._settings, keys=self._keys, guard=guard)
         finally:
             guard.end()
 
@@ -120,20 +121,28 @@ class ImapSources:
             raise
 
     def _connected(self, account: Account, slot: int, guard: Guard) -> Line:
-        password = self._vault.unseal(account.secret)
+        secret = self._keys.secret(account)
+        try:
+            client, capabilities = self._entered(account, secret, guard)
+        except MailboxDeniedError as error:
+            secret = self._keys.another(account, secret, error)
+            # On a connection of its own: some servers hang up after a NO.
+            client, capabilities = self._entered(account, secret, guard)
+        log.debug("mailbox.connected", account=account.name, host=account.host)
+        return Line(account=account, client=client, slot=slot, capabilities=capabilities)
+
+    def _entered(self, account: Account, secret: str, guard: Guard) -> tuple[Client, frozenset[bytes]]:
         client = connect(account, self._settings, guard)
         try:
-            log_in(account, client, password)
+            log_in(account, client, secret)
             introduce(account, client)
-            capabilities = frozenset(client.capabilities())
+            return client, frozenset(client.capabilities())
         except RAISED as error:
             hang_up(client)
             raise lost(error, facts_of(account)) from error
         except ConcordError:
             hang_up(client)
             raise
-        log.debug("mailbox.connected", account=account.name, host=account.host)
-        return Line(account=account, client=client, slot=slot, capabilities=capabilities)
 
     def _slot(self, account: Account, until: datetime) -> int:
         """A place in the budget, if need be that of a connection kept for later."""

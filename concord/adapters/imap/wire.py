@@ -205,5 +205,5 @@ def refuse_unfit(account: Account, client: Client) -> None:
     """A server that takes no password now, or says it needs none, gets none."""
     if client.wire.state != "NONAUTH":
         raise MailboxProtocolError("The IMAP server logs everybody in without asking", **facts_of(account))
-    if "LOGINDISABLED" in client.wire.capabilities:
+    if "LOGINDISABLED" in client.wire.capabilities and not account.auth.is_oauth:
         raise plaintext_refused(facts_of(account))

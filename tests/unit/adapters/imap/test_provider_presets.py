@@ -8,6 +8,7 @@ import pytest
 
 from concord.adapters.imap import ImapSources
 from concord.adapters.imap.errors import login_refused
+from concord.adapters.imap.keys import Keys, NoTokens
 from concord.errors import MailboxBudgetError
 from concord.model.account import Account
 from concord.settings import PollSettings
@@ -42,7 +43,9 @@ class FullHouse:
 )
 def test_known_provider_bounds_the_connections_of_a_login(host: str, configured: int, asked: int) -> None:
     house = FullHouse()
-    sources = ImapSources(PollSettings(connections_per_login=configured), NullVault(), house, lambda: NOW)
+    sources = ImapSources(
+        PollSettings(connections_per_login=configured), Keys(NullVault(), NoTokens()), house, lambda: NOW
+    )
 
     with (
         pytest.raises(MailboxBudgetError) as caught,
