@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from concord.cli import account_views, password
+from concord.cli.account_discover import discover_server
 from concord.cli.account_import import import_accounts
 from concord.cli.identity import caller
 from concord.cli.options import AccountName, Json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Mailboxes: what to poll, and how it goes.")
 app.command("import")(import_accounts)
+app.command("discover")(discover_server)
 
 _Host = Annotated[str, typer.Option("--host", help="The IMAP server's name or address.")]
 _Port = Annotated[int | None, typer.Option("--port", help="Usually left out: 993 with implicit TLS, else 143.")]

@@ -17,6 +17,7 @@ from concord.cli.session import Session
 from concord.settings import Settings, load
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.database import memory_database
+from tests.fakes.discovery import MemoryDiscoverer
 from tests.fakes.handlers import SentTasks, make_tools
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.pulse import MemoryPulse
@@ -74,6 +75,7 @@ class MemoryConcord(Concord):
         self.memory_schedule = MemorySchedule()
         self.mailboxes = MemoryMailboxes()
         self.sent_tasks = SentTasks()
+        self.memory_discoverer = MemoryDiscoverer()
         self.memory_supervisor = MemorySupervisor(["beat", "worker@poll", "worker@mail", "flower", "admin"])
         self.memory_pulse = MemoryPulse()
         vars(self).update(
@@ -85,5 +87,6 @@ class MemoryConcord(Concord):
             sources=self.mailboxes,
             supervisor=self.memory_supervisor,
             pulse=self.memory_pulse,
+            discoverer=self.memory_discoverer,
             tools=make_tools(send_task=self.sent_tasks),
         )

@@ -17,7 +17,9 @@ from concord.adapters.discovery.search import World
 from concord.errors import UsageError
 from concord.model.account import Tls
 from concord.model.discovery import Discovery, DiscoverySource, Outcome
+from concord.ports import Discoverer
 from concord.settings import DiscoverySettings, PollSettings
+from tests.fakes.discovery import MemoryDiscoverer
 from tests.servers.certificates import Certificates, Fault
 from tests.servers.dns import NameServer
 from tests.servers.evil_imap import EvilImap, Talk
@@ -92,12 +94,35 @@ def file_at(web: WebhookReceiver) -> tuple[str, ...]:
 
 def test_a_providers_own_domain_needs_no_question() -> None:
     with NameServer({}) as names:
-        found = find("ann@gmail.com", resolver=names.resolver)
+        find("ann@gmail.com", resolver=names.resolver)
 
         assert names.asked == []
+
+
+@pytest.fixture(params=["memory", "real"])
+def discoverer(request: pytest.FixtureRequest) -> Iterator[Discoverer]:
+    """The fake keeps the same promise."""
+    if request.param == "memory":
+        yield MemoryDiscoverer()
+        return
+    with NameServer({}) as nobody:
+        outside = World(resolver=nobody.resolver, resolve=loopback, files=(), names=())
+        yield Autodiscovery(DiscoverySettings(timeout=5), PollSettings(), outside)
+
+
+def test_a_provider_is_known_by_the_domain(discoverer: Discoverer) -> None:
+    found = discoverer.find("Ann@Gmail.com")
+
     assert found.best
     assert (found.best.host, found.best.port, found.best.provider) == ("imap.gmail.com", 993, "gmail")
-    assert (found.best.user, found.best.source) == ("ann@gmail.com", DiscoverySource.PRESET)
+    assert (found.best.user, found.best.source) == ("Ann@gmail.com", DiscoverySource.PRESET)
+
+
+def test_what_nobody_knows_is_told_with_who_was_asked(discoverer: Discoverer) -> None:
+    found = discoverer.find("ann@example.org")
+
+    assert (found.best, found.found) == (None, ())
+    assert (found.asked[0].source, found.asked[0].outcome) == (DiscoverySource.SRV, Outcome.NOTHING)
 
 
 def test_who_takes_the_mail_tells_the_provider() -> None:
@@ -349,9 +374,9 @@ def test_a_server_that_two_files_name_stands_there_once(web: WebhookReceiver, tr
 @pytest.mark.parametrize(
     "address", ["", "ann", "@example.org", "ann@", "ann@localhost", "ann@127.0.0.1", "ann@exa mple.org", "ann@-x.org"]
 )
-def test_what_is_no_mail_address_is_refused(address: str) -> None:
+def test_what_is_no_mail_address_is_refused(discoverer: Discoverer, address: str) -> None:
     with pytest.raises(UsageError) as caught:
-        find(address)
+        discoverer.find(address)
 
     assert "name@example.com" in caught.value.advice
 

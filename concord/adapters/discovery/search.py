@@ -79,9 +79,9 @@ class Autodiscovery:
 
     def find(self, address: str) -> Discovery:
         """Ask; a provider's own domain needs no question. Raises UsageError where it is no mail address."""
-        wanted = _parsed(address)
-        if host := host_of_domain(wanted.domain):
-            return _preset(wanted, host)
+        wanted = read_address(address)
+        if known := preset(wanted):
+            return known
         questions = dict(enumerate(self._questions(wanted)))
         answers = self._asked(questions)
         late = Outcome.SKIPPED if answers.settled() else Outcome.LATE
@@ -154,7 +154,8 @@ class Autodiscovery:
             )
 
 
-def _parsed(address: str) -> MailAddress:
+def read_address(address: str) -> MailAddress:
+    """Raises UsageError where it is none."""
     try:
         return MailAddress.parse(address)
     except ValueError as error:
@@ -166,7 +167,11 @@ def _parsed(address: str) -> MailAddress:
         ) from None
 
 
-def _preset(address: MailAddress, host: str) -> Discovery:
+def preset(address: MailAddress) -> Discovery | None:
+    """The answer for a domain that is a provider's own: nobody needs to be asked."""
+    host = host_of_domain(address.domain)
+    if host is None:
+        return None
     found = FoundServer(
         host=host,
         port=GENERIC.port,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from concord.model.account import Account, Tls
+from concord.model.discovery import DiscoverySource, FoundServer
 from tests.fakes.command import Command, MemoryConcord
 
 ADD = ("account", "add", "sales", "--host", "mail.example.com", "--user", "alice", "--password-stdin")
@@ -165,3 +166,33 @@ def test_sync_tells_what_changed(run: Command, sales: Account) -> None:
 
     assert first == {"added": 1, "removed": 0, "updated": 0, "total": 1}
     assert second == {"added": 0, "removed": 0, "updated": 0, "total": 1}
+
+
+def test_a_mail_address_leads_to_its_server(run: Command, concord: MemoryConcord) -> None:
+    found = FoundServer(
+        host="mail.example.org",
+        port=1143,
+        tls=Tls.STARTTLS,
+        user="ann@example.org",
+        source=DiscoverySource.SRV,
+        place="_imap._tcp.example.org",
+    )
+    concord.memory_discoverer.servers["ann@example.org"] = (found,)
+
+    answer = run("account", "discover", "ann@example.org")
+
+    assert answer.code == 0
+    assert "the domain's DNS says so (_imap._tcp.example.org)" in answer.out
+    assert "--host mail.example.org --user ann@example.org --tls starttls --port 1143" in answer.out
+    assert run("account", "discover", "ann@example.org", "--json").json["found"][0]["source"] == "srv"
+
+
+def test_an_address_that_nobody_knows_is_told_so(run: Command) -> None:
+    answer = run("account", "discover", "ann@example.net")
+
+    assert answer.code == 1
+    assert "Nobody knows" in answer.out
+
+
+def test_what_is_no_address_is_refused(run: Command) -> None:
+    assert run("account", "discover", "ann").code == 2
