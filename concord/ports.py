@@ -257,6 +257,10 @@ class Accounts(Protocol):
 
     def status(self, account_id: int) -> AccountStatus: ...
 
+    def failing(self, *, limit: int) -> list[tuple[Account, AccountStatus]]:
+        """Enabled ones whose last poll failed, the latest failure first."""
+        ...
+
     def statuses(self) -> dict[int, AccountStatus]: ...
 
     def set_status(self, account_id: int, status: AccountStatus) -> None:

@@ -29,6 +29,9 @@ SAMPLED: Final = "sampled"
 _STEPS: Final = (60, 120, 300, 600, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
 
+_UNITS: Final = {"lag": "seconds", "wait": "seconds", "redis": "octets"}
+
+
 class Fold(StrEnum):
     """How the values of a span become one."""
 
@@ -48,6 +51,11 @@ class Series:
     name: str
     fold: Fold
     marker: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """`count`, `seconds` or `octets`."""
+        return _UNITS.get(self.name.partition(".")[0], "count")
 
 
 def _counted(*names: str) -> Iterable[Series]:

@@ -1,8 +1,7 @@
-"""How the accounts do, as numbers: how many in each state, how polls went, and how late the latest is."""
+"""How polling goes, as numbers: how the polls of the last minute went, and how late the latest is."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,24 +16,19 @@ def account_numbers(
 ) -> dict[str, float]:
     """By the names of `model.number`."""
     pairs = [(account, statuses.get(account.id, AccountStatus())) for account in accounts]
-    enabled = [(account, status) for account, status in pairs if account.enabled]
-    counted = Counter(f"account.{status.state.value}" for _, status in enabled)
     recent = [status for _, status in pairs if status.last_poll and now - status.last_poll <= _RECENT]
     went_well = sum(status.state is AccountState.OK for status in recent)
-    late = (poll_lag(account, status, now=now, default_interval=default_interval) for account, status in enabled)
+    late = (poll_lag(account, status, now=now, default_interval=default_interval) for account, status in pairs)
     return {
-        **{name: float(count) for name, count in counted.items()},
-        "account.disabled": float(len(pairs) - len(enabled)),
         "poll.ok": float(went_well),
         "poll.failed": float(len(recent) - went_well),
         "wait.poll": max((lag.total_seconds() for lag in late), default=0.0),
-        "now.mail.unaccounted": float(sum(status.unaccounted or 0 for _, status in enabled)),
     }
 
 
 def poll_lag(account: Account, status: AccountStatus, *, now: datetime, default_interval: int) -> timedelta:
     """How long its poll is overdue. One that waits by its own back-off is not, nor one that was never polled."""
-    if status.last_poll is None or (status.next_try and status.next_try > now):
+    if not account.enabled or status.last_poll is None or (status.next_try and status.next_try > now):
         return timedelta(0)
     due = status.last_poll + timedelta(seconds=account.interval or default_interval)
     return max(now - due, timedelta(0))

@@ -283,3 +283,21 @@ def test_a_cursor_comes_back_as_it_was_saved(world: World) -> None:
     assert world.accounts.save_cursor(world.lease, full)
 
     assert world.accounts.cursors(world.account.id) == {"INBOX": world.cursor(), "收件箱": full}
+
+
+def test_failing_accounts_come_with_how_they_do_the_latest_failure_first(world: World) -> None:
+    for minute, (name, state) in enumerate(
+        [("tls", AccountState.TLS), ("well", AccountState.OK), ("denied", AccountState.AUTH_FAILED)]
+    ):
+        made = world.accounts.add(account(name))
+        world.accounts.set_status(made.id, AccountStatus(state=state, last_error_at=START + minute * MINUTE))
+    off = world.accounts.add(account("off", enabled=False))
+    world.accounts.set_status(off.id, AccountStatus(state=AccountState.DNS, last_error_at=START))
+
+    found = world.accounts.failing(limit=5)
+
+    assert [(one.name, status.state) for one, status in found] == [
+        ("denied", AccountState.AUTH_FAILED),
+        ("tls", AccountState.TLS),
+    ]
+    assert len(world.accounts.failing(limit=1)) == 1

@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 
 from concord.adapters.sql.tally import SqlTally
 from concord.errors import HandlerError
+from concord.model.account import AccountState, AccountStatus
 from concord.model.message import MessageState
 from concord.model.number import SERIES
-from tests.sql_world import MINUTE, START, World, next_uids, plans, processed, seen, unread, workflow
+from tests.sql_world import MINUTE, START, World, account, next_uids, plans, processed, seen, unread, workflow
 
 
 @pytest.fixture
@@ -102,7 +103,10 @@ def test_standing_is_what_waits_and_what_failed(world: World, tally: SqlTally) -
     world.record([seen(uid) for uid in next_uids(3)])
     world.clock.forward(timedelta(seconds=30))
 
-    assert tally.standing() == {
+    found = tally.standing()
+
+    assert {name: value for name, value in found.items() if not name.startswith("account.")} == {
+        "now.mail.unaccounted": 0,
         "now.mail.waiting": 4,
         "now.mail.unfetched": 2,
         "now.mail.quarantined": 1,
@@ -113,6 +117,25 @@ def test_standing_is_what_waits_and_what_failed(world: World, tally: SqlTally) -
         "wait.mail": 30,
         "wait.delivery": 70,
     }
+
+
+def test_accounts_are_counted_by_state_and_the_disabled_apart(world: World, tally: SqlTally) -> None:
+    failing = world.accounts.add(account("failing"))
+    world.accounts.set_status(failing.id, AccountStatus(state=AccountState.TLS))
+    world.accounts.reconciled(failing.id, 4)
+    off = world.accounts.add(account("off", enabled=False))
+    world.accounts.reconciled(off.id, 9)
+    world.accounts.add(account("gone"))
+    world.accounts.remove("gone")
+
+    found = tally.standing()
+
+    assert {name: value for name, value in found.items() if name.startswith("account.") and value} == {
+        "account.new": 1,
+        "account.tls": 1,
+        "account.disabled": 1,
+    }
+    assert found["now.mail.unaccounted"] == 4
 
 
 def test_mail_tried_again_by_hand_waits_since_then(world: World, tally: SqlTally) -> None:
@@ -146,7 +169,7 @@ def test_totals_count_every_row(world: World, tally: SqlTally) -> None:
 
 
 def test_an_empty_database_has_all_at_zero(engine: Engine, world: World, tally: SqlTally) -> None:
-    assert set(tally.standing().values()) == {0}
+    assert {name for name, value in tally.standing().items() if value} == {"account.new"}
     assert minute(tally) == {}
     assert tally.totals() == {}
 

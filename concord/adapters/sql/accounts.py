@@ -89,6 +89,19 @@ class SqlAccounts:
             row = connection.execute(wanted).one_or_none()
         return AccountStatus() if row is None else status_of(row)
 
+    def failing(self, *, limit: int) -> list[tuple[Account, AccountStatus]]:
+        """Enabled ones whose last poll failed, the latest failure first."""
+        well = [AccountState.NEW.value, AccountState.OK.value]
+        wanted = (
+            select(accounts, account_states)
+            .join(account_states)
+            .where(_LIVING, accounts.c.enabled, account_states.c.state.not_in(well))
+            .order_by(account_states.c.last_error_at.desc(), accounts.c.id)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [(account_of(row), status_of(row)) for row in connection.execute(wanted)]
+
     def statuses(self) -> dict[int, AccountStatus]:
         """All living accounts', by id."""
         wanted = select(account_states).join(accounts).where(_LIVING)

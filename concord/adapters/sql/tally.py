@@ -11,10 +11,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, TextCla
 
 from concord.adapters.sql.engine import reading
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, RUNS_WAITING, deliveries, events, workflow_runs
-from concord.adapters.sql.tables import UNFETCHED, WAITING, messages, trail
+from concord.adapters.sql.tables import UNFETCHED, WAITING, account_states, accounts, messages, trail
 from concord.model.account import Priority
 from concord.model.delivery import DeliveryState
 from concord.model.message import MessageState
+from concord.model.number import ACCOUNT_SERIES
 from concord.model.workflow import RunState
 from concord.ports import Clock
 
@@ -62,6 +63,7 @@ class SqlTally:
         now = self._clock()
         with reading(self._engine) as connection:
             counted = {name: float(connection.execute(wanted).scalar_one()) for name, wanted in _standing()}
+            counted |= _accounts(connection)
             waiting = _oldest_mail(connection)
             due = select(deliveries.c.due_at).where(DELIVERIES_WAITING).order_by(deliveries.c.due_at).limit(1)
             overdue = connection.execute(due).scalar_one_or_none()
@@ -113,6 +115,22 @@ def _standing() -> Iterator[tuple[str, Select[Any]]]:
     yield "now.delivery.dead", _count(deliveries, deliveries.c.state == DeliveryState.DEAD.value)
     yield "now.workflow.waiting", _count(workflow_runs, RUNS_WAITING)
     yield "now.workflow.failed", _count(workflow_runs, workflow_runs.c.state == RunState.FAILED.value)
+
+
+def _accounts(connection: Connection) -> dict[str, float]:
+    """Enabled ones by state, the others together; and the mail that those lack which are enabled."""
+    of = select(
+        account_states.c.state,
+        accounts.c.enabled,
+        func.count().label("rows"),
+        func.coalesce(func.sum(account_states.c.unaccounted), 0).label("lacking"),
+    )
+    living = of.join(accounts).where(accounts.c.removed_at.is_(None))
+    found = dict.fromkeys(ACCOUNT_SERIES, 0.0) | {"now.mail.unaccounted": 0.0}
+    for row in connection.execute(living.group_by(account_states.c.state, accounts.c.enabled)):
+        found[f"account.{row.state}" if row.enabled else "account.disabled"] += float(row.rows)
+        found["now.mail.unaccounted"] += float(row.lacking) if row.enabled else 0.0
+    return found
 
 
 def _count(table: Table, condition: ColumnElement[bool] | TextClause) -> Select[Any]:
