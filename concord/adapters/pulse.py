@@ -5,7 +5,9 @@ A worker's pulse is a hash that lapses; a sorted set of the nodes, by when they 
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 from uuid import uuid4
@@ -18,6 +20,7 @@ from redis.exceptions import RedisError
 from concord.adapters.redis import connect, translated
 from concord.adapters.task_names import CANARY, URGENT
 from concord.errors import QueueDownError
+from concord.model.worker import WorkerLimits
 from concord.ports import WorkerPulse
 from concord.settings import RedisSettings
 
@@ -75,7 +78,10 @@ def answer(client: redis.Redis, prefix: str, token: str, node: str) -> None:
 
 
 def write_pulse(client: redis.Redis, prefix: str, node: str, facts: dict[Any, Any]) -> None:
-    """What a worker says of itself now: started_at, tasks, memory (octets), consumed_at. Times: seconds since 1970."""
+    """What a worker says of itself now: started_at, tasks, memory (octets), consumed_at, and what `limits_told` makes.
+
+    Times: seconds since 1970.
+    """
     now = time.time()
     with client.pipeline(transaction=False) as pipe:
         pipe.hset(f"{prefix}worker:{node}", mapping={**facts, "at": now})
@@ -109,7 +115,17 @@ def _pulse(node: str, facts: dict[str, str]) -> WorkerPulse:
         tasks=int(facts["tasks"]),
         memory=int(facts["memory"]),
         consumed_at=_moment(facts["consumed_at"]),
+        limits=_limits(facts.get("limits", "")),
     )
+
+
+def limits_told(limits: WorkerLimits | None) -> dict[str, str]:
+    """What a worker runs with, as one more fact of `write_pulse`."""
+    return {"limits": json.dumps(asdict(limits))} if limits else {}
+
+
+def _limits(told: str) -> WorkerLimits | None:
+    return WorkerLimits(**json.loads(told)) if told else None
 
 
 def _moment(told: str | None) -> datetime | None:

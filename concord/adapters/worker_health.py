@@ -25,10 +25,11 @@ from redis.exceptions import RedisError
 
 from concord.adapters import notify
 from concord.adapters.processes import resident
-from concord.adapters.pulse import CANARY_SECONDS, canary_queue_name, write_pulse
+from concord.adapters.pulse import CANARY_SECONDS, canary_queue_name, limits_told, write_pulse
 from concord.adapters.redis import connect
 from concord.adapters.task_names import CANARY, URGENT
 from concord.adapters.worker_hearing import Ailment, Hearing, Load
+from concord.model.worker import WorkerLimits
 from concord.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -153,6 +154,7 @@ class WorkerHealth:
                 "tasks": load.done,
                 "memory": self._memory(),
                 "consumed_at": time.time() - (time.monotonic() - consumed) if consumed is not None else "",
+                **limits_told(_limits(self._worker)),
             },
         )
 
@@ -212,6 +214,16 @@ class WorkerHealth:
         if self._client is None:
             self._client = connect(self._settings.redis)
         return self._client
+
+
+def _limits(worker: Any) -> WorkerLimits:
+    """What Celery made of its arguments."""
+    return WorkerLimits(
+        concurrency=worker.concurrency,
+        prefetch=worker.prefetch_multiplier,
+        max_tasks_per_child=worker.max_tasks_per_child,
+        max_memory_per_child=worker.max_memory_per_child,
+    )
 
 
 def connect_health(app: Celery, settings: Settings, *, longest_task: float) -> None:

@@ -15,6 +15,7 @@ from concord.errors import ConcordError
 from concord.manager.proof import queue_of
 from concord.manager.units import members
 from concord.model.daemon import ADMIN, BEAT, Activity, DaemonState, instance_of, unit_name
+from concord.model.worker import WorkerConfig
 from concord.ports import WorkerPulse
 from concord.settings import Settings
 
@@ -50,6 +51,7 @@ class DaemonRow:
     waiting: int | None = None  # tasks in that queue
     last_tick: datetime | None = None
     works: bool | None = None  # proved; None where there is no proof either way
+    outdated: tuple[str, ...] = ()  # settings of its file that hold from its next start
     detail: str = ""
 
 
@@ -131,7 +133,8 @@ class _Look:
         instance = instance_of(name)
         pulse = pulses.get(instance or "")
         runs = state is not None and state.activity is Activity.RUNNING
-        queue = self._queue(instance)
+        config = self._config(instance)
+        queue = queue_of(config) if config else None
         return DaemonRow(
             name=name,
             unit=state.unit if state else unit_name(name),
@@ -144,14 +147,14 @@ class _Look:
             waiting=(depths or {}).get(queue or ""),
             last_tick=tick if name == BEAT else None,
             works=self._works(name, state, pulse, tick, now),
+            outdated=config.outdated(pulse.limits) if config and pulse and pulse.limits and runs else (),
             detail=state.detail if state else "",
         )
 
-    def _queue(self, instance: str | None) -> str | None:
+    def _config(self, instance: str | None) -> WorkerConfig | None:
         if instance is None:
             return None
-        config = self._ask(f"worker@{instance}", lambda: self.ports.workers.config(instance))
-        return queue_of(config) if config else None
+        return self._ask(f"worker@{instance}", lambda: self.ports.workers.config(instance))
 
     def _works(
         self, name: str, state: DaemonState | None, pulse: WorkerPulse | None, tick: datetime | None, now: datetime

@@ -11,6 +11,7 @@ from concord.manager.worker_files import WorkerFiles
 from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
 from concord.model.daemon import BEAT, instance_of
+from concord.model.worker import WorkerLimits
 from concord.ports import MAIL_QUEUE, POLL_QUEUE, SyncStats, WorkerPulse
 from concord.settings import ServiceSettings, Settings
 from tests.fakes.audit import MemoryAudit
@@ -63,7 +64,15 @@ class MemoryHost:
         """The newest row of the audit."""
         return self.audit.entries()[0]
 
-    def speak(self, instance: str, *, consumed_ago: float | None = 5, tasks: int = 0, host: str = HOST) -> None:
+    def speak(
+        self,
+        instance: str,
+        *,
+        consumed_ago: float | None = 5,
+        tasks: int = 0,
+        host: str = HOST,
+        limits: WorkerLimits | None = None,
+    ) -> None:
         """A worker's pulse; None: no canary ever came back to it."""
         consumed = None if consumed_ago is None else self.time - timedelta(seconds=consumed_ago)
         pulse = WorkerPulse(
@@ -74,6 +83,7 @@ class MemoryHost:
             tasks=tasks,
             memory=84_000_000,
             consumed_at=consumed,
+            limits=limits,
         )
         self.pulse.speak(pulse)
 

@@ -16,10 +16,11 @@ from kombu import pools
 from pydantic import SecretStr
 
 from concord.adapters.celery import make_app
-from concord.adapters.pulse import FORGOTTEN_SECONDS, PULSE_SECONDS, RedisPulse, answer, write_pulse
+from concord.adapters.pulse import FORGOTTEN_SECONDS, PULSE_SECONDS, RedisPulse, answer, limits_told, write_pulse
 from concord.adapters.redis import connect
 from concord.adapters.task_names import CANARY, MAIL_QUEUE, POLL_QUEUE
 from concord.errors import QueueDownError
+from concord.model.worker import WorkerLimits
 from concord.ports import Pulse, WorkerPulse
 from concord.settings import RedisSettings, Settings
 from tests.fakes.pulse import MemoryPulse
@@ -34,6 +35,7 @@ SPOKEN = WorkerPulse(
     tasks=1234,
     memory=80_000_000,
     consumed_at=NOW - timedelta(seconds=3),
+    limits=WorkerLimits(concurrency=32, prefetch=1, max_tasks_per_child=200_000, max_memory_per_child=None),
 )
 PREFIX = "concord:"
 
@@ -78,6 +80,7 @@ class InRedis:
             "tasks": pulse.tasks,
             "memory": pulse.memory,
             "consumed_at": pulse.consumed_at.timestamp() if pulse.consumed_at else "",
+            **limits_told(pulse.limits),
         }
         write_pulse(self._client, PREFIX, pulse.node, facts)
 
@@ -125,7 +128,9 @@ def test_nobody_spoke_yet(world: World) -> None:
     assert world.pulse.last_tick() is None
 
 
-@pytest.mark.parametrize("spoken", [SPOKEN, replace(SPOKEN, instance="mail", node="mail@there", consumed_at=None)])
+@pytest.mark.parametrize(
+    "spoken", [SPOKEN, replace(SPOKEN, instance="mail", node="mail@there", consumed_at=None, limits=None)]
+)
 def test_what_a_worker_says_is_read_as_said(world: World, spoken: WorkerPulse) -> None:
     """D1."""
     # The collection of the whole suite may be minutes ago.

@@ -22,6 +22,7 @@ from concord.adapters.queue import CeleryQueue
 from concord.adapters.task_names import MAIL_QUEUE, POLL_QUEUE
 from concord.model.account import Priority
 from concord.model.message import MessageRef
+from concord.model.worker import WorkerLimits
 from concord.ports import WorkerPulse
 from concord.settings import RedisSettings, Settings
 from tests.servers.daemon import Daemon, eventually
@@ -34,6 +35,10 @@ COMMON = ["--without-gossip", "--without-mingle", "--task-events", "--loglevel=I
 POOLS = {
     "poll": ["worker", "--queues=email-poll", "--pool=threads", "--concurrency=2", "--hostname=poll@%h", *COMMON],
     "mail": ["worker", "--queues=email", "--pool=prefork", "--concurrency=1", "--hostname=mail@%h", *COMMON],
+}
+RUNS_WITH = {
+    "poll": WorkerLimits(concurrency=2, prefetch=1),
+    "mail": WorkerLimits(concurrency=1, prefetch=1),
 }
 HOST = socket.gethostname()
 WATCHDOG = 6.0
@@ -143,6 +148,8 @@ def test_two_workers_prove_themselves_side_by_side(
     assert (pulse.returned(sent[POLL_QUEUE]), pulse.returned(sent[MAIL_QUEUE])) == (f"poll@{HOST}", f"mail@{HOST}")
     assert said["mail"].tasks == 0  # canaries are left out
     assert said["poll"].memory > 10_000_000
+    assert said["mail"].limits == RUNS_WITH["mail"]
+    assert said["poll"].limits == RUNS_WITH["poll"]
     assert speakers == {poll.daemon.pid, mail.daemon.pid}
     assert "tasks done" in poll.manager.status
     assert "concord.canary[" not in logs

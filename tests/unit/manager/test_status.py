@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from concord.manager.status import DaemonRow, Status, Verdict
 from concord.model.account import Priority
 from concord.model.daemon import Activity
 from concord.model.message import MessageRef
+from concord.model.worker import WorkerLimits
 from tests.fakes.host import ALICE, MemoryHost, write_worker
 
 
@@ -154,3 +156,18 @@ def test_mail_that_waits_is_counted_by_queue(host: MemoryHost) -> None:
     host.queue.process([MessageRef(id=number, size=10, priority=Priority.NORMAL) for number in (1, 2)])
 
     assert row(host.manager.status(), "worker@mail").waiting == 2
+
+
+def test_a_change_that_waits_for_the_next_start_is_named(host: MemoryHost) -> None:
+    """M6."""
+    settled(host)
+    before = host.workers.config("mail")
+    running = WorkerLimits(**{field.name: getattr(before, field.name) for field in fields(WorkerLimits)})
+    host.speak("mail", limits=running)
+    assert row(host.manager.status(), "worker@mail").outdated == ()
+
+    write_worker(host, "mail", '{"concurrency": 9, "prefetch": 5}')
+
+    assert row(host.manager.status(), "worker@mail").outdated == ("concurrency", "prefetch")
+    host.manager.stop("worker@mail", by=ALICE)
+    assert row(host.manager.status(), "worker@mail").outdated == ()
