@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.figures",
     "tests.servers.fixtures_database",
     "tests.servers.fixtures_dovecot",
+    "tests.servers.fixtures_openid",
     "tests.servers.fixtures_postgres",
     "tests.servers.fixtures_redis",
     "tests.servers.fixtures_s3",

@@ -20,6 +20,7 @@ import imapclient
 import psutil
 
 from tests.servers.certificates import Certificates, Fault
+from tests.servers.openid import OpenIdServer
 from tests.servers.redis import free_port
 
 BINARY = shutil.which("dovecot") or "/usr/sbin/dovecot"
@@ -33,7 +34,7 @@ class Dovecot:
 
     host = "localhost"
 
-    def __init__(self, *, fault: Fault = Fault.NONE) -> None:
+    def __init__(self, *, fault: Fault = Fault.NONE, tokens: OpenIdServer | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="concord-dovecot-"))
         # Mail belongs to another user, who must be able to pass through.
         self.folder.chmod(0o755)
@@ -43,6 +44,7 @@ class Dovecot:
         self.passwords: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._deliverers: dict[str, imapclient.IMAPClient] = {}
+        self._tokens = tokens
         self._config = self.folder / "dovecot.conf"
         self._log = self.folder / "dovecot.log"
         self._prepare()
@@ -205,7 +207,26 @@ class Dovecot:
         text = TEMPLATE.read_text(encoding="utf-8").replace("@STATE@/users", "@STATE@/users/%u")
         for word, value in self._words(mail_user).items():
             text = text.replace(f"@{word}@", value)
+        if self._tokens:
+            text += self._token_logins(self._tokens)
         self._config.write_text(text, encoding="utf-8")
+
+    def _token_logins(self, provider: OpenIdServer) -> str:
+        """XOAUTH2 and OAUTHBEARER, each token shown to the provider that gave it (RFC 7662)."""
+        said = {
+            "introspection_mode": "post",
+            "introspection_url": f"{provider.issuer}/introspect",
+            "username_attribute": "email",
+            "active_attribute": "active",
+            "active_value": "true",
+            "tls_ca_cert_file": str(provider.ca_file),
+        }
+        file = self.folder / "oauth2.conf"
+        file.write_text("".join(f"{name} = {value}\n" for name, value in said.items()), encoding="utf-8")
+        return (
+            "auth_mechanisms = plain login xoauth2 oauthbearer\n"
+            f"passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {file}\n}}\n"
+        )
 
     def _words(self, mail_user: str) -> dict[str, str]:
         me, mine = getpass.getuser(), grp.getgrgid(os.getegid()).gr_name
