@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from concord import __version__
 from concord.bootstrap import Concord
-from concord.web import api, assets, pages, refusals
+from concord.web import api, api_document, assets, pages, refusals
 from concord.web.guard import Guard, names
 from concord.web.health import Health, document
 
@@ -36,6 +36,7 @@ def make_app(concord: Concord) -> FastAPI:
         return RedirectResponse("/admin", HTTPStatus.SEE_OTHER)
 
     app.include_router(assets.router)
+    app.include_router(api_document.router)
     for package in (pages, api):
         for router in _routers(package.__name__):
             app.include_router(router)

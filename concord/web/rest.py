@@ -19,9 +19,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from concord.adapters.sql.idempotency import KeptAnswer, SqlIdempotencyKeys
+from concord.adapters.sql.idempotency import KeptAnswer
+from concord.bootstrap import Concord
 from concord.errors import UsageError
 from concord.model.user import Permission
+from concord.ports import Vault
 from concord.web.problem import Refusal
 from concord.web.visitor import Visitor, concord_of
 
@@ -137,32 +139,36 @@ def number_of(mark: str | None) -> int | None:
 
 
 async def _once(request: Request, call: Callable[[Request], Coroutine[Any, Any, Response]], key: str) -> Response:
-    keys = concord_of(request).idempotency
+    parts = concord_of(request)
+    keys = parts.idempotency
     body = await request.body()
     owner = hashlib.sha256(request.headers.get("authorization", request.headers.get("cookie", "")).encode()).hexdigest()
     fingerprint = hashlib.sha256(b"\n".join((request.method.encode(), str(request.url).encode(), body))).hexdigest()
     kept = await run_in_threadpool(keys.claim, owner, key, fingerprint)
     if kept is not None:
-        return _repeated(kept, fingerprint)
+        return _repeated(kept, fingerprint, parts.vault)
     try:
         answer = await call(request)
     except BaseException:
         # A refusal or a failure is no answer to keep: mended, the same call may be made again.
         await run_in_threadpool(keys.release, owner, key)
         raise
-    await _keep(keys, owner, key, answer)
+    await _keep(parts, owner, key, answer)
     return answer
 
 
-async def _keep(keys: SqlIdempotencyKeys, owner: str, key: str, answer: Response) -> None:
+async def _keep(parts: Concord, owner: str, key: str, answer: Response) -> None:
+    keys = parts.idempotency
     if answer.status_code >= HTTPStatus.BAD_REQUEST or not isinstance(answer.body, bytes):
         await run_in_threadpool(keys.release, owner, key)
         return
     headers = {name: value for name, value in answer.headers.items() if name in _REPEATED}
-    await run_in_threadpool(keys.keep, owner, key, status=answer.status_code, headers=headers, body=answer.body)
+    # Sealed: an answer may hold a token that is shown only once.
+    sealed = parts.vault.seal(base64.b64encode(answer.body).decode())
+    await run_in_threadpool(keys.keep, owner, key, status=answer.status_code, headers=headers, body=sealed)
 
 
-def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
+def _repeated(kept: KeptAnswer, fingerprint: str, vault: Vault) -> Response:
     if kept.fingerprint != fingerprint:
         raise Refusal(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -175,7 +181,9 @@ def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
             "The first call with this Idempotency-Key is under way.",
             remedy="Ask again in a moment",
         )
-    return Response(kept.body, kept.status, {**kept.headers, "Idempotent-Replayed": "true"})
+    return Response(
+        base64.b64decode(vault.unseal(kept.body)), kept.status, {**kept.headers, "Idempotent-Replayed": "true"}
+    )
 
 
 def visitor_of(request: Request) -> Visitor:
