@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from uuid import UUID
 
-from concord.model.account import Account, AccountStatus, FolderCursor, PollLease, Priority
+from concord.model.account import (
+    Account,
+    AccountFilter,
+    AccountStatus,
+    AccountTurn,
+    FolderCursor,
+    PollLease,
+    Priority,
+)
 from concord.model.audit import EVERYTHING, AuditEntry, AuditFilter, AuditMark, AuditVerdict
 from concord.model.daemon import DaemonState
 from concord.model.delivery import Delivery, DeliveryState
@@ -262,6 +270,18 @@ class Accounts(Protocol):
         ...
 
     def statuses(self) -> dict[int, AccountStatus]: ...
+
+    def search(self, narrowed: AccountFilter) -> list[tuple[Account, AccountStatus]]:
+        """By name."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many are in each state; those that are switched off count as `disabled`, whatever state they had."""
+        ...
+
+    def turns(self, account_id: int, *, limit: int = 20) -> list[AccountTurn]:
+        """When its state became another one, the newest first."""
+        ...
 
     def set_status(self, account_id: int, status: AccountStatus) -> None:
         """Everything but what the reconciliation found."""

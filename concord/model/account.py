@@ -163,6 +163,27 @@ class AccountStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTurn:
+    """A poll that found the account in another state than the poll before it."""
+
+    at: datetime
+    state: AccountState
+    error: str | None = None  # the sentence and its remedy, where it is a trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFilter:
+    """What a list of accounts is narrowed to; None means any."""
+
+    search: str | None = None  # in name, host and user
+    state: AccountState | None = None  # of those that are switched on
+    enabled: bool | None = None
+    failing: bool = False  # switched on, and the last poll failed
+    after: str | None = None  # keyset pagination by name: those that follow it
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PollLease:
     """The right to poll one account until `until`. `fence` outdates whoever held it before."""
 

@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 
+from concord.adapters.sql.account_lists import KEPT_TURNS
 from concord.errors import ExistsError, NotFoundError
 from concord.model.account import (
     Account,
+    AccountFilter,
     AccountState,
     AccountStatus,
     AfterAction,
@@ -301,3 +304,70 @@ def test_failing_accounts_come_with_how_they_do_the_latest_failure_first(world: 
         ("tls", AccountState.TLS),
     ]
     assert len(world.accounts.failing(limit=1)) == 1
+
+
+def test_accounts_are_narrowed_and_paged_by_name(world: World) -> None:
+    world.accounts.remove(world.account.name)
+    first, second, third = (world.accounts.add(account(name)) for name in ("ann", "bob", "eve"))
+    world.accounts.save(replace(third, enabled=False))
+    for one in (second, third):
+        world.accounts.set_status(one.id, AccountStatus(state=AccountState.TLS, failures=2))
+
+    def found(**narrowed: Any) -> list[str]:
+        return [one.name for one, _ in world.accounts.search(AccountFilter(**narrowed))]
+
+    assert found() == ["ann", "bob", "eve"]
+    assert found(search="BO") == ["bob"]
+    assert found(search=first.host.upper(), limit=2) == ["ann", "bob"]
+    assert found(search="%") == []
+    assert found(after="ann") == ["bob", "eve"]
+    assert found(enabled=False) == ["eve"]
+    assert found(state=AccountState.TLS) == ["bob"]
+    assert found(failing=True) == ["bob"]
+    assert world.accounts.search(AccountFilter(search="bob"))[0][1].failures == 2
+    assert world.accounts.counts() == {"new": 1, "tls": 1, "disabled": 1}
+
+
+def released(world: World, account_id: int, status: AccountStatus) -> None:
+    """A poll a minute later, and what it found."""
+    world.clock.forward(MINUTE)
+    lease = world.accounts.lease(account_id, until=world.clock() + MINUTE)
+    assert lease
+    world.accounts.release(lease, status)
+
+
+def test_turns_of_an_accounts_state_are_kept(world: World) -> None:
+    """A5: what happened when, not only how it is now."""
+    one = world.accounts.add(account("ann"))
+    down = AccountStatus(state=AccountState.DNS, failures=1, last_error="no address")
+    well = AccountStatus(state=AccountState.OK, last_error="no address")
+    for status in (well, well, down, replace(down, failures=2), well):
+        released(world, one.id, status)
+
+    told = world.accounts.turns(one.id)
+
+    assert [(turn.state, turn.error) for turn in told] == [
+        (AccountState.OK, None),
+        (AccountState.DNS, "no address"),
+        (AccountState.OK, None),
+    ]
+    assert [turn.at for turn in told] == [START + 5 * MINUTE, START + 3 * MINUTE, START + MINUTE]
+
+
+def test_a_poll_that_lost_its_lease_turns_nothing(world: World) -> None:
+    one = world.accounts.add(account("ann"))
+    lease = world.accounts.lease(one.id, until=world.clock() + MINUTE)
+    assert lease
+    world.clock.forward(2 * MINUTE)
+
+    world.accounts.release(lease, AccountStatus(state=AccountState.OK))
+
+    assert world.accounts.turns(one.id) == []
+
+
+def test_only_the_last_turns_are_kept(world: World) -> None:
+    one = world.accounts.add(account("ann"))
+    for number in range(KEPT_TURNS + 3):
+        released(world, one.id, AccountStatus(state=AccountState.OK if number % 2 else AccountState.QUOTA))
+
+    assert len(world.accounts.turns(one.id, limit=1000)) == KEPT_TURNS

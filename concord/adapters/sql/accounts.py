@@ -10,13 +10,22 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from concord.adapters.sql import leases
+from concord.adapters.sql import account_lists, leases
 from concord.adapters.sql.account_rows import account_of, account_values, status_of, status_values
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.oauth_tables import oauth_grants, oauth_requests
 from concord.adapters.sql.tables import account_states, accounts, folders
 from concord.errors import ExistsError, NotFoundError
-from concord.model.account import Account, AccountState, AccountStatus, FolderCursor, PollLease, account_key
+from concord.model.account import (
+    Account,
+    AccountFilter,
+    AccountState,
+    AccountStatus,
+    AccountTurn,
+    FolderCursor,
+    PollLease,
+    account_key,
+)
 from concord.ports import Clock
 
 _LIVING: Final = accounts.c.removed_at.is_(None)
@@ -91,16 +100,23 @@ class SqlAccounts:
 
     def failing(self, *, limit: int) -> list[tuple[Account, AccountStatus]]:
         """Enabled ones whose last poll failed, the latest failure first."""
-        well = [AccountState.NEW.value, AccountState.OK.value]
-        wanted = (
-            select(accounts, account_states)
-            .join(account_states)
-            .where(_LIVING, accounts.c.enabled, account_states.c.state.not_in(well))
-            .order_by(account_states.c.last_error_at.desc(), accounts.c.id)
-            .limit(limit)
-        )
         with reading(self._engine) as connection:
-            return [(account_of(row), status_of(row)) for row in connection.execute(wanted)]
+            return account_lists.failing(connection, limit)
+
+    def search(self, narrowed: AccountFilter) -> list[tuple[Account, AccountStatus]]:
+        """By name."""
+        with reading(self._engine) as connection:
+            return account_lists.search(connection, narrowed)
+
+    def counts(self) -> dict[str, int]:
+        """How many are in each state; `disabled` are those switched off."""
+        with reading(self._engine) as connection:
+            return account_lists.counts(connection)
+
+    def turns(self, account_id: int, *, limit: int = 20) -> list[AccountTurn]:
+        """When its state became another one, the newest first."""
+        with reading(self._engine) as connection:
+            return account_lists.turns(connection, account_id, limit)
 
     def statuses(self) -> dict[int, AccountStatus]:
         """All living accounts', by id."""
@@ -136,8 +152,11 @@ class SqlAccounts:
     def release(self, lease: PollLease, status: AccountStatus | None = None) -> None:
         """Give it back and record how it went."""
         values: dict[str, Any] = {"leased_until": None} | (status_values(status) if status else {})
+        now = self._clock()
         with transaction(self._engine) as connection:
-            leases.change(connection, lease, self._clock(), values)
+            if status:
+                account_lists.note_turn(connection, leases.ours(lease, now), status, now)
+            leases.change(connection, lease, now, values)
 
     def cursors(self, account_id: int) -> dict[str, FolderCursor]:
         """By folder."""

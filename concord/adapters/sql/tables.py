@@ -89,6 +89,19 @@ account_states: Final = Table(
     Column("reconciled_at", UtcDateTime),
 )
 
+# When an account's state became another one; the last of each are kept.
+account_turns: Final = Table(
+    "account_turns",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("account_id", BigId, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("error", CleanText(REASON)),
+    Index("ix_account_turns_account_id_id", "account_id", "id"),
+    sqlite_autoincrement=True,
+)
+
 folders: Final = Table(
     "folders",
     metadata,

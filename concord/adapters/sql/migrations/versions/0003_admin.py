@@ -34,6 +34,7 @@ def upgrade() -> None:
     op.add_column("accounts", sa.Column("oauth_client", sa.String(), nullable=True))
     op.add_column("account_states", sa.Column("unaccounted", sa.Integer(), nullable=True))
     op.add_column("account_states", sa.Column("reconciled_at", Moment, nullable=True))
+    _account_turns()
     op.add_column("folders", sa.Column("begun_uid", sa.BigInteger(), nullable=True))
     _say_whose_mail_is_ours()
     op.create_index(op.f("ix_trail_at"), "trail", ["at"], unique=False)
@@ -73,6 +74,26 @@ def _users() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
         sqlite_autoincrement=True,
     )
+
+
+def _account_turns() -> None:
+    op.create_table(
+        "account_turns",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("account_id", BigId, nullable=False),
+        sa.Column("at", Moment, nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["accounts.id"],
+            name=op.f("fk_account_turns_account_id_accounts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_turns")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_account_turns_account_id_id", "account_turns", ["account_id", "id"], unique=False)
 
 
 def _idempotency_keys() -> None:
