@@ -35,6 +35,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "flower": ("daemon", "flower"),
     "admin": ("admin", "app"),
     "watchdog": ("watchdog", "app"),
+    "user": ("user", "app"),
+    "token": ("token", "app"),
     "audit": ("audit", "app"),
     "version": ("version", "version"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -49,6 +50,28 @@ class TooBig(Exception):  # noqa: N818 - ends the reading of a request; told as 
     """The request's body is over the limit."""
 
 
+class _Meter:
+    """Without a length, or with a wrong one, the octets themselves are counted."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self.is_over = False
+        self.begun = False  # the answer
+
+    def limited(self, receive: Receive) -> Receive:
+        """The same, up to the limit."""
+
+        async def receive_limited() -> Message:
+            message = await receive()
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                self.is_over = True
+                raise TooBig
+            return message
+
+        return receive_limited
+
+
 class Guard:
     """Refuses a request for another name: a foreign page may lead one to our address (DNS rebinding).
 
@@ -66,13 +89,14 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        begun = False
+        meter = _Meter(self._max_body)
         speak(_language(headers))
 
         async def send_guarded(message: Message) -> None:
-            nonlocal begun
+            if meter.is_over and not meter.begun:
+                return  # whatever the framework makes of it: the answer is 413, below
             if message["type"] == "http.response.start":
-                begun = True
+                meter.begun = True
                 _dress(message, scope)
             await send(message)
 
@@ -80,11 +104,10 @@ class Guard:
         if refusal:
             await refusal(scope, receive, send_guarded)
             return
-        try:
-            await self._app(scope, self._limited(receive), send_guarded)
-        except TooBig:
-            if begun:
-                raise
+        with suppress(TooBig):
+            await self._app(scope, meter.limited(receive), send_guarded)
+        if meter.is_over and not meter.begun:
+            meter.is_over = False
             await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send_guarded)
 
     def _refusal(self, headers: Headers) -> ASGIApp | None:
@@ -95,20 +118,6 @@ class Guard:
         if not length.isdecimal() or int(length) > self._max_body:
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return None
-
-    def _limited(self, receive: Receive) -> Receive:
-        """Without a length, or with a wrong one, the octets themselves are counted."""
-        taken = 0
-
-        async def receive_limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._max_body:
-                raise TooBig
-            return message
-
-        return receive_limited
 
     def _is_ours(self, hosts: Iterable[str]) -> bool:
         asked = [_name(host) for host in hosts]

@@ -79,7 +79,7 @@ def test_page_is_served(admin: Service, port: int) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/admin", timeout=10) as answer:
         page = answer.read().decode()
 
-    assert "<title>Concord</title>" in page
+    assert "· Concord</title>" in page
     assert answer.headers["Server"] is None
 
 
