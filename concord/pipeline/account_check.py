@@ -63,6 +63,30 @@ def check_password(account: str, password: str) -> None:
         )
 
 
+def check_keeps_secret(before: Account, after: Account) -> None:
+    """Raise UsageError where a change alone would have the kept password or token told to another server, or in clear.
+
+    Whoever may change a mailbox must not thereby learn what opens it.
+    """
+    elsewhere = (before.host.lower(), before.port) != (after.host.lower(), after.port)
+    in_clear = after.tls is Tls.NONE and before.tls is not Tls.NONE
+    if not elsewhere and not in_clear:
+        return
+    if after.auth.is_oauth:
+        raise UsageError(
+            "The token is for the server it was given for",
+            account=before.name,
+            host=before.host,
+            remedy="Add a new mailbox for the other server, and sign in there",
+        )
+    raise UsageError(
+        "The password is for the server it was given for",
+        account=before.name,
+        host=before.host,
+        remedy="Give the password again, together with the other server or kind of connection",
+    )
+
+
 def _check_name(account: Account) -> None:
     name = account.name
     fits = name.isprintable() and 0 < len(name) <= LONGEST_NAME and not name.startswith("-") and "/" not in name

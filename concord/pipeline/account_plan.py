@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from concord.errors import UsageError
 from concord.model.account import Account
-from concord.pipeline.account_check import check_account, check_password
+from concord.pipeline.account_check import check_account, check_keeps_secret, check_password
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.account_rows import Entry
 from concord.pipeline.apply import Difference, differences
@@ -81,6 +81,8 @@ def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Va
         check_password(account.name, password or "")
     if before is None:
         return PlannedRow(place=place, name=account.name, verb=RowVerb.ADD, account=account, password=password)
+    if password is None:
+        check_keeps_secret(before, account)
     other = password is not None and not (before.secret and vault.unseal(before.secret) == password)
     told = differences(account_to_document(before), account_to_document(account), hidden="password" if other else None)
     return PlannedRow(

@@ -15,7 +15,7 @@ from concord.auditing import audited
 from concord.errors import ExistsError, Mistake
 from concord.model.account import Account
 from concord.model.caller import Caller
-from concord.pipeline.account_check import account_mistakes, check_account, check_password
+from concord.pipeline.account_check import account_mistakes, check_account, check_keeps_secret, check_password
 from concord.pipeline.account_document import account_from_document, account_to_document, read_account
 from concord.pipeline.account_import import ImportRow
 from concord.pipeline.poll import PollOutcome, PollReport
@@ -90,6 +90,9 @@ def edit(
     after = written(said, before)
     if password is not None:
         check_password(name, password)
+    elif by.via != "cli":
+        # At a shell of this machine the key itself is at hand.
+        check_keeps_secret(before, after)
     secret = () if password is None else ("password",)
     detail = differing(account_to_document(before), account_to_document(after), *secret)
     with audited(parts.audit, by, "account.edit", name, detail=detail or "nothing changed"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from concord.errors import NotFoundError, QueueDownError
-from concord.model.account import Account
+from concord.errors import NotFoundError, QueueDownError, UsageError
+from concord.model.account import Account, AuthKind
 from concord.model.caller import Caller
 from concord.services import accounts
 from tests.fakes.command import MemoryConcord
@@ -49,3 +52,34 @@ def test_a_form_shows_each_mistake_once(parts: MemoryConcord) -> None:
     _, mistakes = accounts.read_form({"name": "", "host": "a b", "user": "x", "port": "many"})
 
     assert [mistake.path for mistake in mistakes] == [("port",), ("name",), ("host",)]
+
+
+@pytest.mark.parametrize("said", [{"host": "evil.example"}, {"port": 1993}, {"tls": "none"}])
+def test_a_kept_password_goes_to_no_other_server(parts: MemoryConcord, said: dict[str, Any]) -> None:
+    """Whoever may change a mailbox must not learn its password that way."""
+    with pytest.raises(UsageError, match="The password is for the server"):
+        accounts.edit(parts, "bob", said, by=BY)
+    assert parts.accounts.get("bob").host == "mail.example.org"
+
+    accounts.edit(parts, "bob", said, password="another", by=BY)
+    assert parts.vault.unseal(parts.accounts.get("bob").secret) == "another"
+
+
+def test_a_kept_token_goes_to_no_other_server_at_all(parts: MemoryConcord) -> None:
+    parts.accounts.save(replace(parts.accounts.get("bob"), auth=AuthKind.OAUTH2, oauth_client="google"))
+
+    with pytest.raises(UsageError, match="The token is for the server"):
+        accounts.edit(parts, "bob", {"host": "evil.example"}, by=BY)
+
+
+@pytest.mark.parametrize("said", [{"host": "MAIL.example.org"}, {"user": "robert"}, {"folders": ["INBOX", "Jobs"]}])
+def test_what_stays_on_the_same_server_keeps_its_password(parts: MemoryConcord, said: dict[str, Any]) -> None:
+    changed = accounts.edit(parts, "bob", said, by=BY)
+
+    assert parts.vault.unseal(changed.account.secret) == "sesame"
+
+
+def test_at_a_shell_the_password_may_move_along(parts: MemoryConcord) -> None:
+    accounts.edit(parts, "bob", {"host": "new.example.org"}, by=Caller(actor="root"))
+
+    assert parts.accounts.get("bob").host == "new.example.org"

@@ -48,10 +48,10 @@ def test_a_preview_says_what_each_row_would_change_and_changes_nothing(parts: Me
 
 
 def test_what_a_row_does_not_say_stays_as_it_is(parts: MemoryConcord) -> None:
-    (row,) = importing.plan(parts, "name,host,user,priority\nbob,imap.example.org,bob,high\n")
+    (row,) = importing.plan(parts, "name,host,user,priority\nbob,mail.example.org,robert,high\n")
 
     assert row.verb is RowVerb.CHANGE
-    assert [one.field for one in row.differences] == ["host", "priority"]
+    assert [one.field for one in row.differences] == ["user", "priority"]
     assert row.account
     assert row.account.interval == 30
 
@@ -187,3 +187,10 @@ def test_what_changes_nothing_leaves_no_trace(parts: MemoryConcord) -> None:
 
     assert done.schedule is None
     assert parts.audit.entries() == []
+
+
+def test_a_kept_password_goes_to_no_other_server(parts: MemoryConcord) -> None:
+    (row,) = importing.plan(parts, "name,host,user\nbob,evil.example,bob\n")
+
+    assert row.error
+    assert row.error.message == "The password is for the server it was given for"
