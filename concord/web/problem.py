@@ -27,6 +27,7 @@ from concord.log.hiding import without_logins
 from concord.web.i18n import N_, gettext
 
 SENTENCES: Final[Mapping[int, str]] = {
+    HTTPStatus.BAD_REQUEST: N_("The request cannot be read: it breaks off, or its form is not what it says."),
     HTTPStatus.NOT_FOUND: N_("There is nothing at this address."),
     HTTPStatus.METHOD_NOT_ALLOWED: N_("This address does not take that method."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: N_("The request is too big; admin.max_body_bytes says how big one may be."),

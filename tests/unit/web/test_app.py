@@ -10,12 +10,13 @@ import pytest
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
 from concord.adapters.sql import schema
 from concord.bootstrap import Concord
 from concord.settings import AdminSettings, ArchiveSettings, DatabaseSettings, Settings
 from concord.web.app import make_app
-from concord.web.guard import names
+from concord.web.guard import Guard, names
 
 
 @pytest.fixture
@@ -144,18 +145,28 @@ async def test_request_over_the_limit_is_refused_before_it_is_read(app: FastAPI,
     assert "admin.max_body_bytes" in answer.text
 
 
-async def test_body_without_a_length_is_counted_as_it_comes(app: FastAPI) -> None:
+async def test_body_without_a_length_is_counted_as_it_comes() -> None:
+    async def reader(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 65_536
 
-    transport = httpx.ASGITransport(app)
+    transport = httpx.ASGITransport(Guard(reader, frozenset({"localhost"}), max_body=1_000_000))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
-        answer = await client.post(
-            "/admin/login", content=endless(), headers={"Content-Type": "application/x-www-form-urlencoded"}
-        )
+        answer = await client.post("/", content=endless())
 
     assert answer.status_code == 413
+    assert "admin.max_body_bytes" in answer.text
+
+
+async def test_form_that_cannot_be_read_is_told_so(app: FastAPI) -> None:
+    answer = await ask(app, "/admin/login", method="POST", **{"Content-Type": "multipart/form-data; boundary=x"})
+
+    assert answer.status_code in (400, 403)
+    assert answer.json()["detail"]
 
 
 def test_public_address_is_a_name_of_ours() -> None:
