@@ -117,6 +117,8 @@ class OpenIdServer:
 
     def __post_init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="concord-openid-")
+        # A mail server of another user reads the authority's file.
+        Path(self.folder.name).chmod(0o755)
         self.certificates = Certificates(Path(self.folder.name))
         self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
         self.other_key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
