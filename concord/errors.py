@@ -219,6 +219,12 @@ class DaemonFailedError(TransientError):
         self.log = log
 
 
+class NotSyncedError(TransientError):
+    """The daemons run; their schedule is not equal to the accounts yet."""
+
+    remedy = "Mend that; the schedule follows by itself within minutes, or at once with 'concord sync-email-tasks'"
+
+
 class CannotListenError(PermanentError):
     """A daemon cannot have its address or its port."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
+
+from concord.model.progress import Told
 
 Item = TypeVar("Item")
 
@@ -25,19 +27,20 @@ def watched(items: Sequence[Item], what: str) -> Iterator[Item]:
 
 
 @contextmanager
-def telling() -> Iterator[Callable[[str], None]]:
+def telling() -> Iterator[Told]:
     """Takes what is being waited for: a line that changes where a person watches, a line for each change elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
     if sys.stderr.isatty():
         with console.status("") as line:
-            yield lambda text: line.update(f"{text} …")
+            yield lambda sentence, /, **values: line.update(f"{sentence % values} …")
         return
     said = ""
 
-    def tell(text: str) -> None:
+    def tell(sentence: str, /, **values: object) -> None:
         nonlocal said
+        text = sentence % values
         if text != said:
             print(f"{text} …", file=sys.stderr)
         said = text

@@ -12,14 +12,15 @@ from typing import Final
 import structlog
 
 from concord.auditing import audited
-from concord.errors import ConcordError, NotConsumingError, QueueDownError
+from concord.errors import ConcordError, InfrastructureError, NotConsumingError, NotSyncedError, QueueDownError
 from concord.manager.lock import ToggleLock
-from concord.manager.proof import Proof, Told
+from concord.manager.proof import Proof
 from concord.manager.status import Status, look
 from concord.manager.units import chosen
 from concord.manager.worker_files import WorkerFiles
 from concord.model.caller import Caller
 from concord.model.daemon import BEAT, Verb, instance_of
+from concord.model.progress import Told, untold
 from concord.model.worker import WorkerConfig
 from concord.ports import Audit, Clock, Pulse, Queue, Supervisor, SyncStats
 from concord.settings import Settings
@@ -27,6 +28,10 @@ from concord.settings import Settings
 log = structlog.get_logger(__name__)
 
 LOG_LINES: Final = 15
+_NO_REDIS: Final = {
+    Verb.START: "Redis did not answer, so nothing was started",
+    Verb.RESTART: "Redis did not answer, so nothing was restarted",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,6 @@ class Moved:
     sync: SyncStats | None = None  # after a start
 
 
-def untold(_text: str) -> None:
-    """For whoever does not watch."""
-
-
 class Manager:
     """Starts, stops and watches Concord's own daemons, and no others."""
 
@@ -77,7 +78,8 @@ class Manager:
         """Until each daemon works; then the schedule is made equal to the accounts. Starting what runs is free.
 
         Raises QueueDownError and SettingsError before anything is started, DaemonFailedError with the last lines of the
-        daemon that failed, NotConsumingError, ConflictError, UnknownDaemonError, SupervisorRefusedError.
+        daemon that failed, NotConsumingError, NotSyncedError, ConflictError, UnknownDaemonError and
+        SupervisorRefusedError.
         """
         return self._toggle(Verb.START, only, by, told)
 
@@ -110,7 +112,7 @@ class Manager:
         began = self._ports.clock()
         stats = None
         if verb is Verb.STOP:
-            told(f"stopping {', '.join(names)}: running tasks are finished first")
+            told("stopping %(daemons)s: running tasks are finished first", daemons=", ".join(names))
             self._ports.supervisor().stop(names, timeout=self._settings.service.stop_timeout)
         else:
             stats = self._bring_up(verb, names, told)
@@ -123,16 +125,25 @@ class Manager:
         if moves_mail:
             self._refuse_without_redis(verb)
         service = self._settings.service
-        told(f"{verb}ing {', '.join(names)}")
         if verb is Verb.RESTART:
+            told("restarting %(daemons)s", daemons=", ".join(names))
             self._ports.supervisor().restart(names, timeout=service.stop_timeout + service.start_timeout)
         else:
+            told("starting %(daemons)s", daemons=", ".join(names))
             self._ports.supervisor().start(names, timeout=service.start_timeout)
         if not moves_mail:
             return None
         self._prove(configs, beat=BEAT in names, told=told)
         told("making the schedule equal to the accounts")
-        return self._ports.sync()
+        return self._sync()
+
+    def _sync(self) -> SyncStats:
+        try:
+            return self._ports.sync()
+        except InfrastructureError as error:
+            raise NotSyncedError(
+                "The daemons run, but their schedule could not be made equal to the accounts", cause=error.explain()
+            ) from error
 
     def _refuse_without_redis(self, verb: Verb) -> None:
         """Better nothing than daemons that only wait."""
@@ -140,7 +151,7 @@ class Manager:
             self._ports.queue().depth()
         except QueueDownError as error:
             raise QueueDownError(
-                f"Redis did not answer, so nothing was {verb}ed",
+                _NO_REDIS[verb],
                 cause=error.fields.get("cause"),
                 remedy="Check that Redis runs and that redis.url is right, then do this again",
             ) from error

@@ -11,15 +11,13 @@ from typing import Final
 
 from concord.errors import NotConsumingError, QueueDownError
 from concord.model.daemon import BEAT, worker
+from concord.model.progress import Told
 from concord.model.worker import WorkerConfig, WorkerType
 from concord.ports import MAIL_QUEUE, POLL_QUEUE, Clock, Pulse
 
 BETWEEN_LOOKS: Final = 0.25
 _BETWEEN_CANARIES: Final = timedelta(seconds=3)
 _QUEUES: Final = {WorkerType.POLL: POLL_QUEUE, WorkerType.MAIL: MAIL_QUEUE}
-
-Told = Callable[[str], None]
-"""Takes what is being waited for, in words."""
 
 
 def queue_of(config: WorkerConfig) -> str:
@@ -58,7 +56,7 @@ class Proof:
                 return
             if self.clock() >= end:
                 raise self._failure(timeout)
-            told(f"waiting for {_and(self._sentences())}")
+            self._tell(told)
             self.pause(BETWEEN_LOOKS)
 
     def _look(self) -> None:
@@ -103,11 +101,15 @@ class Proof:
         else:
             self._cause = ""
 
-    def _sentences(self) -> list[str]:
-        return [
-            "Beat to tick" if queue is None else f"a task to come back from {name}"
-            for name, queue in self._waiting.items()
-        ]
+    def _tell(self, told: Told) -> None:
+        """What is still waited for."""
+        workers = ", ".join(name for name, queue in self._waiting.items() if queue)
+        if BEAT not in self._waiting:
+            told("waiting for a task to come back from %(workers)s", workers=workers)
+        elif workers:
+            told("waiting for Beat to tick, and for a task to come back from %(workers)s", workers=workers)
+        else:
+            told("waiting for Beat to tick")
 
     def _failure(self, timeout: float) -> NotConsumingError:
         names = list(self._waiting)
@@ -115,10 +117,8 @@ class Proof:
         return NotConsumingError(
             sentence,
             daemon=", ".join(names),
-            waited=f"{timeout:.0f} s for {_and(self._sentences())}",
+            waited=f"{timeout:.0f} s",
+            no_task_from=", ".join(name for name, queue in self._waiting.items() if queue),
+            no_tick_from="beat" if BEAT in self._waiting else None,
             cause=self._cause,
         )
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

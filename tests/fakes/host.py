@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from concord.errors import InfrastructureError
 from concord.manager.control import Manager, ManagerPorts
 from concord.manager.worker_files import WorkerFiles
 from concord.model.audit import AuditEntry
@@ -38,6 +39,7 @@ class MemoryHost:
         self.audit = MemoryAudit()
         self.idle: set[str] = set()
         self.syncs = 0
+        self.sync_fails: InfrastructureError | None = None
         self.while_waiting: Callable[[], None] = lambda: None
         ports = ManagerPorts(
             supervisor=lambda: self.supervisor,
@@ -99,6 +101,8 @@ class MemoryHost:
 
     def _sync(self) -> SyncStats:
         self.syncs += 1
+        if self.sync_fails:
+            raise self.sync_fails
         return SyncStats(added=1, removed=0, updated=0, total=1)
 
 

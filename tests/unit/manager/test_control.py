@@ -10,7 +10,9 @@ import structlog
 from concord.errors import (
     ConflictError,
     DaemonFailedError,
+    DatabaseDownError,
     NotConsumingError,
+    NotSyncedError,
     QueueDownError,
     SettingsError,
     SupervisorDownError,
@@ -90,9 +92,7 @@ def test_a_workers_wrong_file_is_told_before_anything_starts(host: MemoryHost) -
     assert host.supervisor.calls == []
 
 
-@pytest.mark.parametrize(
-    ("idle", "told"), [("worker@mail", "a task to come back from worker@mail"), ("beat", "Beat to tick")]
-)
+@pytest.mark.parametrize(("idle", "told"), [("worker@mail", "no_task_from=worker@mail"), ("beat", "no_tick_from=beat")])
 def test_a_daemon_that_lives_and_does_nothing_is_named(host: MemoryHost, idle: str, told: str) -> None:
     """M4: active is not working."""
     host.idle.add(idle)
@@ -241,12 +241,24 @@ def test_a_restart_gets_the_time_of_a_stop_and_a_start(host: MemoryHost) -> None
     assert host.supervisor.timeouts == [service.stop_timeout + service.start_timeout]
 
 
+def test_a_schedule_that_cannot_follow_is_told_and_the_daemons_stay(host: MemoryHost) -> None:
+    """M4: not half-started silently."""
+    host.sync_fails = DatabaseDownError("The database did not answer", cause="disk full")
+
+    with pytest.raises(NotSyncedError) as caught:
+        host.manager.start(by=ALICE)
+
+    assert "disk full" in caught.value.explain()
+    assert host.supervisor.daemons["beat"].activity is Activity.RUNNING
+    assert host.written.outcome == "failed"
+
+
 def test_what_is_waited_for_is_told(host: MemoryHost) -> None:
     host.idle.add("beat")
     told: list[str] = []
     host.while_waiting = host.idle.clear
 
-    host.manager.start("beat", by=ALICE, told=told.append)
+    host.manager.start("beat", by=ALICE, told=lambda sentence, /, **values: told.append(sentence % values))
 
     assert list(dict.fromkeys(told)) == [
         "starting beat",
