@@ -1,0 +1,107 @@
+"""Every page, in both languages and themes, on three sizes of screen: whole, reachable, light, no error (U8, U9)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.chromium import weight, window
+from tests.browser.conftest import Site
+
+LIMIT = 150_000
+PAGES = (
+    "/admin",
+    "/admin/workers",
+    "/admin/messages",
+    "/admin/quarantine",
+    "/admin/events",
+    "/admin/deliveries",
+    "/admin/workflows",
+    "/admin/settings",
+    "/admin/settings/rules",
+    "/admin/settings/handlers",
+    "/admin/settings/workflows",
+    "/admin/settings/oauth",
+    "/admin/audit",
+    "/admin/users",
+    "/admin/tokens",
+    "/admin/profile",
+    "/api/docs",
+)
+
+
+def details(site: Site) -> list[str]:
+    """A page of one thing, of each kind."""
+    event = site.stack.concord.outbox.events(limit=1)[0]
+    run = site.stack.concord.outbox.runs(limit=1)[0]
+    return [
+        f"/admin/messages/{event.message_id}",
+        f"/admin/events/{event.id}",
+        f"/admin/workflows/{run.id}",
+        f"/admin/settings/accounts/{site.account.name}",
+        "/admin/users/bob",
+    ]
+
+
+def name_of(path: str) -> str:
+    return re.sub(r"[^a-z]+", "-", path.lower()).strip("-")
+
+
+@pytest.mark.parametrize("size", ["desktop", "tablet", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_every_page_is_whole(
+    site: Site, browser: Browser, alice: list[Any], language: str, theme: str, size: str
+) -> None:
+    troubles = []
+    with window(browser, site.base, language=language, theme=theme, size=size, cookies=alice) as looking:
+        for path in (*PAGES, *details(site), "/admin/nowhere"):
+            status = looking.open(path)
+            looking.page.wait_for_timeout(50)
+            looking.shoot(f"{language}-{theme}-{size}/{name_of(path)}")
+            if status != (404 if path.endswith("nowhere") else 200):
+                troubles.append(f"{path}: status {status}")
+            if looking.page.locator("html").get_attribute("lang") != language:
+                troubles.append(f"{path}: in another language")
+            if looking.is_too_wide():
+                troubles.append(f"{path}: wider than the screen")
+            if size != "tablet":
+                troubles += [f"{path}: {barrier}" for barrier in looking.barriers()]
+        troubles += [said for said in looking.complaints if "nowhere" not in said]
+
+    assert troubles == []
+
+
+def test_first_visit_to_any_page_is_light(site: Site, browser: Browser, alice: list[Any]) -> None:
+    """150 KB in all, uncompressed as the service sends it."""
+    weights = {path: weight(browser, site.base, path, alice) for path in (*PAGES, *details(site))}
+
+    assert {path: octets for path, octets in weights.items() if octets > LIMIT} == {}
+
+
+def test_everything_can_be_reached_and_read_without_javascript(site: Site, browser: Browser, alice: list[Any]) -> None:
+    with window(browser, site.base, cookies=alice, javascript=False) as looking:
+        for path in (*PAGES, *details(site)):
+            assert looking.open(path) == 200
+            assert looking.page.locator("h1").first.is_visible(), path
+
+
+def test_times_are_in_the_browsers_zone(site: Site, browser: Browser, alice: list[Any]) -> None:
+    with window(browser, site.base, cookies=alice) as looking:
+        looking.open("/admin/tokens")
+        looking.open("/admin/profile")
+        time = looking.page.locator("time:not([data-ago])").first
+
+        assert "UTC" not in (time.text_content() or "UTC")
+
+
+def test_keyboard_reaches_the_content_first(site: Site, browser: Browser, alice: list[Any]) -> None:
+    with window(browser, site.base, cookies=alice) as looking:
+        looking.open("/admin/users")
+        looking.page.keyboard.press("Tab")
+        looking.page.keyboard.press("Enter")
+
+        assert looking.page.evaluate("document.activeElement.id") == "main"

@@ -1,0 +1,189 @@
+"""What an operator is told is wrong: the serious first, each with what to do (U4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from concord.errors import QueueDownError
+from concord.manager.status import DaemonRow, Status, Trouble, Verdict
+from concord.model.account import AccountState, AccountStatus
+from concord.model.daemon import Activity
+from concord.model.number import Latest
+from concord.web.findings import Finding, Sight, findings
+from concord.web.health import Check
+from tests.sql_world import account
+
+NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+WELL = Check(ok=True, detail="It answers")
+
+
+def row(name: str, *, works: bool | None = True, activity: Activity | None = Activity.RUNNING) -> DaemonRow:
+    return DaemonRow(name=name, unit=name, activity=activity, works=works)
+
+
+def status(*rows: DaemonRow, verdict: Verdict = Verdict.WORKING) -> Status:
+    return Status(at=NOW, supervisor="systemd", verdict=verdict, daemons=rows, elsewhere=(), unacked=0, troubles=())
+
+
+WORKING = status(row("beat"), row("worker@poll"), row("worker@mail"), row("flower"), row("admin", works=None))
+GOOD = Sight(
+    at=NOW,
+    checks=dict.fromkeys(("key", "database", "redis", "archive", "mail"), WELL),
+    daemons=WELL,
+    status=WORKING,
+    figures={"account.ok": 4, "account.new": 1, "account.disabled": 2},
+    failing=(),
+    recorded=Latest(at=NOW - timedelta(minutes=2), values={}),
+)
+
+
+def found(**changes: Any) -> list[Finding]:
+    return findings(replace(GOOD, **changes))
+
+
+def codes(**changes: Any) -> list[str]:
+    return [one.code for one in found(**changes)]
+
+
+def with_figure(**figures: float) -> list[Finding]:
+    named = {name.replace("__", "."): value for name, value in figures.items()}
+    return found(figures={**GOOD.figures, **named})
+
+
+def test_nothing_is_wrong_where_everything_works() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize("part", ["key", "database", "redis", "archive"])
+def test_part_that_does_not_work_is_serious_with_cause_and_remedy(part: str) -> None:
+    away = Check(ok=False, detail="It did not answer", cause="refused", remedy="Start it")
+
+    [finding] = found(checks={**GOOD.checks, part: away})
+
+    assert (finding.code, finding.serious) == (part, True)
+    assert (finding.cause, finding.remedy) == ("It did not answer: refused", "Start it")
+
+
+def test_stopped_service_is_one_finding_that_leads_to_the_workers() -> None:
+    """Its daemons do not work, its figures are old: one word says it all."""
+    rows = [row(name, works=False, activity=Activity.STOPPED) for name in ("beat", "worker@poll", "worker@mail")]
+
+    [finding] = found(
+        status=status(*rows, verdict=Verdict.STOPPED),
+        recorded=Latest(at=NOW - timedelta(days=1), values={}),
+        figures={**GOOD.figures, "wait.mail": 90_000},
+    )
+
+    assert (finding.code, finding.serious) == ("stopped", True)
+    assert finding.place
+    assert finding.place.path == "/admin/workers"
+
+
+def test_service_that_has_nothing_to_do_yet_may_be_stopped() -> None:
+    assert codes(status=status(verdict=Verdict.STOPPED), figures={}) == []
+
+
+@pytest.mark.parametrize(
+    ("daemon", "code", "serious"),
+    [
+        (row("beat", works=False), "daemon.beat", True),
+        (row("worker@mail", works=False), "daemon.worker@mail", True),
+        (row("flower", works=False, activity=Activity.FAILED), "daemon.flower", False),
+    ],
+)
+def test_daemon_that_does_not_work_is_told_by_name(daemon: DaemonRow, code: str, *, serious: bool) -> None:
+    [finding] = found(status=status(daemon, verdict=Verdict.DEGRADED))
+
+    assert (finding.code, finding.serious) == (code, serious)
+
+
+def test_daemon_of_which_nothing_is_known_is_no_finding() -> None:
+    """Redis away is told once, not once more for each daemon that it keeps from proving itself."""
+    unknown = status(row("beat", works=None), row("worker@mail", works=None), verdict=Verdict.DEGRADED)
+    trouble = Trouble(what="workers", error=QueueDownError("Redis did not answer"))
+
+    assert codes(status=replace(unknown, troubles=(trouble,))) == []
+
+
+def test_daemons_that_cannot_be_asked_are_told_so() -> None:
+    [finding] = found(status=None, daemons=Check(ok=False, detail="It does not answer within 2 seconds"))
+
+    assert (finding.code, finding.serious, finding.cause) == ("daemons", False, "It does not answer within 2 seconds")
+
+
+def test_old_figures_are_told_where_nothing_else_explains_them() -> None:
+    old = Latest(at=NOW - timedelta(minutes=20), values={})
+
+    assert codes(recorded=old) == ["silent"]
+    assert codes(recorded=old, status=status(row("beat", works=False))) == ["daemon.beat"]
+    assert codes(recorded=Latest(at=None, values={})) == []
+
+
+def test_failing_mailboxes_are_counted_and_the_first_are_named() -> None:
+    failing = AccountStatus(state=AccountState.AUTH_FAILED, last_error="The IMAP server refused the login")
+
+    [finding] = found(figures={**GOOD.figures, "account.auth_failed": 7}, failing=[(account("sales"), failing)])
+
+    assert finding.values == {"count": 7}
+    assert finding.names == (("sales", "auth_failed", "The IMAP server refused the login"),)
+
+
+@pytest.mark.parametrize(
+    ("figure", "path", "serious"),
+    [
+        ("now__mail__unaccounted", "/admin/settings", True),
+        ("now__mail__quarantined", "/admin/quarantine", False),
+        ("now__delivery__dead", "/admin/deliveries?state=dead", False),
+        ("now__workflow__failed", "/admin/workflows?state=failed", False),
+    ],
+)
+def test_what_needs_a_person_leads_to_its_page(figure: str, path: str, *, serious: bool) -> None:
+    [finding] = with_figure(**{figure: 2})
+
+    assert (finding.values, finding.serious) == ({"count": 2}, serious)
+    assert finding.place
+    assert finding.place.path == path
+
+
+@pytest.mark.parametrize("name", ["wait__mail", "wait__delivery", "wait__poll"])
+def test_waiting_is_told_from_a_quarter_of_an_hour_on(name: str) -> None:
+    assert with_figure(**{name: 900}) == []
+    [finding] = with_figure(**{name: 1260})
+    assert finding.values == {"minutes": 21}
+
+
+@pytest.mark.parametrize(("used", "serious"), [(69, None), (70, False), (90, True)])
+def test_redis_memory_is_told_before_it_is_full(used: int, *, serious: bool | None) -> None:
+    assert [one.serious for one in with_figure(redis__used=used, redis__limit=100)] == (
+        [] if serious is None else [serious]
+    )
+    assert with_figure(redis__used=used, redis__limit=0) == []
+
+
+def test_serious_ones_come_first() -> None:
+    both = with_figure(now__mail__quarantined=1, now__mail__unaccounted=1)
+
+    assert [one.serious for one in both] == [True, False]
+
+
+def test_every_sentence_takes_its_values() -> None:
+    figures = dict.fromkeys(
+        ("now.mail.unaccounted", "now.mail.quarantined", "now.delivery.dead", "now.workflow.failed"), 1.0
+    )
+    figures |= {"wait.mail": 5000.0, "redis.used": 99.0, "redis.limit": 100.0, "account.tls": 1.0}
+    rows = status(row("beat", works=False), row("worker@x", works=False), row("flower", activity=Activity.FAILED))
+
+    everything = found(figures=figures, status=rows) + codes_of_old()
+
+    assert len(everything) > 9
+    for one in everything:
+        assert "%(" not in one.sentence % dict(one.values)
+        assert one.remedy
+
+
+def codes_of_old() -> list[Finding]:
+    return found(recorded=Latest(at=NOW - timedelta(hours=1), values={}))
