@@ -333,10 +333,14 @@ class Concord:
         return SqlNumbers(self.engine)
 
     @part
+    def tally(self) -> SqlTally:
+        return SqlTally(self.engine, now)
+
+    @part
     def recorder(self) -> Recorder:
         return Recorder(
             numbers=self.numbers,
-            tally=SqlTally(self.engine, now),
+            tally=self.tally,
             accounts=self.accounts,
             queue=self.queue,
             poll_interval=lambda: self.poll_interval,

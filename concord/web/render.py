@@ -25,6 +25,9 @@ THEME: Final = "concord_theme"
 THEMES: Final = ("light", "dark")
 _LOCALES: Final = {Language.ENGLISH: "en", Language.CHINESE: "zh_Hans_CN"}
 _KILO: Final = 1000
+_BRIEF_SECONDS: Final = 100
+_MOST_OF_A_SPAN: Final = 72
+_SPANS: Final = ((60, "min"), (3600, "h"), (86_400, "d"))
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -79,6 +82,7 @@ def environment() -> Environment:
         "ago": ago,
         "span": span,
         "octets": octets,
+        "brief": brief,
         "count": count,
         "told": told,
         "told_with": told_with,
@@ -138,6 +142,16 @@ def span(length: timedelta | float | None) -> str:
     return format_timedelta(
         length if isinstance(length, timedelta) else timedelta(seconds=length), locale=_LOCALES[spoken()], threshold=1.5
     )
+
+
+def brief(seconds: float | None) -> str:
+    """`0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`: for figures and tables."""
+    if seconds is None:
+        return "–"
+    if seconds < _BRIEF_SECONDS:
+        return f"{seconds:.1f} s" if 0 < seconds < 9.95 else f"{seconds:.0f} s"  # noqa: PLR2004 - two digits that mean something
+    unit, name = next(((unit, name) for unit, name in _SPANS if seconds < _MOST_OF_A_SPAN * unit), _SPANS[-1])
+    return f"{seconds / unit:.0f} {name}"
 
 
 def octets(size: float | None) -> str:

@@ -95,11 +95,11 @@ def _span(span: str | None, since: datetime | None, until: datetime | None) -> t
     now = datetime.now(UTC)
     if (span is None) == (since is None):
         raise UsageError("The span is not clear", remedy="Give either 'span' or 'since'")
-    end = min(until or now, now)
-    begin = end - SPANS[span].length if span else max(since or now, now - HOURS_KEPT)
-    if begin >= end:
-        raise UsageError("The span ends before it begins", remedy="Give an earlier 'since' or a later 'until'")
-    return begin, end, now
+    oldest, end = now - HOURS_KEPT, min(until or now, now)
+    if end <= max(since or oldest, oldest):
+        raise UsageError("The span has nothing that was recorded", remedy="Give an earlier 'since' or a later 'until'")
+    begin = end - SPANS[span].length if span else since or oldest
+    return max(begin, oldest), end, now
 
 
 def _refuse_unknown(names: list[str]) -> None:

@@ -1,0 +1,232 @@
+"""What is wrong, in order of weight, each with what to do: made of what was seen, without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from concord.manager.status import DaemonRow, Status, Verdict
+from concord.model.account import Account, AccountStatus
+from concord.model.daemon import ADMIN, BEAT, Activity, instance_of
+from concord.model.number import Latest
+from concord.web.health import Check
+from concord.web.i18n import N_
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page that has more."""
+
+    path: str
+    words: str
+
+
+WORKERS: Final = Place("/admin/workers", N_("Workers"))
+MAILBOXES: Final = Place("/admin/settings", N_("Mailboxes"))
+QUARANTINE: Final = Place("/admin/quarantine", N_("Quarantine"))
+DEAD: Final = Place("/admin/deliveries?state=dead", N_("Deliveries"))
+FAILED_RUNS: Final = Place("/admin/workflows?state=failed", N_("Workflow runs"))
+
+# From when on waiting is worth a word.
+_LATE: Final = timedelta(minutes=15)
+_SILENT: Final = timedelta(minutes=5)
+_FULL, _BRIM = 0.7, 0.9
+
+_PARTS: Final[Mapping[str, str]] = {
+    "key": N_("The key that opens stored passwords cannot be used: no mailbox can be polled."),
+    "database": N_("The database does not work."),
+    "redis": N_("Redis does not answer: polling and processing wait, and no mail is lost."),
+    "archive": N_("The archive takes nothing: polling waits, and no mail is lost."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """All that was seen at one moment."""
+
+    at: datetime
+    checks: Mapping[str, Check]
+    daemons: Check
+    status: Status | None  # None: the daemons could not be asked yet
+    figures: Mapping[str, float]  # by the names of model.number
+    failing: Sequence[tuple[Account, AccountStatus]]  # the first few
+    recorded: Latest
+
+    @property
+    def mailboxes(self) -> int:
+        """How many there are, those that are switched off included."""
+        return round(sum(value for name, value in self.figures.items() if name.startswith("account.")))
+
+    @property
+    def failing_count(self) -> int:
+        """How many mailboxes could not be polled the last time."""
+        well = ("account.ok", "account.new", "account.disabled")
+        return self.mailboxes - round(sum(self.figures.get(name, 0) for name in well))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody stopped the mail service, or never started it."""
+        return self.status is not None and self.status.verdict is Verdict.STOPPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong. `sentence` and `remedy` are translated and filled with `values` where they are shown."""
+
+    code: str
+    serious: bool
+    sentence: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    remedy: str = ""
+    cause: str = ""
+    place: Place | None = None
+    names: tuple[tuple[str, str, str], ...] = ()  # whom it concerns: name, state, reason
+
+
+def findings(sight: Sight) -> list[Finding]:
+    """The serious ones first."""
+    found = [*_parts(sight), *_daemons(sight), *_mailboxes(sight), *_waiting(sight), *_given_up(sight), *_redis(sight)]
+    return sorted(found, key=lambda one: not one.serious)
+
+
+def _parts(sight: Sight) -> Iterator[Finding]:
+    for name, sentence in _PARTS.items():
+        check = sight.checks.get(name)
+        if check and not check.ok:
+            cause = ": ".join(part for part in (check.detail, check.cause) if part)
+            yield Finding(code=name, serious=True, sentence=sentence, remedy=check.remedy, cause=cause)
+
+
+def _daemons(sight: Sight) -> Iterator[Finding]:
+    if sight.is_stopped:
+        # Before there is a mailbox it has nothing to do.
+        if sight.mailboxes:
+            yield Finding(
+                code="stopped",
+                serious=True,
+                sentence=N_("The mail service is stopped: no mailbox is polled, and no mail is processed."),
+                remedy=N_("Start it on the page Workers."),
+                place=WORKERS,
+            )
+        return
+    if not sight.daemons.ok:
+        yield Finding(
+            code="daemons",
+            serious=False,
+            sentence=N_("How the daemons do could not be asked."),
+            cause=": ".join(part for part in (sight.daemons.detail, sight.daemons.cause) if part),
+            remedy=sight.daemons.remedy,
+            place=WORKERS,
+        )
+    rows = sight.status.daemons if sight.status else ()
+    troubled = [finding for row in rows if (finding := _daemon(row))]
+    yield from troubled
+    if not troubled and sight.mailboxes and _is_silent(sight):
+        yield Finding(
+            code="silent",
+            serious=False,
+            sentence=N_("Nothing was recorded for more than %(minutes)s minutes: the figures and plots are old."),
+            values={"minutes": round(_SILENT.total_seconds() / 60)},
+            remedy=N_("See on the page Workers whether Beat and the mail worker work."),
+            place=WORKERS,
+        )
+
+
+def _is_silent(sight: Sight) -> bool:
+    return sight.recorded.at is not None and sight.at - sight.recorded.at > _SILENT + timedelta(minutes=2)
+
+
+def _daemon(row: DaemonRow) -> Finding | None:
+    if row.name == ADMIN or (row.works is not False and row.activity is not Activity.FAILED):
+        return None
+    shared: dict[str, Any] = {"code": f"daemon.{row.name}", "place": WORKERS, "cause": row.detail}
+    shared["remedy"] = N_("Restart it on the page Workers; its last log lines are there too.")
+    if row.name == BEAT:
+        return Finding(serious=True, sentence=N_("Beat does not tick: no mailbox is polled."), **shared)
+    instance = instance_of(row.name)
+    if instance:
+        told = N_("The worker '%(name)s' takes no tasks.")
+        return Finding(serious=True, sentence=told, values={"name": instance}, **shared)
+    return Finding(serious=False, sentence=N_("%(name)s has failed."), values={"name": row.name.title()}, **shared)
+
+
+def _mailboxes(sight: Sight) -> Iterator[Finding]:
+    if sight.failing_count > 0:
+        yield Finding(
+            code="mailboxes",
+            serious=False,
+            sentence=N_("Mailboxes that cannot be polled: %(count)s."),
+            values={"count": sight.failing_count},
+            remedy=N_("Each mailbox's page says why, and what to do."),
+            place=MAILBOXES,
+            names=tuple((one.name, status.state.value, status.last_error or "") for one, status in sight.failing),
+        )
+    if lacking := round(sight.figures.get("now.mail.unaccounted", 0)):
+        yield Finding(
+            code="unaccounted",
+            serious=True,
+            sentence=N_("Mails that servers have and Concord should have and has not: %(count)s."),
+            values={"count": lacking},
+            remedy=N_("Concord fetches them at the next polls. Where the number stays, see the mailbox's page."),
+            place=MAILBOXES,
+        )
+
+
+def _waiting(sight: Sight) -> Iterator[Finding]:
+    if sight.is_stopped:
+        return
+    told = {
+        "wait.mail": N_("A mail waits to be processed for %(minutes)s minutes."),
+        "wait.delivery": N_("A delivery is overdue by %(minutes)s minutes."),
+        "wait.poll": N_("A mailbox's poll is overdue by %(minutes)s minutes."),
+    }
+    for name, sentence in told.items():
+        seconds = sight.figures.get(name, 0)
+        if seconds > _LATE.total_seconds():
+            yield Finding(
+                code=name,
+                serious=False,
+                sentence=sentence,
+                values={"minutes": round(seconds / 60)},
+                remedy=N_("See whether the workers work; where they cannot keep up, give them more concurrency."),
+                place=WORKERS,
+            )
+
+
+def _given_up(sight: Sight) -> Iterator[Finding]:
+    told = {
+        "now.mail.quarantined": (
+            N_("Mails in quarantine: %(count)s."),
+            N_("The page Quarantine says why; mend that, then try them again."),
+            QUARANTINE,
+        ),
+        "now.delivery.dead": (
+            N_("Deliveries that were given up: %(count)s."),
+            N_("The page Deliveries says why; mend that, then try them again."),
+            DEAD,
+        ),
+        "now.workflow.failed": (
+            N_("Workflow runs that failed: %(count)s."),
+            N_("The page Workflow runs says at which step; mend that, then try them again."),
+            FAILED_RUNS,
+        ),
+    }
+    for name, (sentence, remedy, place) in told.items():
+        if count := round(sight.figures.get(name, 0)):
+            values = {"count": count}
+            yield Finding(code=name, serious=False, sentence=sentence, values=values, remedy=remedy, place=place)
+
+
+def _redis(sight: Sight) -> Iterator[Finding]:
+    used, limit = sight.figures.get("redis.used", 0), sight.figures.get("redis.limit", 0)
+    if limit and used / limit >= _FULL:
+        yield Finding(
+            code="redis.memory",
+            serious=used / limit >= _BRIM,
+            sentence=N_("Redis uses %(share)s %% of the memory it may use; when it is full, all work stops."),
+            values={"share": round(100 * used / limit)},
+            remedy=N_("See whether a queue grows; raise Redis' 'maxmemory' otherwise."),
+            place=WORKERS,
+        )
