@@ -266,7 +266,7 @@ class MailboxTlsError(MailboxError, TransientError):
     """No trusted TLS connection to the IMAP server could be made."""
 
     remedy = (
-        "If the server uses its own certificate authority, give its file with --ca-file; "
+        "If the server uses its own certificate authority, give its file as the account's CA file (--ca-file); "
         "otherwise the certificate is expired, for another name, or not to be trusted"
     )
 
@@ -275,8 +275,9 @@ class MailboxDeniedError(MailboxError, PermanentError):
     """The IMAP server refused the login."""
 
     remedy = (
-        "Check user and password (many providers want an app password), then "
-        "'concord account edit NAME --password-stdin'; until then Concord tries rarely, so that nobody is locked out"
+        "Check user and password (many providers want an app password), then give the right one on the mailbox's page "
+        "or with 'concord account edit NAME --password-stdin'; until then Concord tries rarely, so that nobody is "
+        "locked out"
     )
 
 
@@ -302,7 +303,8 @@ class MailboxFolderError(MailboxError, PermanentError):
     """A configured folder is not on the server, or may not be opened."""
 
     remedy = (
-        "See the server's folders with 'concord account test NAME'; correct with 'concord account edit NAME --folder …'"
+        "'Test' on the mailbox's page, or 'concord account test NAME', lists the folders there are; correct the names "
+        "there, or with 'concord account edit NAME --folder …'"
     )
 
 
@@ -315,7 +317,10 @@ class MailboxQuotaError(MailboxError, TransientError):
 class MailboxProtocolError(MailboxError, TransientError):
     """The IMAP server answered something that is not IMAP, or not the answer to what was asked."""
 
-    remedy = "Check that host and port are an IMAP server's and that --tls fits the port (993 implicit, 143 starttls)"
+    remedy = (
+        "Check that host and port are an IMAP server's and that the kind of TLS fits the port "
+        "(993 implicit, 143 starttls)"
+    )
 
 
 class MailboxBudgetError(MailboxError, TransientError):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from concord.errors import Mistake, UsageError
-from concord.model.account import ALL_FOLDERS, Account, AfterKind, Tls
+from concord.model.account import ALL_FOLDERS, Account, AfterKind, AuthKind, Tls
 
 LONGEST_NAME: Final = 100
 MOST_PORT: Final = 65_535
@@ -36,6 +36,7 @@ def account_mistakes(account: Account, *, today: date) -> Iterator[Mistake]:
         ("host", _check_host),
         ("port", _check_port),
         ("user", _check_user),
+        ("oauth_client", _check_oauth_client),
         ("ca_file", _check_ca_file),
         ("folders", _check_folders),
         ("after", _check_after),
@@ -47,6 +48,18 @@ def account_mistakes(account: Account, *, today: date) -> Iterator[Mistake]:
             check(account)
         except UsageError as error:
             yield Mistake((key,), error)
+
+
+def check_secret(account: Account, password: str | None) -> None:
+    """Raise UsageError where a new account lacks its password, or has one that it makes no use of."""
+    if not account.auth.is_oauth:
+        check_password(account.name, password or "")
+    elif password:
+        raise UsageError(
+            "A mailbox that is opened by OAuth2 has no password",
+            account=account.name,
+            remedy="Leave the password out, or take 'password' as the kind of login",
+        )
 
 
 def check_password(account: str, password: str) -> None:
@@ -94,7 +107,7 @@ def _check_name(account: Account) -> None:
         raise UsageError(
             "An account cannot have this name",
             account=name,
-            cause=f"a name is 1 to {LONGEST_NAME} printable characters, without '/', not beginning with '-'",
+            cause="a name is 1 to 100 printable characters, without '/', not beginning with '-'",
             remedy="Choose another name",
         )
 
@@ -102,14 +115,14 @@ def _check_name(account: Account) -> None:
 def _check_host(account: Account) -> None:
     host = account.host
     if "://" in host:
-        raise _bad_host(account, "it is a URL", f"Give the host name alone: {host.partition('://')[2].strip('/')}")
+        raise _bad_host(account, "it is a URL", "Give the host name alone")
     if _is_address(host.strip("[]")):
         if host.startswith("["):
-            raise _bad_host(account, "an IPv6 address stands here without brackets", f"Write {host.strip('[]')}")
+            raise _bad_host(account, "an IPv6 address stands here without brackets", "Write it without brackets")
         return
-    name, colon, port = host.rpartition(":")
+    _, colon, port = host.rpartition(":")
     if colon and port.isdecimal():
-        raise _bad_host(account, "it has a port in it", f"Give {name} as the host, and {port} as the port")
+        raise _bad_host(account, "it has a port in it", "Give the host alone, and the port as the port")
     if not _is_host_name(host):
         raise _bad_host(account, "a host name is letters, digits, dots and hyphens", "Correct the host name")
 
@@ -146,8 +159,8 @@ def _check_port(account: Account) -> None:
             "This cannot be a port",
             account=account.name,
             port=account.port,
-            cause=f"ports are 1 to {MOST_PORT}",
-            remedy="Usually it is 993 for --tls implicit, 143 for --tls starttls",
+            cause="ports are 1 to 65535",
+            remedy="Usually it is 993 with implicit TLS, 143 with STARTTLS",
         )
 
 
@@ -159,6 +172,15 @@ def _check_user(account: Account) -> None:
             user=account.user,
             cause="a user name is not empty and has no control characters",
             remedy="Give the login name, often the whole mail address",
+        )
+
+
+def _check_oauth_client(account: Account) -> None:
+    if account.auth is AuthKind.OAUTH2_APP and not account.oauth_client:
+        raise UsageError(
+            "The account names no OAuth2 client",
+            account=account.name,
+            remedy="Name the client whose secret opens the mailbox; /admin/settings/oauth has them",
         )
 
 
@@ -199,7 +221,7 @@ def _check_folders(account: Account) -> None:
         raise _bad_folders(account, "'*' already is every folder", "Give '*' alone, or name the folders")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise _bad_folders(account, f"'{twice[0]}' is named twice", "Name each folder once")
+        raise _bad_folders(account, "a folder is named twice", "Name each folder once")
 
 
 def _bad_folders(account: Account, cause: str, remedy: str) -> UsageError:
@@ -218,7 +240,7 @@ def _check_after(account: Account) -> None:
             "Mail would be moved into a folder that is polled",
             account=account.name,
             after=account.after,
-            cause=f"'{account.after.folder}' is among the folders",
+            cause="where mail is moved to is among the folders",
             remedy="Move to another folder, or take this one out of the folders",
         )
 
@@ -240,6 +262,6 @@ def _check_interval(account: Account) -> None:
             "The interval is out of bounds",
             account=account.name,
             interval=interval,
-            cause=f"it is {SHORTEST_INTERVAL} to {LONGEST_INTERVAL} seconds",
+            cause="it is 1 to 2592000 seconds",
             remedy="Give a number of seconds within them; most providers want 60 or more",
         )

@@ -131,7 +131,7 @@ ROWS = {
     # Accounts.
     "host is a URL": Row(add("--host imaps://mail.example.com"), 2, ("imaps://", "URL", "mail.example.com")),
     "host with a port": Row(
-        add("--host mail.example.com:993"), 2, ("mail.example.com:993", "has a port", "993 as the port")
+        add("--host mail.example.com:993"), 2, ("mail.example.com:993", "has a port", "the port as the port")
     ),
     "host with spaces": Row(add("--host mail␣example"), 2, ("mail example", "letters, digits", "Correct the host")),
     "host of four numbers": Row(add("--host 300.1.1.1"), 2, ("300.1.1.1", "Correct the host")),
@@ -163,7 +163,7 @@ ROWS = {
         add("--after move:INBOX"), 2, ("move:INBOX", "among the folders", "another folder")
     ),
     "interval of nothing": Row(add("--interval 0"), 2, ("interval: 0", "1 to 2592000", "60")),
-    "folder twice": Row(add("--folder A --folder A"), 2, ("'A'", "twice", "once")),
+    "folder twice": Row(add("--folder A --folder A"), 2, ("A, A", "twice", "once")),
     "all folders and one": Row(add("--folder * --folder A"), 2, ("*, A", "every folder", "'*' alone")),
     "empty password": Row(ADD, 2, ("box", "password is empty", "app password"), stdin="\n"),
     "password of two lines": Row(ADD, 2, ("box", "more than one line", "alone"), stdin=f"{PASSWORD}\n{PASSWORD}\n"),

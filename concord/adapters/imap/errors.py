@@ -91,7 +91,7 @@ def plaintext_refused(facts: dict[str, Any]) -> MailboxTlsError:
     """Say that the password would have gone over the wire in clear."""
     return MailboxTlsError(
         "The IMAP server takes no passwords without TLS",
-        remedy="Set the account to --tls starttls, or --tls implicit with port 993",
+        remedy="Set the account to STARTTLS (--tls starttls), or to implicit TLS with port 993",
         **facts,
     )
 
@@ -128,7 +128,7 @@ def _handshake(error: OSError) -> tuple[str, str | None]:
         return _certificate(error)
     if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return "what answers on this port does not speak TLS", (
-            "Try --tls starttls (port 143), or the port the provider names for IMAP over TLS (993)"
+            "Try STARTTLS (--tls starttls, port 143), or the port the provider names for IMAP over TLS (993)"
         )
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).lower().replace("_", " "), None

@@ -164,7 +164,7 @@ def start_tls(account: Account, client: Client) -> None:
     if "STARTTLS" not in client.wire.capabilities:
         raise MailboxTlsError(
             "The IMAP server offers no STARTTLS",
-            remedy="Use --tls implicit with port 993; 'none' sends the password in clear",
+            remedy="Use implicit TLS with port 993; without TLS the password is sent in clear",
             **facts_of(account),
         )
     try:
