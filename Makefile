@@ -28,7 +28,7 @@ else
 # Then the package's machines, side by side, for most of their time is waiting; then what must be alone. The last summary
 # counts all three runs, and so does the coverage.
 	@$(BIN)/pytest -n 2 --dist loadfile $(MEASURED) --write-reports=$(REPORTS).1 \
-	    tests/unit tests/integration tests/acceptance; first=$$?; \
+	    tests/unit tests/integration tests/browser tests/acceptance; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
 	  $(BIN)/pytest -n $(MACHINES) -m "not alone" $(MEASURED) --cov-append --write-reports=$(REPORTS).2 tests/package; \
 	  second=$$?; [ $$second -le 1 ] || exit $$second; \
@@ -61,12 +61,13 @@ deb: ## Build the packages for Debian 12 and 13 into dist/
 deb-test: ## The packages' lint, installation, removal, purge and reproducibility
 	@packaging/test-deb
 
-lock: ## Resolve the dependencies of pyproject.toml anew, with hashes
+lock: ## Resolve the dependencies of pyproject.toml and packaging/npm anew, with hashes
 	@packaging/bootstrap
 	$(COMPILE) -o packaging/requirements.lock pyproject.toml
 	$(COMPILE) --extra dev -c packaging/requirements.lock -o packaging/requirements-dev.lock pyproject.toml
+	packaging/static lock
 
 clean: ## Remove what the targets above have made, the demo's mail included
-	rm -rf .venv .run .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
+	rm -rf .venv .run concord/web/vendor .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
 	find logs -type f ! -name .gitkeep -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

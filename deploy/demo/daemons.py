@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from concord.adapters.supervisord_rpc import RPC_ERRORS, supervisord
 from deploy.demo.leftovers import leftovers, stop
-from deploy.demo.prepare import check_ports, prepare
+from deploy.demo.prepare import admin_password, check_ports, prepare
 from deploy.demo.state import ROOT, CannotRunError, State
 
 UP_SECONDS: Final = 60.0
@@ -86,6 +87,7 @@ def running(state: State) -> Iterator[Daemons]:
         check_ports(state)
         prepare(state)
         _upgrade_database(state)
+        _let_admin_in(state)
         daemons = Daemons(state=state, supervisord=_start_supervisord(state))
         try:
             yield daemons
@@ -104,6 +106,13 @@ def concord(state: State, *arguments: str, stdin: str = "") -> str:
     if done.returncode != 0:
         raise CannotRunError(f"concord {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def _let_admin_in(state: State) -> None:
+    """The user `admin` of the admin site, made at the first run."""
+    known = json.loads(concord(state, "user", "list", "--json"))
+    if not known:
+        concord(state, "user", "add", "admin", "--role", "admin", "--password-stdin", stdin=admin_password(state))
 
 
 def tail_of_logs(logs: Path, programs: list[str]) -> str:

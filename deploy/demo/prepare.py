@@ -18,6 +18,9 @@ from typing import Final
 import psutil
 from cryptography.fernet import Fernet
 
+from concord.adapters.supervisord_programs import write_programs
+from concord.manager.worker_files import WorkerFiles
+from concord.settings import WorkerSettings
 from deploy.demo.mails import ALICE, BOB
 from deploy.demo.state import ROOT, CannotRunError, State
 
@@ -54,6 +57,7 @@ port = {admin}
 [service]
 supervisor = "supervisord"
 run_directory = "{run}"
+programs_file = "{folder}/workers.conf"
 
 [log]
 style = "json"
@@ -82,6 +86,9 @@ def prepare(state: State) -> None:
     _keep_secret(state.credentials / "secret_key", Fernet.generate_key().decode())
     _keep_secret(state.credentials / "flower__password", secrets.token_urlsafe(12))
     _write_settings(state)
+    write_programs(
+        WorkerFiles(state.config.parent / "workers", WorkerSettings()).instances(), state.folder / "workers.conf"
+    )
     _prepare_redis(state)
     _prepare_dovecot(state)
     _turn_logs(state.logs)
@@ -102,6 +109,11 @@ def check_ports(state: State) -> None:
 def mail_password(state: State) -> str:
     """The demo mailboxes' password."""
     return (state.folder / "mail-password").read_text(encoding="utf-8")
+
+
+def admin_password(state: State) -> str:
+    """With which the user `admin` signs in to the admin site; made when first asked for."""
+    return _keep_secret(state.folder / "admin-password", secrets.token_urlsafe(12))
 
 
 def _write_settings(state: State) -> None:

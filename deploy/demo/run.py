@@ -7,6 +7,7 @@ import sys
 import time
 
 from deploy.demo.daemons import Daemons, running
+from deploy.demo.prepare import admin_password
 from deploy.demo.state import CannotRunError, State
 
 
@@ -39,8 +40,8 @@ def places(state: State) -> str:
     login = f"concord / {(credentials / 'flower__password').read_text(encoding='utf-8')}"
     return "\n".join(
         [
+            f"Admin    http://localhost:{ports.admin}/admin   sign in: admin / {admin_password(state)}",
             f"Flower   http://127.0.0.1:{ports.flower}   login: {login}",
-            f"Admin    http://127.0.0.1:{ports.admin}   health: http://127.0.0.1:{ports.admin}/healthz",
             f"IMAP     127.0.0.1:{ports.imaps} (TLS), {ports.imap} (STARTTLS)   password: {state.folder}/mail-password",
             f"Redis    127.0.0.1:{ports.redis}   address with password: {credentials}/redis__url",
             f"Logs     {state.logs}/celery-beat.log  celery-worker.log  celery-flower.log",

@@ -5,16 +5,18 @@
 (() => {
   const language = document.documentElement.lang;
   const full = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
-  const short = new Intl.DateTimeFormat(language, {
-    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false,
-  });
+  // 2026-11-25 21:04, in every language: it sorts, and no month is taken for a day.
+  const two = (number) => String(number).padStart(2, "0");
+  const short = (moment) =>
+    `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())} ` +
+    `${two(moment.getHours())}:${two(moment.getMinutes())}`;
 
   const localTimes = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const moment = new Date(time.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
       time.title = full.format(moment);
-      if (!("ago" in time.dataset)) time.textContent = short.format(moment);
+      if (!("ago" in time.dataset)) time.textContent = short(moment);
     }
   };
 
