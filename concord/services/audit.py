@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import fields
 from enum import StrEnum
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from concord.auditing import audited
-from concord.errors import AuditBrokenError, UsageError
+from concord.errors import AuditBrokenError, ConflictError, UsageError
 from concord.model.audit import EVERYTHING, AuditEntry, AuditFilter, AuditMark, AuditVerdict, Breach, canonical
 from concord.model.caller import Caller
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (*(field.name for field in fields(AuditEntry) if field.name != "hash"), "hash")
 _AT_ONCE: Final = 500
+_looking: Final = Lock()
 # What a spreadsheet takes for a formula's beginning, full-width signs included.
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
 # JSON leaves these as they are, and terminals obey them.
@@ -45,13 +47,21 @@ class Form(StrEnum):
     CSV = "csv"  # for spreadsheets
 
 
+def look(parts: Concord, *, noted: AuditMark | None = None) -> AuditVerdict:
+    """Look at every row: ten seconds for half a million. Raises ConflictError while another looks: it takes a core."""
+    if not _looking.acquire(blocking=False):
+        raise ConflictError("The audit is being verified just now", remedy="Ask again in some seconds")
+    try:
+        return parts.audit.verify(noted=noted)
+    finally:
+        _looking.release()
+
+
 def verify(parts: Concord, *, noted: AuditMark | None = None) -> AuditVerdict:
-    """Look at every row: ten seconds for half a million. Raises AuditBrokenError, which says where it broke."""
-    verdict = parts.audit.verify(noted=noted)
+    """The same. Raises AuditBrokenError too, which says where it broke."""
+    verdict = look(parts, noted=noted)
     if verdict.breach:
-        raise AuditBrokenError(
-            _SENTENCES[verdict.breach], row=verdict.at, rows_before=verdict.rows, breach=verdict.breach.value
-        )
+        raise AuditBrokenError(_SENTENCES[verdict.breach], row=verdict.at, rows_before=verdict.rows)
     return verdict
 
 
@@ -66,7 +76,9 @@ def read_mark(text: str) -> AuditMark:
     return AuditMark(id=int(found[1]), hash=found[2])
 
 
-def export(parts: Concord, narrowed: AuditFilter = EVERYTHING, *, form: Form = Form.JSONL, by: Caller) -> Iterator[str]:
+def export(
+    parts: Concord, narrowed: AuditFilter = EVERYTHING, *, form: Form = Form.JSONL, by: Caller
+) -> Generator[str, None, None]:
     """All rows that fit, the oldest first, in pieces of some hundred lines. That it was done is a row too, the next."""
     with audited(parts.audit, by, "audit.export") as note:
         rows, count = parts.audit.stream(narrowed), 0
