@@ -399,6 +399,10 @@ class Ledger(Protocol):
         """By account name."""
         ...
 
+    def amount(self, account_id: int, state: MessageState | None = None, *, most: int) -> int:
+        """How many messages an account has, in that state; counting ends at `most`, so that a page need not wait."""
+        ...
+
     def trail(self, message_id: int) -> list[Step]: ...
 
     def note(self, message_id: int, what: str, **detail: object) -> None:
@@ -647,6 +651,13 @@ class Supervisor(Protocol):
 
     def log_tail(self, name: str, lines: int) -> list[str]:
         """The last lines that the daemon wrote, oldest first."""
+        ...
+
+    def adopt(self, instances: Sequence[str]) -> None:
+        """Take note that the workers are these, whose files are there: from then on a new one can be moved.
+
+        One whose file is gone is known no more. Raises DaemonFailedError where it could not be done.
+        """
         ...
 
 

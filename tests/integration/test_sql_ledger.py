@@ -448,3 +448,13 @@ def test_unfetched_and_pending_speak_of_one_folder_and_validity(world: World) ->
     assert world.ledger.after_pending(world.account.id, "Archive", 1, limit=10) == []
     assert world.ledger.unfetched(world.account.id, "INBOX", 1, limit=10) == [50_000]
     assert world.ledger.unfetched(world.account.id, "INBOX", 2, limit=10) == []
+
+
+def test_an_accounts_messages_are_counted_up_to_a_limit(world: World) -> None:
+    world.record([seen(uid) for uid in range(1, 6)])
+
+    assert world.ledger.amount(world.account.id, most=100) == 5
+    assert world.ledger.amount(world.account.id, most=3) == 3
+    assert world.ledger.amount(world.account.id, MessageState.QUARANTINED, most=100) == 0
+    assert world.ledger.amount(world.account.id, MessageState.ARCHIVED, most=100) == 5
+    assert world.ledger.amount(world.account.id + 1, most=100) == 0

@@ -103,6 +103,11 @@ class SqlLedger:
         with reading(self._engine) as connection:
             return ledger_lists.counts(connection)
 
+    def amount(self, account_id: int, state: MessageState | None = None, *, most: int) -> int:
+        """How many messages an account has; counting ends at `most`."""
+        with reading(self._engine) as connection:
+            return ledger_lists.amount(connection, account_id, state, most)
+
     def trail(self, message_id: int) -> list[Step]:
         """Oldest step first."""
         with reading(self._engine) as connection:

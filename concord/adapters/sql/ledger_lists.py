@@ -61,6 +61,15 @@ def counts(connection: Connection) -> dict[str, dict[MessageState, int]]:
     return found
 
 
+def amount(connection: Connection, account_id: int, state: MessageState | None, most: int) -> int:
+    """How many an account has, of that state; counting ends at `most`."""
+    wanted = narrow(
+        select(messages.c.id).where(messages.c.account_id == account_id),
+        (messages.c.state.__eq__, state and state.value),
+    )
+    return connection.execute(select(func.count()).select_from(wanted.limit(most).subquery())).scalar_one()
+
+
 def _in_folder(wanted: Select[Any], folder: _Folder) -> Select[Any]:
     account_id, name, uidvalidity = folder
     return wanted.where(
