@@ -282,6 +282,7 @@ class ServiceSettings(_Group):
 
     supervisor: Literal["auto", "systemd", "supervisord"] = "auto"
     run_directory: Path = Path("/run/concord")
+    programs_file: Path = Path("/var/lib/concord/workers.conf")
     start_timeout: Seconds = 90
     stop_timeout: Seconds = 120
     canary_timeout: Seconds = 60

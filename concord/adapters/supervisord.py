@@ -10,10 +10,13 @@ from typing import Any, Final
 
 from concord.adapters.supervisord_move import Move, known, programs
 from concord.adapters.supervisord_process import log_tail, state_of
+from concord.adapters.supervisord_programs import take_up, write_programs
 from concord.adapters.supervisord_rpc import RPC_ERRORS, SECONDS, SOCKET, supervisord
 from concord.errors import SupervisorDownError, SupervisorRefusedError
 from concord.model.daemon import DaemonState, Verb, program_name
+from concord.settings import ServiceSettings
 
+PROGRAMS_FILE: Final = ServiceSettings().programs_file
 _SHUTTING_DOWN: Final = 6  # supervisor.xmlrpc.Faults.SHUTDOWN_STATE
 _REMEDY: Final = "Start it: systemctl start concord-supervisor, or supervisord -c /etc/concord/supervisord.conf"
 
@@ -23,9 +26,10 @@ class SupervisordSupervisor:
 
     kind = "supervisord"
 
-    def __init__(self, run_directory: Path, *, seconds: float = SECONDS) -> None:
-        """A single answer may take so many seconds."""
+    def __init__(self, run_directory: Path, *, programs_file: Path = PROGRAMS_FILE, seconds: float = SECONDS) -> None:
+        """A single answer may take so many seconds. Further workers are in `programs_file`."""
         self._path = run_directory / SOCKET
+        self._programs_file = programs_file
         self._seconds = seconds
 
     def check(self) -> None:
@@ -56,6 +60,11 @@ class SupervisordSupervisor:
         with self._server() as server:
             info = known(programs(server), name)
         return log_tail(info, lines)
+
+    def adopt(self, instances: Sequence[str]) -> None:
+        # Also where the file is right already: a supervisord that was away may not have read it.
+        write_programs(instances, self._programs_file)
+        take_up(self._path)
 
     @contextmanager
     def _server(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Program files for supervisord: one for each further worker, beside the file that has poll and mail.
+"""Programs for supervisord: one for each further worker, all in one file beside the one that has poll and mail.
 
 After `write_programs`, `take_up` (or `supervisorctl update`) starts a new worker and drops one that is gone.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import xmlrpc.client
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,11 @@ from concord.errors import SupervisorDownError, UsageError
 from concord.model.daemon import program_name, worker
 from concord.model.worker import BUILT_IN
 
-PROGRAMS: Final = Path("/etc/concord/supervisor.d")
 STOP_SECONDS: Final = 75.0  # beyond a worker's stopwaitsecs
 
+_HEAD: Final = "; Made by Concord for the files in its workers' directory; changes here are lost. See concord.conf.\n"
 _TEXT: Final = """\
-; Made by Concord for /etc/concord/workers/{instance}.json; changes here are lost. See concord.conf for the figures.
+
 [program:{program}]
 command=%(ENV_DAEMON_BIN)s/concord worker run {instance}
 directory=%(ENV_DAEMON_STATE)s
@@ -43,29 +44,22 @@ def program_text(instance: str) -> str:
     return _TEXT.format(instance=instance, program=program_name(worker(instance)))
 
 
-def program_path(instance: str, folder: Path = PROGRAMS) -> Path:
-    """Where it lies."""
-    return folder / f"worker-{instance}.conf"
-
-
-def write_programs(instances: Iterable[str], folder: Path = PROGRAMS) -> bool:
-    """A file for each worker but poll and mail, and for no other; whether anything changed. Raises UsageError."""
-    wanted = {program_path(one, folder): program_text(one) for one in instances if one not in BUILT_IN}
-    present = {path: path.read_text(encoding="utf-8") for path in folder.glob("worker-*.conf")}
+def write_programs(instances: Iterable[str], file: Path) -> bool:
+    """A program for each worker but poll and mail, and for no other; whether anything changed. Raises UsageError."""
+    text = _HEAD + "".join(program_text(one) for one in instances if one not in BUILT_IN)
     try:
-        for path in present.keys() - wanted.keys():
-            path.unlink()
-        for path, text in wanted.items():
-            if present.get(path) != text:
-                _write(path, text)
+        with suppress(FileNotFoundError):
+            if file.read_text(encoding="utf-8") == text:
+                return False
+        _write(file, text)
     except OSError as error:
         raise UsageError(
-            "supervisord's program files cannot be written",
-            folder=folder,
+            "supervisord's program file cannot be written",
+            file=file,
             cause=error.strerror,
-            remedy="Run it as root",
+            remedy="Run it as root or as the user 'concord'",
         ) from None
-    return present != wanted
+    return True
 
 
 def take_up(socket: Path) -> None:
@@ -92,7 +86,7 @@ def _is_worker(group: str) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    # supervisord reads *.conf only: never half of one.
+    # Never half of one.
     fresh = path.with_suffix(".new")
     fresh.write_text(text, encoding="utf-8")
     fresh.chmod(0o644)

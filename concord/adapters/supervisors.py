@@ -23,7 +23,7 @@ _TARGETS: Final = {
 def find_supervisor(settings: ServiceSettings, members: Callable[[], Sequence[str]]) -> Supervisor:
     """The supervisor of this machine; `members` are the daemons of the target. Raises SupervisorDownError."""
     systemd = SystemdSupervisor(members)
-    supervisord = SupervisordSupervisor(settings.run_directory)
+    supervisord = SupervisordSupervisor(settings.run_directory, programs_file=settings.programs_file)
     if settings.supervisor != "auto":
         return systemd if settings.supervisor == "systemd" else supervisord
     if not (why_not_systemd := _why_not_systemd(systemd)):

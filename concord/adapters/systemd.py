@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from concord.adapters.processes import PROC, proportional
+from concord.adapters.systemd_adopt import Adoption
 from concord.adapters.systemd_bus import BusError, SystemdBus, systemd_bus
 from concord.adapters.systemd_journal import SystemdJournal
 from concord.adapters.systemd_move import Move, Shortfall
 from concord.adapters.systemd_unit import NOT_SET, state_of
 from concord.errors import DaemonFailedError, SupervisorRefusedError, UnknownDaemonError
-from concord.model.daemon import TARGET, Activity, DaemonState, Verb, unit_name
+from concord.model.daemon import SETTLE, TARGET, Activity, DaemonState, Verb, unit_name
 
 LOG_LINES: Final = 15
 BOOTED: Final = Path("/run/systemd/system")
@@ -83,6 +84,14 @@ class SystemdSupervisor:
         if not found and self.states([name])[0].activity is Activity.ABSENT:
             raise UnknownDaemonError("systemd has no such daemon", daemon=name, unit=unit_name(name))
         return found
+
+    def adopt(self, instances: Sequence[str]) -> None:
+        since = time.time()
+        try:
+            asyncio.run(Adoption(self._address, instances).run())
+        except DaemonFailedError as error:
+            error.log = tuple(self._journal.last_words(SETTLE, LOG_LINES, since))
+            raise
 
     def target(self) -> str:
         """How systemd has Concord's target: `loaded`, `masked` or `not-found`. Raises SupervisorDownError."""

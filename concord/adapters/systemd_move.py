@@ -17,11 +17,11 @@ from concord.errors import SupervisorDownError, SupervisorRefusedError, UnknownD
 from concord.model.daemon import TARGET, Activity, Verb, unit_name
 
 _METHODS: Final = {Verb.START: "StartUnit", Verb.STOP: "StopUnit", Verb.RESTART: "RestartUnit"}
-_REFUSED: Final = (
+REFUSED: Final = (
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
 )
-_UNKNOWN: Final = {
+UNKNOWN: Final = {
     "org.freedesktop.systemd1.NoSuchUnit": "not-found",
     "org.freedesktop.systemd1.UnitMasked": "masked",
 }
@@ -156,10 +156,10 @@ class Move:
 
     def _translated(self, error: BusError, unit: str) -> Exception:
         daemon = next((name for name in self._names if unit_name(name) == unit), unit)
-        if error.name in _REFUSED:
+        if error.name in REFUSED:
             return SupervisorRefusedError("systemd refuses to do this for this user", daemon=daemon, verb=self._verb)
-        if error.name in _UNKNOWN:
-            return _unknown(daemon, _UNKNOWN[error.name])
+        if error.name in UNKNOWN:
+            return _unknown(daemon, UNKNOWN[error.name])
         return SupervisorDownError("systemd could not do this", daemon=daemon, verb=self._verb, cause=error)
 
 

@@ -40,3 +40,7 @@ class CallersSupervisor:
     def log_tail(self, name: str, lines: int) -> list[str]:
         with as_caller():
             return self._other.log_tail(name, lines)
+
+    def adopt(self, instances: Sequence[str]) -> None:
+        with as_caller():
+            self._other.adopt(instances)

@@ -57,13 +57,15 @@ def run(
 
 @app.command(hidden=True)
 def programs() -> None:
-    """Make supervisord's program files of the workers that have a JSON file. Root only."""
+    """Make supervisord's file of the workers that have a JSON file."""
     from concord.adapters.supervisord_programs import write_programs
     from concord.manager.worker_files import WorkerFiles
-    from concord.settings import WorkerSettings, workers_directory
+    from concord.settings import ServiceSettings, WorkerSettings, workers_directory
 
+    # Not as root, which would follow a link that lies there in the file's place.
+    identity.put_on()
     # Without the settings: an installation makes them before anything is right.
-    write_programs(WorkerFiles(workers_directory(), WorkerSettings()).instances())
+    write_programs(WorkerFiles(workers_directory(), WorkerSettings()).instances(), ServiceSettings().programs_file)
 
 
 def _listen(watchdog: SupervisordWatchdog, parent: int) -> None:

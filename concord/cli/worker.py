@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,15 +17,13 @@ from concord.cli.session import here
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
 from concord.model.worker import BUILT_IN, WorkerType
-from concord.services import workers
-from concord.services.schedule import follow
+from concord.services import units, workers
+from concord.services.units import INSTALLED, write_rule
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The workers.")
 app.command("run")(run_worker)
 
-POLKIT_RULE: Final = Path("/etc/polkit-1/rules.d/50-concord.rules")
-_WANTS: Final = Path("/etc/systemd/system/concord-celery.target.wants")
-_TEMPLATE: Final = Path("/lib/systemd/system/concord-worker@.service")
+PLACES: Final = INSTALLED
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The worker's instance: poll, mail, or one of your own.")]
 _Type = Annotated[WorkerType | None, typer.Option("--type", help="poll looks into mailboxes, mail processes.")]
@@ -104,7 +103,7 @@ def add(
     max_memory_per_child: _Memory = None,
     poll_interval: _Interval = None,
 ) -> None:
-    """Write a new worker's file, and let the target and the manager know it. Root only."""
+    """Write a new worker's file, and let the service manager know it. As root, or as the user concord."""
     said = {
         "type": type,
         "concurrency": concurrency,
@@ -114,10 +113,7 @@ def add(
         "poll_interval": poll_interval,
     }
     given = {key: value for key, value in said.items() if value is not None}
-    say(f"{workers.add(here(), name, given, by=caller(), rights=as_caller)} is written.")
-    if name not in BUILT_IN:
-        with as_caller():
-            _tell_managers(name, wanted=True)
+    say(f"{workers.add(here(), name, given, by=caller(), adopt=_adopt).path} is written.")
     verb = "restart" if name in BUILT_IN else "start"
     say(f"Next: concord service {verb} --only worker@{name}")
 
@@ -127,7 +123,7 @@ def set_values(
     name: _Name,
     values: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="An empty value takes the key out.")],
 ) -> None:
-    """Change a worker's file. A poll interval holds at once, all else at the worker's next start. Root only."""
+    """Change a worker's file. A poll interval holds at once, all else at the worker's next start."""
     tree = here().workers.document(name).model_dump(mode="json", exclude_none=True)
     for pair in values:
         key, sign, value = pair.partition("=")
@@ -135,82 +131,69 @@ def set_values(
             raise UsageError("This is no KEY=VALUE", value=pair, remedy="Write concurrency=4")
         tree[key] = _number(value)
     tree = {key: value for key, value in tree.items() if value != ""}
-    say(f"{workers.change(here(), name, tree, by=caller(), rights=as_caller)} is written.")
-    if any(pair.startswith("poll_interval=") for pair in values):
-        tell_trouble(follow(here()))
-    if not all(pair.startswith("poll_interval=") for pair in values):
+    changed = workers.change(here(), name, tree, by=caller())
+    say(f"{changed.path} is written.")
+    if changed.schedule:
+        tell_trouble(changed.schedule)
+    if changed.restart:
         say(f"It holds after: concord service restart --only worker@{name}")
 
 
 @app.command()
 def remove(name: _Name) -> None:
-    """Take a worker away (stop it first); for poll and mail, go back to concord.toml. Root only."""
-    path = workers.remove(here(), name, by=caller(), rights=as_caller)
-    if name not in BUILT_IN:
-        with as_caller():
-            _tell_managers(name, wanted=False)
-    say(f"{path} is gone.")
+    """Take a worker away (stop it first); for poll and mail, go back to concord.toml."""
+    say(f"{workers.remove(here(), name, by=caller(), adopt=_adopt).path} is gone.")
 
 
 @app.command(hidden=True)
 def polkit(
-    write: Annotated[bool, typer.Option("--write", help=f"Into {POLKIT_RULE}; else print it.")] = False,
+    write: Annotated[bool, typer.Option("--write", help=f"Into {INSTALLED.rule}; else print it.")] = False,
 ) -> None:
     """The rule that lets the user concord move exactly these units (polkit(8))."""
     from concord.manager.units import polkit_rule
+
+    if write:
+        write_rule(_instances(), PLACES.rule)
+    else:
+        print(polkit_rule(_instances()), end="")
+
+
+@app.command(hidden=True)
+def settle() -> None:
+    """Make polkit's rule and the target's units follow the workers' files. concord-workers.service runs it, as root."""
+    from concord.adapters.systemd import reload
+
+    units.settle(_instances, reload=reload, places=PLACES)
+
+
+def _instances() -> list[str]:
+    """Without the settings: an installation asks before anything is right."""
     from concord.manager.worker_files import WorkerFiles
     from concord.settings import WorkerSettings, workers_directory
 
-    # Without the settings: an installation makes the rule before anything is right.
-    text = polkit_rule(WorkerFiles(workers_directory(), WorkerSettings()).instances())
-    if not write:
-        print(text, end="")
-        return
-    _write_rule(text)
+    return WorkerFiles(workers_directory(), WorkerSettings()).instances()
 
 
-def _write_rule(text: str) -> None:
-    try:
-        POLKIT_RULE.parent.mkdir(parents=True, exist_ok=True)
-        fresh = POLKIT_RULE.with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.replace(POLKIT_RULE)
-    except OSError as error:
-        raise UsageError(
-            "The polkit rule cannot be written", file=POLKIT_RULE, cause=error.strerror, remedy="Run it as root"
-        ) from None
-
-
-def _tell_managers(name: str, *, wanted: bool) -> None:
-    """The target wants it (so that it starts with the others), and the user concord may move it; so for supervisord."""
-    _tell_supervisord()
-    if not _TEMPLATE.exists():
-        return
-    polkit(write=True)
-    link = _WANTS / f"concord-worker@{name}.service"
-    try:
-        _WANTS.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        if wanted:
-            link.symlink_to(_TEMPLATE)
-    except OSError as error:
-        raise UsageError(
-            "The unit cannot be linked", file=link, cause=error.strerror, remedy="Run it as root"
-        ) from None
+def _adopt(instances: Sequence[str]) -> None:
+    """All of it here, where we are root: so it is right, too, where nothing is booted."""
+    from concord.adapters.supervisord_programs import take_up, write_programs
+    from concord.adapters.supervisord_rpc import SOCKET
     from concord.adapters.systemd import reload
 
-    reload()
-
-
-def _tell_supervisord() -> None:
-    from concord.adapters.supervisord_programs import PROGRAMS, take_up, write_programs
-    from concord.adapters.supervisord_rpc import SOCKET
-
-    if PROGRAMS.is_dir() and write_programs(here().workers.instances(), PROGRAMS):
-        socket = here().settings.service.run_directory / SOCKET
-        if socket.exists():
+    service = here().settings.service
+    if service.programs_file.exists():
+        changed, socket = write_programs(instances, service.programs_file), service.run_directory / SOCKET
+        if changed and socket.exists():
             take_up(socket)
+    if not PLACES.template.exists():
+        return
+    try:
+        with as_caller():
+            units.settle(here().workers.instances, reload=reload, places=PLACES)
+    except UsageError:
+        if os.getuid() == 0:
+            raise
+        here().supervisor.adopt(instances)
 
 
 def _number(value: str) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from concord.errors import UnknownDaemonError, did_you_mean
-from concord.model.daemon import ADMIN, BEAT, FLOWER, TARGET, USER, WORKER_PREFIX, unit_name, worker
+from concord.model.daemon import ADMIN, BEAT, FLOWER, SETTLE, TARGET, USER, WORKER_PREFIX, unit_name, worker
 
 _KINDS: Final = (BEAT, "worker", FLOWER)
 
@@ -28,6 +28,10 @@ polkit.addRule(function (action, subject) {{
     var unit = action.lookup("unit");
     var verb = action.lookup("verb");
     if (units.indexOf(unit) >= 0 && verbs.indexOf(verb) >= 0) {{
+        return polkit.Result.YES;
+    }}
+    // Takes no argument: it makes this file, and what systemd knows, follow the workers that there are.
+    if (unit === "{settle}" && verb === "start") {{
         return polkit.Result.YES;
     }}
     return polkit.Result.NOT_HANDLED;
@@ -65,4 +69,4 @@ def selectors(instances: Sequence[str]) -> list[str]:
 def polkit_rule(instances: Sequence[str]) -> str:
     """The rule for polkit (polkit(8)): exact units, exact verbs."""
     units = [TARGET, *(unit_name(name) for name in (*members(instances), ADMIN))]
-    return _RULE.format(user=USER, units=",\n".join(f'        "{unit}"' for unit in units))
+    return _RULE.format(user=USER, settle=SETTLE, units=",\n".join(f'        "{unit}"' for unit in units))

@@ -14,6 +14,8 @@ from typing import Final
 
 TARGET: Final = "concord-celery.target"
 MIGRATE: Final = "concord-migrate.service"
+# Runs once as root, and tells systemd and polkit which workers there are.
+SETTLE: Final = "concord-workers.service"
 
 # Whom the installed daemons run as.
 USER: Final = "concord"

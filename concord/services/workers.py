@@ -1,70 +1,122 @@
-"""Workers' files: which workers there are, and what they run with. Units and polkit rules are root's to follow with."""
+"""Workers' files: which workers there are, and what they run with; and the service manager that follows them.
+
+A worker is there or it is not: where the service manager cannot take note of a new one, or of one less, the file is as
+it was before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ConflictError, ExistsError, SupervisorDownError
+from concord.errors import ConcordError, ConflictError, ExistsError, SupervisorDownError, UsageError
 from concord.manager.config import check, refuse_bad_name
 from concord.model.caller import Caller
 from concord.model.daemon import worker
-from concord.model.worker import BUILT_IN
+from concord.model.worker import BUILT_IN, MOST
 from concord.services.differences import differing
+from concord.services.schedule import Followed, follow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from concord.bootstrap import Concord
     from concord.manager.config import WorkerDocument
 
-Rights = Callable[[], AbstractContextManager[None]]
-"""Under which files are written and the supervisor is asked: root's at the command line, one's own elsewhere."""
+Adopt = Callable[[Sequence[str]], None]
+"""Has the service manager take note of all workers (ports.Supervisor.adopt)."""
 
 
-def add(parts: Concord, name: str, given: Mapping[str, Any], *, by: Caller, rights: Rights = nullcontext) -> Path:
-    """Write a new worker's file; where. Raises UsageError, SettingsError, ExistsError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerChange:
+    """A worker's file after a change."""
+
+    path: Path
+    alone: SupervisorDownError | None = None  # no service manager is there to take note
+    schedule: Followed | None = None  # where its poll interval changed
+    restart: bool = False  # whether something holds from its next start only
+
+
+def add(parts: Concord, name: str, given: Mapping[str, Any], *, by: Caller, adopt: Adopt | None = None) -> WorkerChange:
+    """Write a new worker's file, and have the service manager know it.
+
+    Raises UsageError, SettingsError, ExistsError; SupervisorRefusedError, DaemonFailedError, and then it is not there.
+    """
     refuse_bad_name(name)
     if parts.workers.path(name).exists():
         raise ExistsError(
             "There is such a worker already", name=name, remedy=f"Change it with 'concord worker set {name} …'"
         )
+    if len({*parts.workers.instances(), name}) > MOST:
+        raise UsageError("There are too many workers", most=MOST, remedy="Remove one, or give one more concurrency")
     document = check(given, file=parts.workers.path(name))
-    with audited(parts.audit, by, "worker.add", name, detail=differing({}, _said(document))), rights():
-        return parts.workers.write(name, document)
+    with audited(parts.audit, by, "worker.add", name, detail=differing({}, _said(document))):
+        path = parts.workers.write(name, document)
+        with _undone(lambda: parts.workers.remove(name)):
+            alone = _adopted(parts, adopt) if name not in BUILT_IN else None
+    schedule = follow(parts) if document.poll_interval else None
+    return WorkerChange(path=path, alone=alone, schedule=schedule, restart=name in BUILT_IN)
 
 
-def change(parts: Concord, name: str, tree: Mapping[str, Any], *, by: Caller, rights: Rights = nullcontext) -> Path:
-    """Put this in place of what its file says; where. Raises NotFoundError, SettingsError, UsageError.
+def change(parts: Concord, name: str, tree: Mapping[str, Any], *, by: Caller) -> WorkerChange:
+    """Put this in place of what its file says. A poll interval holds at once, all else from the worker's next start.
 
-    A poll interval holds from the next sync of the schedule, all else from the worker's next start.
+    Raises NotFoundError, SettingsError, UsageError.
     """
     before = parts.workers.document(name)
     document = check(dict(tree), file=parts.workers.path(name))
     detail = differing(_said(before), _said(document)) or "nothing changed"
-    with audited(parts.audit, by, "worker.edit", name, detail=detail), rights():
-        return parts.workers.write(name, document)
+    with audited(parts.audit, by, "worker.edit", name, detail=detail):
+        path = parts.workers.write(name, document)
+    schedule = follow(parts) if before.poll_interval != document.poll_interval else None
+    first, second = (dict(_said(one)) | {"poll_interval": None} for one in (before, document))
+    return WorkerChange(path=path, schedule=schedule, restart=first != second)
 
 
-def remove(parts: Concord, name: str, *, by: Caller, rights: Rights = nullcontext) -> Path:
-    """Take its file away; where that was. Raises NotFoundError, and ConflictError while it runs."""
+def remove(parts: Concord, name: str, *, by: Caller, adopt: Adopt | None = None) -> WorkerChange:
+    """Take its file away; for poll and mail that is going back to concord.toml.
+
+    Raises NotFoundError, ConflictError while it runs; SupervisorRefusedError and DaemonFailedError, and then it stays.
+    """
     with audited(parts.audit, by, "worker.remove", name):
-        parts.workers.config(name)
-        if name not in BUILT_IN and _runs(parts, name, rights):
+        before = parts.workers.document(name)
+        if name not in BUILT_IN and _runs(parts, name):
             raise ConflictError(
                 "This worker runs", name=name, remedy=f"Stop it first: concord service stop --only worker@{name}"
             )
-        with rights():
-            parts.workers.remove(name)
-    return parts.workers.path(name)
+        parts.workers.remove(name)
+        with _undone(lambda: parts.workers.write(name, before)):
+            alone = _adopted(parts, adopt) if name not in BUILT_IN else None
+    schedule = follow(parts) if before.poll_interval else None
+    return WorkerChange(path=parts.workers.path(name), alone=alone, schedule=schedule, restart=name in BUILT_IN)
 
 
-def _runs(parts: Concord, name: str, rights: Rights) -> bool:
+def _adopted(parts: Concord, adopt: Adopt | None) -> SupervisorDownError | None:
+    try:
+        (adopt or parts.supervisor.adopt)(parts.workers.instances())
+    except SupervisorDownError as error:
+        return error
+    return None
+
+
+@contextmanager
+def _undone(undo: Callable[[], object]) -> Iterator[None]:
+    """What cannot be brought to its end has not happened."""
+    try:
+        yield
+    except ConcordError:
+        undo()
+        raise
+
+
+def _runs(parts: Concord, name: str) -> bool:
     """Whether it still has a process; where no service manager is, none was started by one."""
     try:
-        with rights():
-            return any(state.pid for state in parts.supervisor.states([worker(name)]))
+        return any(state.pid for state in parts.supervisor.states([worker(name)]))
     except SupervisorDownError:
         return False
 

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from concord.adapters.supervisord_programs import take_up, write_programs
+from concord.adapters.supervisord import SupervisordSupervisor
+from concord.adapters.supervisord_programs import write_programs
 from concord.model.message import MessageState
 from tests.acceptance.conftest import add_mailbox
 from tests.factories import mail
@@ -78,6 +79,7 @@ def moved(place: Path) -> Iterator[tuple[Stack, Supervisord]]:
         run.mkdir()
         (place / "workers").mkdir()
         (place / "supervisor.d").mkdir()
+        write_programs(["poll", "mail"], place / "workers.conf")
         for source, target in (("supervisord.conf", "supervisord.conf"), ("concord.conf", "supervisor.d/concord.conf")):
             (place / target).write_text(_moved((SHIPPED / source).read_text(encoding="utf-8"), place), encoding="utf-8")
         yield stack, Supervisord(place / "supervisord.conf", run, stack.env)
@@ -184,16 +186,15 @@ def test_the_group_stops_warmly_and_starts_and_the_admin_stays(running: Running,
 def test_a_further_worker_comes_and_goes_and_no_other_is_touched(running: Running, user: str) -> None:
     """M6."""
     before = running.pids(*DAEMONS)
-    programs, socket = running.stack.folder / "supervisor.d", running.supervisord.run / "supervisor.sock"
+    programs = running.stack.folder / "workers.conf"
     file = running.stack.folder / "workers" / "extra.json"
     file.write_text(json.dumps({"type": "mail", "concurrency": 1}), encoding="utf-8")
+    supervisor = SupervisordSupervisor(running.supervisord.run, programs_file=programs)
 
-    write_programs(["poll", "mail", "extra"], programs)
-    take_up(socket)
+    supervisor.adopt(["poll", "mail", "extra"])
 
     assert eventually(lambda: "extra@" in running.log("celery-worker")), running.log("celery-worker")
-    write_programs(["poll", "mail"], programs)
-    take_up(socket)
+    supervisor.adopt(["poll", "mail"])
     assert "concord-worker-extra" not in {one["name"] for one in running.supervisord.call("getAllProcessInfo")}
     assert running.pids(*DAEMONS) == before
 

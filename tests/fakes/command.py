@@ -68,8 +68,8 @@ class Command:
 class MemoryConcord(Concord):
     """A Concord whose adapters are the twins in memory; all else is the real thing."""
 
-    def __init__(self) -> None:
-        super().__init__(Settings())
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__(settings or Settings())
         self.memory_archive = MemoryArchive()
         self.memory_queue = MemoryQueue()
         self.memory_schedule = MemorySchedule()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from concord.errors import DaemonFailedError, SupervisorDownError, SupervisorRefusedError, UnknownDaemonError
-from concord.model.daemon import Activity, DaemonState, unit_name
+from concord.model.daemon import Activity, DaemonState, instance_of, unit_name, worker
 
 
 class MemorySupervisor:
@@ -63,6 +63,14 @@ class MemorySupervisor:
         self._answer()
         self._refuse_unknown([name])
         return self.logs.get(name, [])[-lines:]
+
+    def adopt(self, instances: Sequence[str]) -> None:
+        self._move("adopt", (), 0)
+        wanted = {worker(instance) for instance in instances}
+        for name in wanted - self.daemons.keys():
+            self.know(name)
+        for name in [name for name in self.daemons if instance_of(name) and name not in wanted]:
+            del self.daemons[name]
 
     def _bring_all_up(self, names: Sequence[str], timeout: float) -> None:
         """One that fails keeps no other from coming up."""

@@ -20,6 +20,7 @@ WORKERS: Final = ("concord-worker@poll.service", "concord-worker@mail.service")
 MEMBERS: Final = ("concord-beat.service", *WORKERS, "concord-flower.service")
 ADMIN: Final = "concord-admin.service"
 MIGRATE: Final = "concord-migrate.service"
+SETTLE: Final = "concord-workers.service"
 DAEMONS: Final = (*MEMBERS, ADMIN)
 DATABASE: Final = "/var/lib/concord/concord.db"
 PYTHON: Final = "/usr/lib/concord/current/bin/python3"

@@ -31,6 +31,7 @@ ALLOWED = [
     *(call("ResetFailedUnit", "s", unit) for unit in (TARGET, *DAEMONS)),
     *(call("StopUnit", "ss", unit, "replace") for unit in (TARGET, *DAEMONS)),
     *(call("StartUnit", "ss", unit, "replace") for unit in (TARGET, *DAEMONS)),
+    call("StartUnit", "ss", "concord-workers.service", "replace"),
 ]
 FOREIGN = (
     "dovecot.service", "redis-server.service", "cron.service", "dbus.service", "systemd-journald.service",
@@ -44,6 +45,9 @@ REFUSED = [
     call("StartUnit", "ss", "rescue.target", "isolate"),
     call("StartUnit", "ss", "poweroff.target", "replace-irreversibly"),
     call("StopUnit", "ss", "concord-migrate.service", "replace"),
+    call("StopUnit", "ss", "concord-workers.service", "replace"),
+    call("RestartUnit", "ss", "concord-workers.service", "replace"),
+    call("StartUnit", "ss", "concord-workers@evil.service", "replace"),
     call("ReloadUnit", "ss", MAIL, "replace"),
     call("ReloadOrRestartUnit", "ss", "cron.service", "replace"),
     call("KillUnit", "ssi", MAIL, "all", "9"),

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.figures import Note
-from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, TARGET, WORKERS, Host
+from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, SETTLE, TARGET, WORKERS, Host
 
 SANDBOX_LIMIT = 1.5
 
@@ -92,7 +92,7 @@ def test_lines_of_an_account_are_found_by_its_field(host: Host, mailbox: str) ->
     assert set(WORKERS) <= units
 
 
-@pytest.mark.parametrize("unit", [MIGRATE, *DAEMONS])
+@pytest.mark.parametrize("unit", [MIGRATE, SETTLE, *DAEMONS])
 def test_unit_is_locked_in(host: Host, unit: str, note: Note) -> None:
     """D2."""
     said = host.machine.output(f"systemd-analyze security --no-pager {unit}")
@@ -110,7 +110,7 @@ def test_unit_files_have_nothing_to_complain_about(host: Host) -> None:
 
     said = host.machine.run(["systemd-analyze", "verify", "--man=no", *units], check=False)
 
-    assert len(units) == 6
+    assert len(units) == 7
     assert (said.returncode, [line for line in said.stderr.splitlines() if "concord" in line]) == (0, [])
 
 

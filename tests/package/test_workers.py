@@ -39,6 +39,56 @@ def test_added_worker_moves_with_the_target(host: Host) -> None:
     host.wait_until_up([EXTRA])
 
 
+def test_user_concord_adds_and_removes_a_worker_without_being_root(host: Host) -> None:
+    """M6, M3: as the admin site does it; what only root may do, concord-workers.service does."""
+    added = host.machine.output("concord worker add more --type mail --concurrency 1", user="concord", timeout=60)
+    assert "more.json is written" in added
+    host.machine.run("concord service start --only worker@more", user="concord")
+    assert host.active(["concord-worker@more.service"]) == [True]
+
+    host.machine.run("concord service stop --only worker@more", user="concord")
+    host.machine.run("concord worker remove more", user="concord")
+
+    assert "more" not in host.machine.output(f"systemctl show --property=Wants {TARGET}")
+    began = host.machine.run(
+        ["busctl", "call", *START, "ss", "concord-worker@more.service", "replace"], user="concord", check=False
+    )
+    assert began.returncode
+
+
+def test_root_follows_no_link_and_opens_no_file_of_the_user_concord(host: Host) -> None:
+    """M3: what a taken-over admin service could put there."""
+    folder = "/etc/concord/workers"
+    host.machine.run(
+        f"ln -s /etc/shadow {folder}/evil.json; ln -s /etc/shadow {folder}/evil.new; mkfifo {folder}/fifo.json;"
+        f" touch '{folder}/ssh.service.json' '{folder}/x y.json'",
+        user="concord",
+    )
+    before = host.machine.output("stat -c '%Y %s %U %a' /etc/shadow")
+
+    done = host.machine.run("systemctl start concord-workers.service")
+
+    assert done.returncode == 0
+    wants = host.machine.output("ls /etc/systemd/system/concord-celery.target.wants").split()
+    assert "concord-worker@evil.service" in wants
+    assert not [name for name in wants if "ssh" in name or " " in name]
+    assert host.machine.output("stat -c '%Y %s %U %a' /etc/shadow") == before
+    host.machine.run(f"rm -f {folder}/evil.* {folder}/fifo.json {folder}/ssh.service.json '{folder}/x y.json'")
+    host.machine.run("systemctl start concord-workers.service")
+
+
+def test_many_workers_are_refused(host: Host) -> None:
+    """M3."""
+    host.machine.run("for n in $(seq 40); do touch /etc/concord/workers/many$n.json; done", user="concord")
+
+    done = host.machine.run("systemctl start concord-workers.service", check=False)
+
+    assert done.returncode
+    assert "too many workers" in host.machine.journal("concord-workers.service")
+    assert "many" not in host.machine.output("ls /etc/systemd/system/concord-celery.target.wants")
+    host.machine.run("rm /etc/concord/workers/many*.json")
+
+
 def test_poll_interval_of_a_worker_holds_at_once(host: Host) -> None:
     """M6."""
     said = host.machine.run("concord worker set poll poll_interval=30")

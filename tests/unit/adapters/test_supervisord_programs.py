@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from concord.adapters.supervisord_programs import program_path, program_text, write_programs
+from concord.adapters.supervisord_programs import program_text, write_programs
 from concord.model.daemon import ADMIN, BEAT, FLOWER, program_name, worker
 
 SHIPPED = Path(__file__).parents[3] / "deploy/supervisor/concord.conf"
@@ -27,7 +27,7 @@ def shipped() -> ConfigParser:
 
 def test_a_further_worker_is_run_as_the_shipped_ones_are(shipped: ConfigParser) -> None:
     """D1."""
-    text = program_text("poll").split("\n", 1)[1]
+    text = program_text("poll")
 
     assert dict(parsed(text)["program:concord-worker-poll"]) == dict(shipped["program:concord-worker-poll"])
 
@@ -62,15 +62,26 @@ def test_no_secret_is_in_a_program(shipped: ConfigParser) -> None:
         assert {pair.partition("=")[0] for pair in environment.split(",") if pair} <= {"NOTIFY_SOCKET", "WATCHDOG_USEC"}
 
 
-def test_files_follow_the_workers_and_doing_it_twice_changes_nothing(tmp_path: Path) -> None:
+def test_the_file_follows_the_workers_and_doing_it_twice_changes_nothing(tmp_path: Path) -> None:
     """M6."""
-    stale, own = program_path("gone", tmp_path), tmp_path / "concord.conf"
-    stale.write_text("[program:concord-worker-gone]\n", encoding="utf-8")
-    own.write_text("[group:concord]\n", encoding="utf-8")
+    file = tmp_path / "workers.conf"
+    write_programs(["poll", "mail", "gone"], file)
 
-    first = write_programs(["poll", "mail", "extra"], tmp_path)
-    second = write_programs(["poll", "mail", "extra"], tmp_path)
+    first = write_programs(["poll", "mail", "extra", "more"], file)
+    second = write_programs(["poll", "mail", "extra", "more"], file)
 
     assert (first, second) == (True, False)
-    assert {file.name for file in tmp_path.iterdir()} == {"concord.conf", "worker-extra.conf"}
-    assert "[program:concord-worker-extra]" in program_path("extra", tmp_path).read_text(encoding="utf-8")
+    assert parsed(file.read_text(encoding="utf-8")).sections() == [
+        "program:concord-worker-extra",
+        "program:concord-worker-more",
+    ]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_without_further_workers_there_is_a_file_all_the_same(tmp_path: Path) -> None:
+    """Supervisord warns of an include that matches none."""
+    file = tmp_path / "workers.conf"
+
+    assert write_programs(["poll", "mail"], file)
+
+    assert parsed(file.read_text(encoding="utf-8")).sections() == []

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from concord.adapters import supervisord_programs
 from concord.cli import worker
+from concord.model.worker import MOST
+from concord.services.units import Places
+from concord.settings import ServiceSettings, Settings
 from tests.fakes.command import Command, MemoryConcord
 
 
@@ -18,12 +20,14 @@ def concord(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemoryC
     """An installation under systemd, in a folder."""
     monkeypatch.setenv("CONCORD_CREDENTIALS", str(tmp_path))
     monkeypatch.setenv("CONCORD_CONFIG", str(tmp_path / "concord.toml"))
-    monkeypatch.setattr(worker, "POLKIT_RULE", tmp_path / "rules.d" / "50-concord.rules")
-    monkeypatch.setattr(worker, "_WANTS", tmp_path / "wants")
-    monkeypatch.setattr(worker, "_TEMPLATE", tmp_path / "concord-worker@.service")
-    monkeypatch.setattr(supervisord_programs, "PROGRAMS", tmp_path / "supervisor.d")
+    places = Places(
+        rule=tmp_path / "rules.d" / "50-concord.rules",
+        wants=tmp_path / "wants",
+        template=tmp_path / "concord-worker@.service",
+    )
+    monkeypatch.setattr(worker, "PLACES", places)
     (tmp_path / "concord-worker@.service").touch()
-    made = MemoryConcord()
+    made = MemoryConcord(Settings(service=ServiceSettings(programs_file=tmp_path / "workers.conf")))
     yield made
     made.engine.dispose()
 
@@ -141,13 +145,13 @@ def test_the_list_has_every_worker_and_names_a_misnamed_file(run: Command, tmp_p
     assert "my-worker.json is no worker's" in done.err
 
 
-def test_under_supervisord_it_is_a_program_file(run: Command, tmp_path: Path) -> None:
+def test_under_supervisord_it_is_a_program(run: Command, tmp_path: Path) -> None:
     """W7."""
-    (tmp_path / "supervisor.d").mkdir()
+    (tmp_path / "workers.conf").touch()
 
     run("worker", "add", "extra", "--type", "mail")
 
-    assert "worker run extra" in (tmp_path / "supervisor.d" / "worker-extra.conf").read_text()
+    assert "worker run extra" in (tmp_path / "workers.conf").read_text()
 
 
 def test_running_a_worker_that_is_not_there_says_how_to_make_it(run: Command, tmp_path: Path) -> None:
@@ -163,3 +167,44 @@ def test_the_polkit_rule_is_printed_without_any_settings(run: Command, tmp_path:
     (tmp_path / "concord.toml").write_text("not toml [")
 
     assert '"concord-worker@poll.service"' in run("worker", "polkit").out
+
+
+def test_a_name_that_no_worker_can_have_becomes_neither_a_right_nor_a_link(run: Command, tmp_path: Path) -> None:
+    """M3: the admin service may write into the workers' directory; root reads nothing but names there."""
+    (tmp_path / "workers").mkdir()
+    for name in ("extra.json", "ssh.service.json", 'x"];evil().json', "-.json", "a@b.json", "mail.json"):
+        (tmp_path / "workers" / name).touch()
+
+    assert run("worker", "settle").code == 0
+
+    assert [link.name for link in (tmp_path / "wants").iterdir()] == ["concord-worker@extra.service"]
+    rule = (tmp_path / "rules.d" / "50-concord.rules").read_text()
+    assert "evil" not in rule
+    assert "ssh" not in rule
+    assert '"concord-worker@extra.service"' in rule
+
+
+def test_more_workers_than_a_host_may_have_change_nothing(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "workers").mkdir()
+    for number in range(MOST):
+        (tmp_path / "workers" / f"more{number}.json").touch()
+
+    done = run("worker", "settle")
+
+    assert done.code == 2
+    assert "too many workers" in done.err
+    assert list((tmp_path / "wants").iterdir()) == []
+    assert not (tmp_path / "rules.d").exists()
+
+
+def test_links_of_other_units_stay(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "wants").mkdir()
+    for name in ("concord-worker@poll.service", "somebody-elses.service", "concord-worker@gone.service"):
+        (tmp_path / "wants" / name).symlink_to("/dev/null")
+
+    run("worker", "settle")
+
+    assert sorted(link.name for link in (tmp_path / "wants").iterdir()) == [
+        "concord-worker@poll.service",
+        "somebody-elses.service",
+    ]

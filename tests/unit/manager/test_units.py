@@ -81,10 +81,19 @@ def test_polkit_is_told_exact_units_and_no_pattern() -> None:
             "concord-worker@extra.service",
             "concord-flower.service",
             "concord-admin.service",
+            "concord-workers.service",
         ]
     )
     assert '"*"' not in rule
-    assert rule.count("polkit.Result.YES") == 1
+    assert rule.count("polkit.Result.YES") == 2
+
+
+def test_what_makes_the_rule_anew_may_be_started_and_nothing_else() -> None:
+    """M3: stopped in the middle, it would leave half of its work."""
+    rule = polkit_rule(INSTANCES)
+
+    assert 'if (unit === "concord-workers.service" && verb === "start") {' in rule
+    assert "concord-workers" not in rule.partition("var units = [")[2].partition("];")[0]
 
 
 def test_polkit_is_told_four_verbs_of_one_user() -> None:
