@@ -82,6 +82,10 @@ def forget(
     say(f"{amount(len(gone.accounts), 'account')} and {amount(len(gone.handlers), 'handler')} lost their secret.")
     for name in gone.accounts:
         say(f"  concord account edit {name} --password-stdin && concord account enable {name}")
+    for name in gone.signed_in:
+        say(f"  account {name}: sign in again at /admin/settings, or with 'concord oauth login {name}'")
+    for name in gone.clients:
+        say(f"  OAuth2 client {name}: give it its secret again at /admin/settings/oauth")
     for name in gone.handlers:
         say(f"  handler {name}: give it its secret and enable it again (concord apply FILE)")
 
@@ -101,9 +105,20 @@ def _ask_to_forget(names: list[str]) -> None:
 def _tell(rotated: Rotated, *, json: bool) -> None:
     done, kept = rotated.done, rotated.old_keys_kept
     if json:
-        emit({"accounts": done.accounts, "handlers": done.handlers, "unopened": done.unopened, "old_keys_kept": kept})
+        emit(
+            {
+                "accounts": done.accounts,
+                "handlers": done.handlers,
+                "oauth_clients": done.clients,
+                "tokens": done.tokens,
+                "unopened": done.unopened,
+                "old_keys_kept": kept,
+            }
+        )
     else:
         resealed = f"{amount(done.accounts, 'account')} and {amount(done.handlers, 'handler')}"
+        if done.clients or done.tokens:
+            resealed = f"{resealed}, {amount(done.clients, 'OAuth2 client')} and {amount(done.tokens, 'token')}"
         say(f"{resealed} are sealed under a new key in {rotated.file}.")
         say("The old keys are still there." if kept else "The old keys are gone. Make a new copy of the key file.")
     if done.unopened:

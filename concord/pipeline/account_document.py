@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from concord.errors import Mistake, UsageError, did_you_mean
-from concord.model.account import Account, AfterAction, Priority, StartPoint, Tls
+from concord.model.account import Account, AfterAction, AuthKind, Priority, StartPoint, Tls
 
 PORTS: Final[Mapping[Tls, int]] = {Tls.IMPLICIT: 993, Tls.STARTTLS: 143, Tls.NONE: 143}
 _REMEDIES: Final = {"tls": "Write 'implicit' (port 993), 'starttls' (port 143) or 'none'"}
@@ -52,6 +52,8 @@ def account_to_document(account: Account) -> dict[str, Any]:
         "port": account.port,
         "tls": account.tls.value,
         "user": account.user,
+        "auth": account.auth.value,
+        "oauth_client": account.oauth_client,
         "ca_file": account.ca_file,
         "folders": list(account.folders),
         "start": str(account.start),
@@ -149,6 +151,8 @@ _READERS: Final[dict[str, Reader]] = {
     "port": _whole,
     "tls": _word(Tls),
     "user": _text,
+    "auth": _word(AuthKind),
+    "oauth_client": _perhaps(_text),
     "ca_file": _perhaps(_text),
     "folders": _folders,
     "start": lambda written: StartPoint.parse(_text(written)),

@@ -10,7 +10,7 @@ from typing import Any
 
 from concord.errors import UsageError
 from concord.model.account import Account
-from concord.pipeline.account_check import check_account, check_password
+from concord.pipeline.account_check import check_account, check_secret
 from concord.pipeline.account_rows import entries
 from concord.pipeline.secret_source import SecretSource
 from concord.pipeline.wanted import wanted_account
@@ -47,7 +47,7 @@ def _row(place: int, entry: Mapping[str, Any], source: SecretSource, seen: Mappi
     try:
         wanted = wanted_account(entry, source)
         check_account(wanted.account, today=today)
-        check_password(wanted.account.name, wanted.password or "")
+        check_secret(wanted.account, wanted.password)
         _refuse_taken(wanted.account.name, seen)
     except UsageError as error:
         return ImportRow(place=place, name=name, error=error)

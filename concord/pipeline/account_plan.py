@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from concord.errors import UsageError
 from concord.model.account import Account
-from concord.pipeline.account_check import check_account, check_keeps_secret, check_password
+from concord.pipeline.account_check import check_account, check_keeps_secret, check_secret
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.account_rows import Entry
 from concord.pipeline.apply import Difference, differences
@@ -78,7 +78,7 @@ def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Va
     account, password = wanted.account, wanted.password
     check_account(account, today=today)
     if password is not None or before is None:
-        check_password(account.name, password or "")
+        check_secret(account, password)
     if before is None:
         return PlannedRow(place=place, name=account.name, verb=RowVerb.ADD, account=account, password=password)
     if password is None:

@@ -11,7 +11,7 @@ from concord.errors import UsageError, did_you_mean
 from concord.pipeline.wanted import parse_toml
 
 COLUMNS: Final = (
-    "name", "host", "port", "tls", "user", "password", "password_file", "password_env",
+    "name", "host", "port", "tls", "user", "auth", "oauth_client", "password", "password_file", "password_env",
     "ca_file", "folders", "start", "after", "interval", "priority", "enabled",
 )  # fmt: skip
 _REQUIRED: Final = ("name", "host", "user")

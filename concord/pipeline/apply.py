@@ -14,12 +14,12 @@ from typing import Any, Final, Protocol
 
 from concord.errors import UsageError
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
-from concord.pipeline.account_check import check_account, check_password
+from concord.pipeline.account_check import check_account, check_secret
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.dispatch import BUILT_IN
 from concord.pipeline.rules import check_rule, rule_to_document
 from concord.pipeline.wanted import Wanted, WantedAccount, WantedHandler, handler_to_document, workflow_to_document
-from concord.ports import Accounts, Rulebook, Vault
+from concord.ports import Accounts, OAuthClients, Rulebook, Vault
 
 _HIDDEN: Final = "…"
 
@@ -66,6 +66,7 @@ class Planner:
 
     accounts: Accounts
     rulebook: Rulebook
+    clients: OAuthClients
     vault: Vault
     checks: Checks
     today: date
@@ -87,7 +88,9 @@ class Planner:
         for account in wanted.accounts:
             check_account(account.account, today=self.today)
             if account.password is not None:
-                check_password(account.account.name, account.password)
+                check_secret(account.account, account.password)
+            if account.account.oauth_client:
+                self.clients.get(account.account.oauth_client)
         for handler in wanted.handlers:
             has = known.handlers.get(handler.handler.name)
             self.checks.handler(_with_secret_mark(handler, has), handler.secret)
@@ -104,7 +107,7 @@ class Planner:
             account = entry.account
             before = known.get(account.name)
             if before is None:
-                sealed = replace(account, secret=self.vault.seal(_required_password(entry)))
+                sealed = replace(account, secret=self._new_secret(entry))
                 yield Change(
                     verb=Verb.ADD,
                     noun="account",
@@ -154,6 +157,9 @@ class Planner:
                 rule_to_document(rule),
                 carry_out=partial(self.rulebook.save_rule, rule),
             )
+
+    def _new_secret(self, entry: WantedAccount) -> bytes:
+        return b"" if entry.account.auth.is_oauth else self.vault.seal(_required_password(entry))
 
     def _secret(self, sealed: bytes, wanted: str | None) -> tuple[bytes, bool]:
         """The secret to keep, and whether it is another one. Sealing is salted, so the plain ones are compared."""

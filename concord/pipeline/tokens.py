@@ -20,7 +20,8 @@ from concord.auditing import audited
 from concord.errors import ConcordError, NotFoundError, ProviderDownError, TokenRefusedError
 from concord.model.account import Account, AuthKind
 from concord.model.caller import Caller
-from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, Tokens
+from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthProvider, Tokens
+from concord.model.provider import provider_of
 from concord.pipeline import health
 from concord.ports import Accounts, Audit, Clock, OAuthClients, OAuthGrants, SignIns, Vault
 from concord.settings import OAuthSettings, PollSettings
@@ -99,7 +100,7 @@ class TokenKeeper:
         if account.oauth_client is None:
             raise _not_signed_in(account, "no OAuth2 client is named for it")
         try:
-            return self.clients.get(account.oauth_client)
+            client = self.clients.get(account.oauth_client)
         except NotFoundError as error:
             raise TokenRefusedError(
                 "The account's OAuth2 client is not there",
@@ -107,6 +108,8 @@ class TokenKeeper:
                 oauth_client=account.oauth_client,
                 remedy="Add it at /admin/settings/oauth, or give the account another one",
             ) from error
+        refuse_stranger(account, client)
+        return client
 
     def _grant(self, account: Account, client: OAuthClient) -> OAuthGrant:
         flow, grant = _FLOWS[account.auth], self.grants.get(account.id)
@@ -206,6 +209,22 @@ class TokenKeeper:
         log.error("oauth.refused", error=error)
         with suppress(TokenRefusedError), audited(self.audit(), _NOBODY, "oauth.refused", account.name):
             raise error
+
+
+def refuse_stranger(account: Account, client: OAuthClient) -> None:
+    """Google's and Microsoft's tokens open more than one mailbox, and are for their own servers' eyes.
+
+    Raises TokenRefusedError. A client with an issuer of its own is another cloud's, whose servers nobody lists here.
+    """
+    at_home = client.issuer or client.provider is OAuthProvider.OTHER
+    if not at_home and provider_of(account.host).oauth != client.provider.value:
+        raise TokenRefusedError(
+            "The OAuth2 client's tokens are for its provider's own mail servers",
+            account=account.name,
+            host=account.host,
+            oauth_client=client.name,
+            remedy="Correct the account's host, or give it another OAuth2 client",
+        )
 
 
 def _not_signed_in(account: Account, cause: str) -> TokenRefusedError:

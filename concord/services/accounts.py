@@ -15,7 +15,13 @@ from concord.auditing import audited
 from concord.errors import ExistsError, Mistake
 from concord.model.account import Account
 from concord.model.caller import Caller
-from concord.pipeline.account_check import account_mistakes, check_account, check_keeps_secret, check_password
+from concord.pipeline.account_check import (
+    account_mistakes,
+    check_account,
+    check_keeps_secret,
+    check_password,
+    check_secret,
+)
 from concord.pipeline.account_document import account_from_document, account_to_document, read_account
 from concord.pipeline.account_import import ImportRow
 from concord.pipeline.poll import PollOutcome, PollReport
@@ -60,10 +66,17 @@ def refuse_taken(parts: Concord, name: str) -> None:
         )
 
 
+def check_client(parts: Concord, account: Account) -> None:
+    """Raises NotFoundError where it names an OAuth2 client that is not there."""
+    if account.oauth_client:
+        parts.oauth_clients.get(account.oauth_client)
+
+
 def add(parts: Concord, account: Account, password: str | None = None, *, by: Caller) -> AccountChange:
     """Keep a new one, its password sealed. Raises UsageError, ExistsError, SecretKeyError."""
     check_account(account, today=datetime.now(UTC).date())
-    check_password(account.name, password or "")
+    check_secret(account, password)
+    check_client(parts, account)
     with audited(parts.audit, by, "account.add", account.name, detail=f"{account.user} on {account.host}"):
         refuse_taken(parts, account.name)
         made = parts.accounts.add(_sealed(parts, account, password))
@@ -72,7 +85,9 @@ def add(parts: Concord, account: Account, password: str | None = None, *, by: Ca
 
 def add_many(parts: Concord, rows: Sequence[ImportRow], *, by: Caller) -> Followed | None:
     """All rows that have an account, as `add` does; the schedule follows once. None where there is no such row."""
-    right = [(row.account, row.password) for row in rows if row.account]
+    right = [(row.account, row.password or None) for row in rows if row.account]
+    for account, _ in right:
+        check_client(parts, account)
     for account, password in right:
         with audited(parts.audit, by, "account.add", account.name, detail=f"{account.user} on {account.host}; import"):
             parts.accounts.add(_sealed(parts, account, password))
@@ -88,11 +103,14 @@ def edit(
     """
     before = parts.accounts.get(name)
     after = written(said, before)
+    if before.auth.is_oauth and not after.auth.is_oauth:
+        check_password(name, password or "")
     if password is not None:
-        check_password(name, password)
+        check_secret(after, password)
     elif by.via != "cli":
         # At a shell of this machine the key itself is at hand.
         check_keeps_secret(before, after)
+    check_client(parts, after)
     secret = () if password is None else ("password",)
     detail = differing(account_to_document(before), account_to_document(after), *secret)
     with audited(parts.audit, by, "account.edit", name, detail=detail or "nothing changed"):

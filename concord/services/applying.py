@@ -26,6 +26,7 @@ def plan(parts: Concord, wanted: Wanted, *, prune: bool = False) -> list[Change]
     planner = Planner(
         accounts=parts.accounts,
         rulebook=parts.rulebook,
+        clients=parts.oauth_clients,
         vault=parts.sealing(),
         checks=HandlerChecks(),
         today=datetime.now(UTC).date(),

@@ -34,6 +34,9 @@ def check(parts: Concord) -> int:
     vault = parts.sealing()
     stored = {f"account '{one.name}'": one.secret for one in parts.accounts.all() if one.secret}
     stored |= {f"handler '{one.name}'": one.secret for one in parts.rulebook.handlers() if one.secret}
+    stored |= {f"OAuth2 client '{one.name}'": one.secret for one in parts.oauth_clients.all() if one.secret}
+    grants = ((one.name, parts.oauth_grants.get(one.id)) for one in parts.accounts.all() if one.auth.is_oauth)
+    stored |= {f"sign-in of '{name}'": grant.refresh_token for name, grant in grants if grant and grant.refresh_token}
     closed = []
     for name, secret in stored.items():
         try:
@@ -65,7 +68,10 @@ def rotate(parts: Concord, *, keep_old: bool = False, by: Caller) -> Rotated:
             # Once more: somebody may have sealed with the old key while the first round went on.
             sealed.rotate(parts.engine, vault)
             key_file.replace(path, [fresh])
-        note.detail = f"{done.accounts} accounts, {done.handlers} handlers, {len(done.unopened)} unopened"
+        note.detail = (
+            f"{done.accounts} accounts, {done.handlers} handlers, {done.clients} OAuth2 clients, "
+            f"{done.tokens} tokens, {len(done.unopened)} unopened"
+        )
         return Rotated(done=done, file=path, old_keys_kept=kept)
 
 
@@ -75,8 +81,8 @@ def forget(
     """Drop every stored secret that no key opens, and switch off what had one; `agreed` is asked with their names."""
     engine, vault = parts.engine, parts.vault
     found = sealed.closed(engine, vault)
-    if names := [*found.accounts, *found.handlers]:
+    if names := [*found.accounts, *found.handlers, *found.clients, *found.signed_in]:
         agreed(names)
     with audited(parts.audit, by, "secrets.forget", detail=", ".join(names) or "nothing was closed"):
         gone = sealed.forget(engine, vault, datetime.now(UTC))
-    return gone, follow(parts) if gone.accounts else None
+    return gone, follow(parts) if gone.accounts or gone.signed_in else None

@@ -8,11 +8,14 @@ import pytest
 from sqlalchemy import Engine
 
 from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.oauth_clients import SqlOAuthClients
+from concord.adapters.sql.oauth_grants import SqlOAuthGrants
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.sql.sealed import Closed, Rotation, closed, forget, rotate, verify_key
 from concord.adapters.vault import FernetVault, new_key
 from concord.errors import SecretKeyError
-from concord.model.account import AccountState
+from concord.model.account import AccountState, AuthKind
+from concord.model.oauth import OAuthClient, OAuthGrant, OAuthProvider
 from concord.model.rule import HandlerSpec
 from tests.sql_world import account, now
 
@@ -175,3 +178,61 @@ def test_forgetting_with_the_right_key_forgets_nothing(
     assert forget(engine, vault, now()) == Closed(accounts=(), handlers=())
     assert accounts.get("sales").enabled
     verify_key(engine, vault)
+
+
+# OAuth2 (A2).
+
+
+@pytest.fixture
+def signed_in(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> SqlOAuthGrants:
+    """A client with a secret, and an account that somebody signed in for."""
+    client = SqlOAuthClients(engine, now).save(
+        OAuthClient(name="main", provider=OAuthProvider.GOOGLE, client_id="x", secret=vault.seal("client secret"))
+    )
+    alice = accounts.add(account("alice", secret=b"", auth=AuthKind.OAUTH2, oauth_client="main"))
+    grants = SqlOAuthGrants(engine, now)
+    grants.keep(
+        OAuthGrant(
+            account_id=alice.id,
+            client_id=client.id,
+            granted_at=now(),
+            refresh_token=vault.seal("refresh"),
+            access_token=vault.seal("access"),
+        )
+    )
+    return grants
+
+
+def test_a_rotation_takes_the_tokens_along(
+    engine: Engine, vault: FernetVault, file: KeyFile, signed_in: SqlOAuthGrants
+) -> None:
+    verify_key(engine, vault)
+    file.keys.insert(0, new_key())
+
+    done = rotate(engine, vault)
+
+    file.keys.pop()
+    alone = FernetVault(file.read)
+    grant, client = signed_in.get(SqlAccounts(engine, now).get("alice").id), SqlOAuthClients(engine, now).get("main")
+    assert (done.clients, done.tokens, done.unopened) == (1, 2, ())
+    assert grant is not None
+    assert [alone.unseal(one) for one in (grant.refresh_token, grant.access_token, client.secret)] == [
+        "refresh",
+        "access",
+        "client secret",
+    ]
+
+
+def test_tokens_that_no_key_opens_are_forgotten_and_the_account_says_what_to_do(
+    engine: Engine, accounts: SqlAccounts, signed_in: SqlOAuthGrants
+) -> None:
+    gone = forget(engine, FernetVault(KeyFile().read), now())
+
+    alice = accounts.get("alice")
+    grant, status = signed_in.get(alice.id), accounts.status(alice.id)
+    assert (gone.clients, gone.signed_in) == (("main",), ("alice",))
+    assert grant is not None
+    assert (grant.refresh_token, grant.access_token) == (b"", b"")
+    assert SqlOAuthClients(engine, now).get("main").secret == b""
+    assert (alice.enabled, status.state) == (True, AccountState.AUTH_FAILED)
+    assert "Sign in again at /admin/settings" in (status.last_error or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, Row, delete, select
 
@@ -14,7 +14,9 @@ from concord.errors import ConflictError, NotFoundError
 from concord.model.oauth import OAuthClient, OAuthProvider
 from concord.ports import Clock
 
-_REMEDY = "See them with 'concord oauth client list'"
+# With another one of these it is another application: nothing that was granted holds for it.
+_WHOSE: Final = ("provider", "issuer", "client_id")
+_REMEDY: Final = "See them with 'concord oauth client list'"
 
 
 class SqlOAuthClients:
@@ -53,6 +55,10 @@ class SqlOAuthClients:
                 values | {"name": client.name, "created_at": self._clock()}
             )
             changed = put.on_conflict_do_update(index_elements=[oauth_clients.c.name], set_=values)
+            before = connection.execute(select(oauth_clients).where(oauth_clients.c.name == client.name)).one_or_none()
+            if before is not None and any(getattr(before, name) != values[name] for name in _WHOSE):
+                # What one provider gave must not be shown to another.
+                connection.execute(delete(oauth_grants).where(oauth_grants.c.client_id == before.id))
             return _client_of(connection.execute(changed.returning(oauth_clients)).one())
 
     def remove(self, name: str) -> None:

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, Row, Table, select, update
+from sqlalchemy import Column, Engine, Row, Select, select, update
 
 from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.oauth_tables import oauth_clients, oauth_grants
 from concord.adapters.sql.outbox_tables import handlers
 from concord.adapters.sql.tables import account_states, accounts, meta
 from concord.adapters.sql.upsert import insert_for
-from concord.errors import SecretKeyError
+from concord.errors import SecretKeyError, TokenRefusedError
 from concord.model.account import AccountState
 from concord.ports import Vault
 
 _CHECK: Final = "vault_check"
 _PLAIN: Final = "concord"
 _FORGOTTEN: Final = SecretKeyError("The password was dropped: the key that sealed it is lost")
+_SIGNED_OUT: Final = SecretKeyError("The sign-in was dropped: the key that sealed it is lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +31,42 @@ class Rotation:
     accounts: int
     handlers: int
     unopened: tuple[str, ...]
+    clients: int = 0  # of OAuth2
+    tokens: int = 0  # of signed-in mailboxes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """Accounts and handlers by name whose secret no key opens."""
+    """Names of accounts, handlers and OAuth2 clients whose secret no key opens, and of accounts with such tokens."""
 
     accounts: tuple[str, ...]
     handlers: tuple[str, ...]
+    clients: tuple[str, ...] = ()
+    signed_in: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where ciphertext lies: its column, the row's key, and what people call the row."""
+
+    column: Column[bytes]
+    key: Column[int]
+    name: Column[str]
+
+    @property
+    def rows(self) -> Select[int, str, bytes]:
+        """`key`, `name` and `secret` of those that have one, by name."""
+        said = select(self.key.label("key"), self.name.label("name"), self.column.label("secret"))
+        if self.name.table is not self.key.table:
+            said = said.join(self.name.table, self.name.table.c.id == self.key)
+        return said.where(self.column != b"").order_by(self.name)
+
+
+_ACCOUNTS: Final = _Place(accounts.c.secret, accounts.c.id, accounts.c.name)
+_HANDLERS: Final = _Place(handlers.c.secret, handlers.c.id, handlers.c.name)
+_CLIENTS: Final = _Place(oauth_clients.c.secret, oauth_clients.c.id, oauth_clients.c.name)
+_REFRESH: Final = _Place(oauth_grants.c.refresh_token, oauth_grants.c.account_id, accounts.c.name)
+_ACCESS: Final = _Place(oauth_grants.c.access_token, oauth_grants.c.account_id, accounts.c.name)
 
 
 def verify_key(engine: Engine, vault: Vault) -> None:
@@ -67,21 +97,28 @@ def rotate(engine: Engine, vault: Vault) -> Rotation:
     The check value goes last: while an old key is still needed, it still opens the check.
     """
     unopened: list[str] = []
-    done = [_rotate_table(engine, vault, table, unopened) for table in (accounts, handlers)]
+    places = (_ACCOUNTS, _HANDLERS, _CLIENTS, _REFRESH, _ACCESS)
+    done = [_rotate_place(engine, vault, place, unopened) for place in places]
     with transaction(engine) as connection:
         sealed = connection.execute(select(meta.c.value).where(meta.c.key == _CHECK)).scalar_one_or_none()
         if sealed is not None:
             anew = vault.reseal(sealed.encode()).decode()
             connection.execute(update(meta).where(meta.c.key == _CHECK, meta.c.value == sealed).values(value=anew))
-    return Rotation(accounts=done[0], handlers=done[1], unopened=tuple(unopened))
+    return Rotation(
+        accounts=done[0],
+        handlers=done[1],
+        clients=done[2],
+        tokens=done[3] + done[4],
+        unopened=tuple(dict.fromkeys(unopened)),
+    )
 
 
 def closed(engine: Engine, vault: Vault) -> Closed:
     """What no key opens."""
-    return Closed(
-        accounts=tuple(row.name for row in _closed(engine, vault, accounts)),
-        handlers=tuple(row.name for row in _closed(engine, vault, handlers)),
-    )
+    names = [
+        tuple(row.name for row in _closed(engine, vault, place)) for place in (_ACCOUNTS, _HANDLERS, _CLIENTS, _REFRESH)
+    ]
+    return Closed(accounts=names[0], handlers=names[1], clients=names[2], signed_in=names[3])
 
 
 def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
@@ -92,9 +129,13 @@ def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
     be killed and begun again at any point.
     """
     gone = Closed(
-        accounts=tuple(row.name for row in _closed(engine, vault, accounts) if _forget_account(engine, row, now)),
-        handlers=tuple(row.name for row in _closed(engine, vault, handlers) if _forget_row(engine, handlers, row)),
+        accounts=tuple(row.name for row in _closed(engine, vault, _ACCOUNTS) if _forget_account(engine, row, now)),
+        handlers=tuple(row.name for row in _closed(engine, vault, _HANDLERS) if _forget_row(engine, _HANDLERS, row)),
+        clients=tuple(row.name for row in _closed(engine, vault, _CLIENTS) if _forget_row(engine, _CLIENTS, row)),
+        signed_in=tuple(row.name for row in _closed(engine, vault, _REFRESH) if _forget_sign_in(engine, row, now)),
     )
+    for row in _closed(engine, vault, _ACCESS):
+        _forget_row(engine, _ACCESS, row)
     with transaction(engine) as connection:
         fresh = vault.seal(_PLAIN).decode()
         put = insert_for(connection, meta).values(key=_CHECK, value=fresh)
@@ -102,10 +143,9 @@ def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
     return gone
 
 
-def _closed(engine: Engine, vault: Vault, table: Table) -> Sequence[Row[Any, Any, Any]]:
-    wanted = select(table.c.id, table.c.name, table.c.secret).where(table.c.secret != b"").order_by(table.c.name)
+def _closed(engine: Engine, vault: Vault, place: _Place) -> Sequence[Row[Any, Any, Any]]:
     with reading(engine) as connection:
-        rows: Sequence[Row[Any, Any, Any]] = connection.execute(wanted).all()
+        rows: Sequence[Row[Any, Any, Any]] = connection.execute(place.rows).all()
     return [row for row in rows if not _opens(vault, row.secret)]
 
 
@@ -117,26 +157,39 @@ def _opens(vault: Vault, secret: bytes) -> bool:
     return True
 
 
-def _forget_row(engine: Engine, table: Table, row: Row[Any, Any, Any]) -> bool:
-    """Unless somebody gave it another secret meanwhile."""
+def _forget_row(engine: Engine, place: _Place, row: Row[Any, Any, Any]) -> bool:
+    """Unless somebody gave it another secret meanwhile. What can be disabled is."""
+    gone = {place.column.name: b""} | ({"enabled": False} if "enabled" in place.key.table.c else {})
+    same = (place.key == row.key) & (place.column == row.secret)
     with transaction(engine) as connection:
-        same = (table.c.id == row.id) & (table.c.secret == row.secret)
-        return connection.execute(update(table).where(same).values(secret=b"", enabled=False)).rowcount == 1
+        return connection.execute(update(place.key.table).where(same).values(gone)).rowcount == 1
 
 
 def _forget_account(engine: Engine, row: Row[Any, Any, Any], now: datetime) -> bool:
-    if not _forget_row(engine, accounts, row):
+    if not _forget_row(engine, _ACCOUNTS, row):
         return False
+    _tell(engine, row.key, now, f"{_FORGOTTEN.message}. {_again(row.name)}")
+    return True
+
+
+def _forget_sign_in(engine: Engine, row: Row[Any, Any, Any], now: datetime) -> bool:
+    """The account stays enabled: a new sign-in is all that it needs."""
+    if not _forget_row(engine, _REFRESH, row):
+        return False
+    _tell(engine, row.key, now, f"{_SIGNED_OUT.message}. {TokenRefusedError.remedy}")
+    return True
+
+
+def _tell(engine: Engine, account_id: int, now: datetime, story: str) -> None:
     told = {
         "state": AccountState.AUTH_FAILED.value,
-        "last_error": f"{_FORGOTTEN.message}. {_again(row.name)}",
+        "last_error": story,
         "last_error_code": _FORGOTTEN.code,
         "last_error_at": now,
     }
     with transaction(engine) as connection:
-        put = insert_for(connection, account_states).values(account_id=row.id, **told)
+        put = insert_for(connection, account_states).values(account_id=account_id, **told)
         connection.execute(put.on_conflict_do_update(index_elements=[account_states.c.account_id], set_=told))
-    return True
 
 
 def _again(account: str) -> str:
@@ -148,25 +201,25 @@ def _check_value(engine: Engine) -> str | None:
         return connection.execute(select(meta.c.value).where(meta.c.key == _CHECK)).scalar_one_or_none()
 
 
-def _rotate_table(engine: Engine, vault: Vault, table: Table, unopened: list[str]) -> int:
+def _rotate_place(engine: Engine, vault: Vault, place: _Place, unopened: list[str]) -> int:
     with reading(engine) as connection:
-        rows = connection.execute(select(table.c.id, table.c.name).where(table.c.secret != b"")).all()
+        rows = connection.execute(place.rows).all()
     done = 0
     for row in rows:
         try:
-            done += _rotate_row(engine, vault, table, row.id)
+            done += _rotate_row(engine, vault, place, row.key)
         except SecretKeyError:
             unopened.append(row.name)
     return done
 
 
-def _rotate_row(engine: Engine, vault: Vault, table: Table, row_id: int) -> bool:
-    here = table.c.id == row_id
+def _rotate_row(engine: Engine, vault: Vault, place: _Place, key: int) -> bool:
     with transaction(engine) as connection:
         # Locked: nobody can give the account another password between reading this one and writing it.
-        wanted = select(table.c.secret).where(here, table.c.secret != b"").with_for_update()
+        wanted = select(place.column).where(place.key == key, place.column != b"").with_for_update()
         sealed = connection.execute(wanted).scalar_one_or_none()
         if sealed is None:
             return False
-        connection.execute(update(table).where(here).values(secret=vault.reseal(sealed)))
+        anew = {place.column.name: vault.reseal(sealed)}
+        connection.execute(update(place.key.table).where(place.key == key).values(anew))
     return True

@@ -37,5 +37,5 @@ def test_what_is_dropped_is_named_with_how_to_give_it_again(run: Command, lost: 
 def test_with_the_right_key_there_is_nothing_to_forget(run: Command, concord: MemoryConcord, sales: Account) -> None:
     done = run("secrets", "forget", "--json")
 
-    assert done.json == {"accounts": [], "handlers": []}
+    assert done.json == {"accounts": [], "handlers": [], "clients": [], "signed_in": []}
     assert concord.accounts.get("sales").enabled

@@ -1,0 +1,85 @@
+"""Applications registered with OAuth2 providers. Their secrets are sealed here and shown nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from concord.auditing import audited
+from concord.errors import ExistsError, Mistake, MistakesError, NotFoundError, UsageError
+from concord.model.caller import Caller
+from concord.model.oauth import OAuthClient
+from concord.pipeline.oauth_check import client_mistakes
+from concord.services.differences import differing
+
+if TYPE_CHECKING:
+    from concord.bootstrap import Concord
+
+CALLBACK = "/admin/oauth/callback"
+
+
+def redirect_uri(parts: Concord) -> str:
+    """What must be registered with the provider, letter by letter."""
+    settings = parts.settings.admin
+    return f"{settings.base_url or f'http://localhost:{settings.port}'}{CALLBACK}"
+
+
+def save(parts: Concord, client: OAuthClient, *, secret: str | None, replacing: bool, by: Caller) -> OAuthClient:
+    """Add one, or change the one of that name; without a secret the former one stays.
+
+    Raises MistakesError, ExistsError, NotFoundError, SecretKeyError.
+    """
+    before = _find(parts, client.name)
+    _refuse_mistakes(before, client, secret)
+    if before and not replacing:
+        raise ExistsError(
+            "There is an OAuth2 client of that name already",
+            oauth_client=client.name,
+            remedy="Take another name, or change that one",
+        )
+    if replacing and not before:
+        raise NotFoundError("There is no such OAuth2 client", oauth_client=client.name)
+    told = differing(document(before) if before else {}, document(client), *(("secret",) if secret else ()))
+    verb = "edit" if before else "add"
+    with audited(parts.audit, by, f"oauth_client.{verb}", client.name, detail=told or "nothing changed"):
+        sealed = parts.sealing().seal(secret) if secret else before.secret if before else b""
+        return parts.oauth_clients.save(replace(client, secret=sealed))
+
+
+def remove(parts: Concord, name: str, *, by: Caller) -> None:
+    """Raises NotFoundError; ConflictError where an account logs in with it."""
+    with audited(parts.audit, by, "oauth_client.remove", name):
+        parts.oauth_clients.remove(name)
+
+
+def document(client: OAuthClient) -> dict[str, Any]:
+    """The written form; its secret is never in it."""
+    return {
+        "name": client.name,
+        "provider": client.provider.value,
+        "client_id": client.client_id,
+        "tenant": client.tenant,
+        "issuer": client.issuer,
+        "scopes": list(client.scopes),
+    }
+
+
+def _refuse_mistakes(before: OAuthClient | None, client: OAuthClient, secret: str | None) -> None:
+    mistakes = list(client_mistakes(client, secret))
+    if before and before.secret and not secret and _elsewhere(before, client):
+        error = UsageError(
+            "The secret is for the application it was given for",
+            remedy="Give the secret again, together with the other provider, issuer or client id",
+        )
+        mistakes.append(Mistake(("secret",), error))
+    if mistakes:
+        raise MistakesError("The OAuth2 client cannot be kept", mistakes=tuple(mistakes), oauth_client=client.name)
+
+
+def _elsewhere(before: OAuthClient, after: OAuthClient) -> bool:
+    """Whoever may change a client must not thereby learn its secret."""
+    return (before.provider, before.issuer, before.client_id) != (after.provider, after.issuer, after.client_id)
+
+
+def _find(parts: Concord, name: str) -> OAuthClient | None:
+    return next((one for one in parts.oauth_clients.all() if one.name == name), None)
