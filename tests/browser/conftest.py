@@ -103,6 +103,7 @@ def _fill(stack: Stack, dovecot: Dovecot) -> Account:
     parts.processor.process([message.id for message in waiting])
     parts.dispatcher.deliver([one.id for one in parts.outbox.deliveries(limit=200)])
     parts.workflows.advance([run.id for run in parts.outbox.runs(limit=200)])
+    parts.recorder.record()
     return account
 
 
