@@ -6,6 +6,8 @@ In a glob only `*` and `?` are special: brackets stand in every second subject l
 from __future__ import annotations
 
 import fnmatch
+import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -18,23 +20,44 @@ from concord.errors import UsageError
 EXPRESSION: Final = "re:"
 # A person's expression may need exponential time on a hostile subject; one mail must not hold a worker.
 SECONDS: Final = 0.1
+LONGEST: Final = 1000
+# The engine unrolls what is repeated a fixed number of times: `a{100000000}` takes all the memory there is. So many
+# signs, at about 270 octets each, are the most that one pattern may become.
+_MOST: Final = 500_000
+# After `(?x)`, spaces and comments may stand between the digits.
+_COUNT: Final = re.compile(r"\{((?:[\s\d]|#.*\n)+)")
 
 
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> regex.Pattern[str]:
     """Read a pattern. Raises UsageError for an expression that is none."""
+    if len(pattern) > LONGEST:
+        raise UsageError("A pattern is too long", length=len(pattern), limit=LONGEST, remedy="Write a shorter one")
     if not pattern.startswith(EXPRESSION):
         glob = _plain(pattern).replace("[", "[[]")
         return regex.compile(fnmatch.translate(glob), regex.IGNORECASE)
+    expression = pattern.removeprefix(EXPRESSION)
+    _refuse_huge(expression)
     try:
-        return regex.compile(pattern.removeprefix(EXPRESSION), regex.IGNORECASE)
-    except regex.error as error:
+        return regex.compile(expression, regex.IGNORECASE)
+    except (regex.error, RecursionError, ValueError, LookupError, OverflowError) as error:
         raise UsageError(
             "A pattern is not a regular expression",
             pattern=pattern,
             cause=error,
             remedy="Correct what follows 're:', or leave 're:' out to use * and ?",
         ) from error
+
+
+def _refuse_huge(expression: str) -> None:
+    """No sign is unrolled more often than all counts multiplied say."""
+    counts = (re.sub(r"\s|#.*\n", "", found) for found in _COUNT.findall(expression))
+    if len(expression) * math.prod(max(1, int(count or "1")) for count in counts) > _MOST:
+        raise UsageError(
+            "A pattern repeats something too often",
+            pattern=expression,
+            remedy="Write smaller numbers between { and }, or use * or +",
+        )
 
 
 class Matcher:

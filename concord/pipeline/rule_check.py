@@ -6,95 +6,136 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, did_you_mean
 from concord.model.rule import Match, Rule
+from concord.pipeline.naming import name_mistake
 from concord.pipeline.pattern import compiled
 
 # RFC 5322 section 2.2: printable US-ASCII without the colon.
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
+# What the database's whole numbers hold.
+_FARTHEST: Final = 2**31 - 1
+_BIGGEST: Final = 2**63 - 1
+_UNKNOWN: Final = {
+    "handler": "A rule names a handler that does not exist",
+    "workflow": "A rule names a workflow that does not exist",
+}
 
 
 def check_rule(
     rule: Rule, *, handlers: Collection[str] | None = None, workflows: Collection[str] | None = None
 ) -> None:
     """Raise UsageError for a rule that cannot be meant. Names are checked against the known ones where given."""
-    if not rule.name.strip():
-        raise UsageError("A rule has no name", remedy="Give it one with name = …")
-    _check_sizes(rule)
-    _check_patterns(rule)
-    if rule.skip and rule.match == Match():
-        raise UsageError(
-            "A rule would skip every mail",
-            rule=rule.name,
-            cause="it has no condition",
-            remedy='Give it a condition; if all mail is meant, say match.account = "*"',
+    for mistake in rule_mistakes(rule, handlers=handlers, workflows=workflows):
+        raise mistake.error
+
+
+def rule_mistakes(
+    rule: Rule, *, handlers: Collection[str] | None = None, workflows: Collection[str] | None = None
+) -> Iterator[Mistake]:
+    """All that is wrong with it, each with its place in the rule's written form."""
+    if wrong := name_mistake("rule", rule.name):
+        yield wrong
+    if not -_FARTHEST <= rule.position <= _FARTHEST:
+        yield Mistake(
+            ("position",),
+            UsageError(
+                "A rule's position is too far out",
+                rule=rule.name,
+                position=rule.position,
+                remedy="Give one nearer to 0",
+            ),
         )
-    _check_names(rule, "handler", rule.handlers, handlers)
-    _check_names(rule, "workflow", rule.workflows, workflows)
+    yield from _size_mistakes(rule)
+    yield from _header_mistakes(rule)
+    yield from _pattern_mistakes(rule)
+    if rule.skip and rule.match == Match():
+        yield Mistake(
+            ("skip",),
+            UsageError(
+                "A rule would skip every mail",
+                rule=rule.name,
+                cause="it has no condition",
+                remedy='Give it a condition; if all mail is meant, say match.account = "*"',
+            ),
+        )
+    yield from _name_mistakes(rule, "handler", rule.handlers, handlers)
+    yield from _name_mistakes(rule, "workflow", rule.workflows, workflows)
 
 
-def _check_sizes(rule: Rule) -> None:
+def _size_mistakes(rule: Rule) -> Iterator[Mistake]:
     larger, smaller = rule.match.larger, rule.match.smaller
     for name, size in (("larger", larger), ("smaller", smaller)):
         if size is not None and size < 0:
-            raise UsageError(
+            error = UsageError(
                 "A size is negative", rule=rule.name, condition=name, size=size, remedy="Give it in octets, or as 10MB"
             )
+            yield Mistake(("match", name), error)
+        elif size is not None and size > _BIGGEST:
+            error = UsageError(
+                "A size is bigger than any mail", rule=rule.name, condition=name, size=size, remedy="Give a smaller one"
+            )
+            yield Mistake(("match", name), error)
     if smaller == 0 or (larger is not None and smaller is not None and larger >= smaller - 1):
-        raise UsageError(
+        error = UsageError(
             "No mail has such a size",
             rule=rule.name,
             larger=larger,
             smaller=smaller,
             remedy="Make 'larger' the lower limit and 'smaller' the upper one",
         )
+        yield Mistake(("match", "smaller"), error)
 
 
-def _check_patterns(rule: Rule) -> None:
+def _header_mistakes(rule: Rule) -> Iterator[Mistake]:
     for name in rule.match.header:
         if not _HEADER_NAME.fullmatch(name):
-            raise UsageError(
+            error = UsageError(
                 "A header name cannot be one",
                 rule=rule.name,
                 header=name,
                 remedy="Write the name alone, without colon or spaces: List-Id",
             )
-    for condition, pattern in _patterns(rule.match):
+            yield Mistake(("match", "header", name), error)
+
+
+def _pattern_mistakes(rule: Rule) -> Iterator[Mistake]:
+    for condition, path, pattern in _patterns(rule.match):
         if not pattern.strip():
-            raise UsageError(
+            error = UsageError(
                 "A pattern is empty",
                 rule=rule.name,
                 condition=condition,
                 remedy="Use * for any value, re:^$ for an empty one, or leave the condition out",
             )
-        _check_pattern(rule, condition, pattern)
+            yield Mistake(path, error)
+            continue
+        try:
+            compiled(pattern)
+        except UsageError as wrong:
+            error = UsageError(wrong.message, remedy=wrong.advice, rule=rule.name, condition=condition, **wrong.fields)
+            yield Mistake(path, error)
 
 
-def _check_pattern(rule: Rule, condition: str, pattern: str) -> None:
-    try:
-        compiled(pattern)
-    except UsageError as error:
-        raise UsageError(
-            error.message, remedy=error.advice, rule=rule.name, condition=condition, **error.fields
-        ) from error
-
-
-def _patterns(match: Match) -> Iterator[tuple[str, str]]:
-    for name in ("account", "folder", "from_", "to", "cc", "subject", "attachment_name", "attachment_type"):
-        for pattern in getattr(match, name):
-            yield name.rstrip("_"), pattern
+def _patterns(match: Match) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+    """Each with its condition's name, and where it stands."""
+    for attribute in ("account", "folder", "from_", "to", "cc", "subject", "attachment_name", "attachment_type"):
+        name = attribute.rstrip("_")
+        for place, pattern in enumerate(getattr(match, attribute)):
+            yield name, ("match", name, place), pattern
     for header, patterns in match.header.items():
-        for pattern in patterns:
-            yield f"header {header}", pattern
+        for place, pattern in enumerate(patterns):
+            yield f"header {header}", ("match", "header", header, place), pattern
 
 
-def _check_names(rule: Rule, noun: str, names: tuple[str, ...], known: Collection[str] | None) -> None:
-    for name in names:
+def _name_mistakes(rule: Rule, noun: str, names: tuple[str, ...], known: Collection[str] | None) -> Iterator[Mistake]:
+    for place, name in enumerate(names):
         if known is not None and name not in known:
-            raise UsageError(
-                f"A rule names a {noun} that does not exist",
+            error = UsageError(
+                _UNKNOWN[noun],
                 rule=rule.name,
                 **{noun: name},
                 remedy=did_you_mean(name, known)
                 or f"Add the {noun} first; known: {', '.join(sorted(known)) or 'none'}",
             )
+            yield Mistake((f"{noun}s", place), error)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, did_you_mean
 from concord.model.account import Priority
 from concord.model.rule import Match, Rule
 
@@ -19,11 +19,22 @@ _NO_BETTER: Final = "Correct it where the rule is written"
 
 def rule_from_document(document: Mapping[str, Any]) -> Rule:
     """Read the written form. Raises UsageError, which names the rule, the key and the remedy."""
-    name = document.get("name")
+    rule, mistakes = read_rule(document)
+    for mistake in mistakes:
+        raise mistake.error
+    return rule
+
+
+def read_rule(document: Mapping[str, Any]) -> tuple[Rule, list[Mistake]]:
+    """Whatever can be read of the written form, and what cannot: a form shows all mistakes at once."""
+    name, mistakes = document.get("name"), []
     if not isinstance(name, str) or not name.strip():
-        raise UsageError("A rule has no name", remedy='Give it one with name = "…"')
-    values = _read(document, _RULE, name)
-    return Rule(**values)
+        mistakes.append(Mistake(("name",), UsageError("A rule has no name", remedy='Give it one with name = "…"')))
+        name = ""
+    reading = _Reading(name)
+    values = reading.values({key: value for key, value in document.items() if key not in ("name", "match")}, _RULE)
+    match = reading.match(document.get("match"))
+    return Rule(name=name, match=match, **values), mistakes + reading.mistakes
 
 
 def rule_to_document(rule: Rule) -> dict[str, Any]:
@@ -99,48 +110,71 @@ _MATCH: Final[dict[str, Reader]] = {
 }
 
 
-def _match(written: object) -> Match:
-    if not isinstance(written, Mapping):
-        raise ValueError("it is a table of conditions")  # noqa: TRY004 - as above
-    return Match(**_read(written, _MATCH, None))
-
-
 _RULE: Final[dict[str, Reader]] = {
-    "name": str,
     "position": _whole,
     "enabled": _truth,
-    "match": _match,
     "priority": _priority,
     "handlers": _names,
     "workflows": _names,
     "skip": _truth,
     "stop": _truth,
 }
+# As people read them.
+_KEYS: Final = ("name", "position", "enabled", "match", "priority", "handlers", "workflows", "skip", "stop")
 
 
-def _read(document: Mapping[str, Any], readers: Mapping[str, Reader], rule: str | None) -> dict[str, Any]:
-    """Each key by its reader; `from` becomes `from_`, since Python keeps the word for itself."""
-    values = {}
-    for key, written in document.items():
-        if key not in readers:
-            raise UsageError(
-                "A rule has a key that does not exist",
-                rule=rule,
-                key=key,
-                remedy=did_you_mean(key, readers) or f"The keys are {', '.join(readers)}",
-            )
+class _Reading:
+    """Reads one rule's values and keeps what could not be read."""
+
+    def __init__(self, rule: str) -> None:
+        self._rule = rule or None
+        self.mistakes: list[Mistake] = []
+
+    def match(self, written: object) -> Match:
+        """The conditions that can be read."""
         if written is None:
-            continue
-        try:
-            values["from_" if key == "from" else key] = readers[key](written)
-        except ValueError as error:
-            raise UsageError(
-                "A rule's value cannot be used", rule=rule, key=key, value=written, cause=error, remedy=_NO_BETTER
-            ) from None
-        except UsageError as error:
-            # From inside `match`, where the rule's name is not known.
-            raise UsageError(error.message, remedy=error.advice, **(error.fields | {"rule": rule})) from None
-    return values
+            return Match()
+        if not isinstance(written, Mapping):
+            self._refuse(("match",), written, "it is a table of conditions")
+            return Match()
+        values = self.values(written, _MATCH, ("match",))
+        # Python keeps the word for itself.
+        return Match(**{"from_" if key == "from" else key: value for key, value in values.items()})
+
+    def values(
+        self, document: Mapping[str, Any], readers: Mapping[str, Reader], where: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Each key by its reader; what says nothing is left out."""
+        values = {}
+        for key, written in document.items():
+            if key not in readers:
+                self._unknown((*where, key), tuple(readers) if where else _KEYS)
+            elif written is not None:
+                try:
+                    values[key] = readers[key](written)
+                except ValueError as error:
+                    self._refuse((*where, key), written, error)
+        return values
+
+    def _refuse(self, path: tuple[str, ...], written: object, cause: object) -> None:
+        error = UsageError(
+            "A rule's value cannot be used",
+            rule=self._rule,
+            key=path[-1],
+            value=written,
+            cause=cause,
+            remedy=_NO_BETTER,
+        )
+        self.mistakes.append(Mistake(path, error))
+
+    def _unknown(self, path: tuple[str, ...], known: Sequence[str]) -> None:
+        error = UsageError(
+            "A rule has a key that does not exist",
+            rule=self._rule,
+            key=path[-1],
+            remedy=did_you_mean(path[-1], known) or f"The keys are {', '.join(known)}",
+        )
+        self.mistakes.append(Mistake(path, error))
 
 
 def _written(value: object) -> object:

@@ -8,6 +8,7 @@ import pytest
 
 from concord.errors import UsageError
 from concord.model.rule import Match, Rule
+from concord.pipeline.rule_check import rule_mistakes
 from concord.pipeline.rules import check_rule
 
 
@@ -20,6 +21,12 @@ def rule(match: Match | None = None, **given: Any) -> Rule:
     ("wrong", "said"),
     [
         (rule(name=" "), "has no name"),
+        (rule(name="a/b"), "without '/'"),
+        (rule(name="-x"), "not beginning with '-'"),
+        (rule(name="a\x00"), "printable"),
+        (rule(name="x" * 101), "1 to 100"),
+        (rule(position=2**31), "too far out"),
+        (rule(Match(larger=2**63)), "bigger than any mail"),
         (rule(skip=True), 'match.account = "*"'),
         (rule(Match(subject=("re:(",))), "missing )"),
         (rule(Match(header={"X-A": ("re:[",)})), "condition=header X-A"),
@@ -61,3 +68,22 @@ def test_a_rule_that_can_be_meant_passes(fine: Rule) -> None:
 
 def test_names_are_not_checked_where_none_are_known() -> None:
     check_rule(rule(handlers=("anything",), workflows=("whatever",)))
+
+
+def test_every_mistake_is_told_with_its_place() -> None:
+    wrong = rule(
+        Match(from_=("*@a", "re:("), header={"X-A": ("*", " "), "X B": ("*",)}, larger=-1),
+        handlers=("log", "fax"),
+        workflows=("tickets",),
+    )
+
+    found = [mistake.path for mistake in rule_mistakes(wrong, handlers={"log"}, workflows=set())]
+
+    assert found == [
+        ("match", "larger"),
+        ("match", "header", "X B"),
+        ("match", "from", 1),
+        ("match", "header", "X-A", 1),
+        ("handlers", 1),
+        ("workflows", 0),
+    ]

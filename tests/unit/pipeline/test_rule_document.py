@@ -10,7 +10,7 @@ import pytest
 from concord.errors import UsageError
 from concord.model.account import Priority
 from concord.model.rule import Match, Rule
-from concord.pipeline.rule_document import octets
+from concord.pipeline.rule_document import octets, read_rule
 from concord.pipeline.rules import rule_from_document, rule_to_document
 
 FULL = Rule(
@@ -104,3 +104,18 @@ def test_what_cannot_be_read_is_refused_with_rule_and_key(document: dict[str, An
 
     assert said in caught.value.explain()
     assert caught.value.advice
+
+
+def test_every_mistake_is_told_with_its_place_and_the_rest_is_read() -> None:
+    rule, mistakes = read_rule(
+        {"position": "first", "priority": "high", "match": {"from": [1], "subject": "*x*", "form": "a"}, "zzz": 1}
+    )
+
+    assert [mistake.path for mistake in mistakes] == [
+        ("name",),
+        ("position",),
+        ("zzz",),
+        ("match", "from"),
+        ("match", "form"),
+    ]
+    assert (rule.priority, rule.match.subject) == ("high", ("*x*",))

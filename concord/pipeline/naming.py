@@ -1,0 +1,37 @@
+"""Names of rules, handlers and workflows: people type them, pages put them into addresses, rows refer to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from concord.errors import Mistake, UsageError
+
+LONGEST: Final = 100
+_NONE: Final[Mapping[str, str]] = {
+    "rule": "A rule has no name",
+    "handler": "A handler has no name",
+    "workflow": "A workflow has no name",
+    "step": "A step has no name",
+}
+_UNFIT: Final[Mapping[str, str]] = {
+    "rule": "A rule cannot have this name",
+    "handler": "A handler cannot have this name",
+    "workflow": "A workflow cannot have this name",
+    "step": "A step cannot have this name",
+}
+
+
+def name_mistake(noun: str, name: str, path: tuple[str | int, ...] = ("name",)) -> Mistake | None:
+    """What is wrong with a name of that noun (rule, handler, workflow, step); None where nothing is."""
+    if not name.strip():
+        return Mistake(path, UsageError(_NONE[noun], remedy="Give it one with name = …"))
+    if len(name) <= LONGEST and name.isprintable() and "/" not in name and not name.startswith("-"):
+        return None
+    error = UsageError(
+        _UNFIT[noun],
+        **{noun: name},
+        cause=f"a name is 1 to {LONGEST} printable characters, without '/', not beginning with '-'",
+        remedy="Choose another name",
+    )
+    return Mistake(path, error)
