@@ -72,6 +72,16 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mailbox:
+    """One that cannot be polled."""
+
+    id: int
+    name: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong. `sentence` and `remedy` are translated and filled with `values` where they are shown."""
 
@@ -80,9 +90,10 @@ class Finding:
     sentence: str
     values: Mapping[str, object] = field(default_factory=dict)
     remedy: str = ""
-    cause: str = ""
+    detail: str = ""  # what was met, translated as well
+    cause: str = ""  # whose words nobody translates
     place: Place | None = None
-    names: tuple[tuple[str, str, str], ...] = ()  # whom it concerns: name, state, reason
+    mailboxes: tuple[Mailbox, ...] = ()  # whom it concerns: the first few
 
 
 def findings(sight: Sight) -> list[Finding]:
@@ -95,8 +106,14 @@ def _parts(sight: Sight) -> Iterator[Finding]:
     for name, sentence in _PARTS.items():
         check = sight.checks.get(name)
         if check and not check.ok:
-            cause = ": ".join(part for part in (check.detail, check.cause) if part)
-            yield Finding(code=name, serious=True, sentence=sentence, remedy=check.remedy, cause=cause)
+            yield Finding(
+                code=name,
+                serious=True,
+                sentence=sentence,
+                detail=check.detail,
+                cause=check.cause,
+                remedy=check.remedy,
+            )
 
 
 def _daemons(sight: Sight) -> Iterator[Finding]:
@@ -116,7 +133,8 @@ def _daemons(sight: Sight) -> Iterator[Finding]:
             code="daemons",
             serious=False,
             sentence=N_("How the daemons do could not be asked."),
-            cause=": ".join(part for part in (sight.daemons.detail, sight.daemons.cause) if part),
+            detail=sight.daemons.detail,
+            cause=sight.daemons.cause,
             remedy=sight.daemons.remedy,
             place=WORKERS,
         )
@@ -161,7 +179,10 @@ def _mailboxes(sight: Sight) -> Iterator[Finding]:
             values={"count": sight.failing_count},
             remedy=N_("Each mailbox's page says why, and what to do."),
             place=MAILBOXES,
-            names=tuple((one.name, status.state.value, status.last_error or "") for one, status in sight.failing),
+            mailboxes=tuple(
+                Mailbox(id=one.id, name=one.name, state=status.state.value, reason=status.last_error or "")
+                for one, status in sight.failing
+            ),
         )
     if lacking := round(sight.figures.get("now.mail.unaccounted", 0)):
         yield Finding(

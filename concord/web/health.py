@@ -19,6 +19,7 @@ from concord.bootstrap import Concord
 from concord.errors import ConcordError, InfrastructureError, SchemaError
 from concord.log.hiding import without_logins
 from concord.model.account import AccountStatus
+from concord.web.i18n import N_
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +71,9 @@ class Probe:
         except TimeoutError:
             return Check(
                 ok=False,
-                detail=f"It does not answer within {self._seconds:g} seconds",
-                remedy="See whether its server hangs, and whether a firewall drops what is sent to it",
+                detail=N_("It does not answer in time"),
+                cause=f"{self._seconds:g} s",
+                remedy=N_("See whether its server hangs, and whether a firewall drops what is sent to it"),
             )
 
     def _begun(self) -> asyncio.Future[Check]:
@@ -138,7 +140,10 @@ def looked(look: Look) -> Check:
         # The health answers whatever a library raises; what it was, the log has.
         log.exception("health.failed")
         return Check(
-            ok=False, detail="Something Concord did not expect", cause=type(error).__name__, remedy="See the log"
+            ok=False,
+            detail=N_("Something Concord did not expect"),
+            cause=type(error).__name__,
+            remedy=N_("See the log"),
         )
     return found if isinstance(found, Check) else Check(ok=True, detail=found)
 
@@ -185,9 +190,9 @@ def accounted(enabled: Mapping[str, AccountStatus]) -> Check:
     if lacking:
         return Check(
             ok=False,
-            detail="Servers have mail that Concord should have and has not",
+            detail=N_("Servers have mail that Concord should have and has not"),
             cause=", ".join(f"account {name}: {count}" for name, count in sorted(lacking.items())),
-            remedy="Concord fetches it at the next polls; where the figure stays, see 'concord account show NAME'",
+            remedy=N_("Concord fetches it at the next polls; where the figure stays, see 'concord account show NAME'"),
             figures=figures,
         )
     told = f"Compared with the server: {len(enabled) - unknown} of {len(enabled)} accounts; nothing is missing"

@@ -13,11 +13,20 @@ from concord.model.user import Permission
 from concord.web.board import board_of
 from concord.web.findings import Finding
 from concord.web.plots import compact
-from concord.web.render import told_with
+from concord.web.render import told, told_with
 from concord.web.rest import Model, api_router, needs
 from concord.web.visitor import Visitor, api
 
 router = api_router("overview", tag="Numbers")
+
+
+class MailboxOut(Model):
+    """One that cannot be polled."""
+
+    id: int
+    name: str
+    state: str
+    reason: str
 
 
 class FindingOut(Model):
@@ -28,7 +37,7 @@ class FindingOut(Model):
     detail: str = Field(description="In the language of Accept-Language: en or zh-CN.")
     cause: str
     remedy: str
-    names: list[str] = Field(description="Whom it concerns: the first few.")
+    mailboxes: list[MailboxOut] = Field(description="Whom it concerns: the first few.")
 
     @classmethod
     def of(cls, finding: Finding) -> FindingOut:
@@ -37,9 +46,9 @@ class FindingOut(Model):
             code=finding.code,
             serious=finding.serious,
             detail=told_with(finding.sentence, finding.values),
-            cause=finding.cause,
+            cause=": ".join(part for part in (told(finding.detail), finding.cause) if part),
             remedy=told_with(finding.remedy, finding.values),
-            names=[name for name, _, _ in finding.names],
+            mailboxes=[MailboxOut.model_validate(one) for one in finding.mailboxes],
         )
 
 

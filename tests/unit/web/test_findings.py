@@ -13,7 +13,7 @@ from concord.manager.status import DaemonRow, Status, Trouble, Verdict
 from concord.model.account import AccountState, AccountStatus
 from concord.model.daemon import Activity
 from concord.model.number import Latest
-from concord.web.findings import Finding, Sight, findings
+from concord.web.findings import Finding, Mailbox, Sight, findings
 from concord.web.health import Check
 from tests.sql_world import account
 
@@ -65,7 +65,7 @@ def test_part_that_does_not_work_is_serious_with_cause_and_remedy(part: str) -> 
     [finding] = found(checks={**GOOD.checks, part: away})
 
     assert (finding.code, finding.serious) == (part, True)
-    assert (finding.cause, finding.remedy) == ("It did not answer: refused", "Start it")
+    assert (finding.detail, finding.cause, finding.remedy) == ("It did not answer", "refused", "Start it")
 
 
 def test_stopped_service_is_one_finding_that_leads_to_the_workers() -> None:
@@ -110,9 +110,10 @@ def test_daemon_of_which_nothing_is_known_is_no_finding() -> None:
 
 
 def test_daemons_that_cannot_be_asked_are_told_so() -> None:
-    [finding] = found(status=None, daemons=Check(ok=False, detail="It does not answer within 2 seconds"))
+    [finding] = found(status=None, daemons=Check(ok=False, detail="It does not answer in time", cause="2 s"))
 
-    assert (finding.code, finding.serious, finding.cause) == ("daemons", False, "It does not answer within 2 seconds")
+    assert (finding.code, finding.serious) == ("daemons", False)
+    assert (finding.detail, finding.cause) == ("It does not answer in time", "2 s")
 
 
 def test_old_figures_are_told_where_nothing_else_explains_them() -> None:
@@ -126,10 +127,12 @@ def test_old_figures_are_told_where_nothing_else_explains_them() -> None:
 def test_failing_mailboxes_are_counted_and_the_first_are_named() -> None:
     failing = AccountStatus(state=AccountState.AUTH_FAILED, last_error="The IMAP server refused the login")
 
-    [finding] = found(figures={**GOOD.figures, "account.auth_failed": 7}, failing=[(account("sales"), failing)])
+    [finding] = found(figures={**GOOD.figures, "account.auth_failed": 7}, failing=[(account("sales", id=7), failing)])
 
     assert finding.values == {"count": 7}
-    assert finding.names == (("sales", "auth_failed", "The IMAP server refused the login"),)
+    assert finding.mailboxes == (
+        Mailbox(id=7, name="sales", state="auth_failed", reason="The IMAP server refused the login"),
+    )
 
 
 @pytest.mark.parametrize(

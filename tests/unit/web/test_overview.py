@@ -73,7 +73,7 @@ def test_fresh_install_is_told_how_to_begin(alice: Browser) -> None:
     page = alice.get("/admin").text
 
     assert "How to begin" in page
-    assert '<a class="button primary" href="/admin/settings">Add a mailbox</a>' in page
+    assert '<a class="button primary" href="/admin/settings/new">Add a mailbox</a>' in page
     assert "data-plots" not in page
 
 
