@@ -4,8 +4,8 @@ A row's hash is SHA-256, in hexadecimal, of the former row's hash (none before t
 as JSON in UTF-8: the keys of `canonical`, sorted, without spaces. So nobody can change a row, take one away or put one
 in between without every later hash being wrong. The newest row's number and hash are kept apart: a cut end shows too.
 
-What the chain alone cannot show: whoever may write to the database can make all of it anew. So Concord also logs each
-row's number and hash, and an export has them: a hash that was noted elsewhere must still be in the chain.
+What the chain alone cannot show: whoever may write to the database can make all of it anew. So the daemons also log
+the number and hash of each row they write, and an export has them: a hash noted elsewhere must still be in the chain.
 """
 
 from __future__ import annotations

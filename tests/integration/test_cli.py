@@ -16,11 +16,12 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from concord.adapters.sql import sealed
+from concord.adapters.sql import schema, sealed
 from concord.adapters.vault import FernetVault
 from concord.bootstrap import Concord
 from concord.errors import ConcordError
 from concord.model.account import Account
+from concord.model.audit import AuditFilter
 from concord.settings import load
 from tests.factories import mail
 from tests.fakes.command import Answer, Command
@@ -258,6 +259,23 @@ def test_rotation_killed_half_way_is_done_again(
     assert (half_way.code, again.code) == (0, 0), half_way.err + again.err
     assert len(key.read_text().split()) == 1
     assert all(concord.vault.unseal(account.secret) == PASSWORD for account in concord.accounts.all())
+    written = concord.audit.entries(AuditFilter(action="secrets.rotate"))
+    assert [(one.outcome, one.detail.split(",")[0]) for one in written] == [
+        ("done", "3 accounts"),
+        ("failed", "interrupted"),
+    ]
+
+
+def test_an_upgrade_of_the_database_is_written_down_once(run: Command, concord: Concord) -> None:
+    run("db", "upgrade")
+
+    (row,) = concord.audit.entries()
+    assert (row.action, row.subject, row.outcome, row.detail) == (
+        "db.upgrade",
+        schema.newest(),
+        "done",
+        "from nothing",
+    )
 
 
 def test_rotation_can_keep_the_old_key(run: Command, key: Path) -> None:
