@@ -7,7 +7,7 @@ MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench deb deb-test lock clean
+.PHONY: help demo run test check format messages bench deb deb-test lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,10 @@ format: ## Let the formatter and the linter mend what they can
 	@packaging/bootstrap
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+messages: ## Bring the catalogue of translations in step with the words that pages show
+	@packaging/bootstrap
+	@exec $(BIN)/python -m tests.catalogue
 
 bench: ## Measure mails per second, from mailbox to handler
 	@packaging/bootstrap test

@@ -86,9 +86,8 @@ def main() -> None:
             fill(stack.concord.engine, count)
             settle(stack.concord.engine)
             Identity(stack.concord).add_user("bench", Role.ADMIN, PASSWORD, by=SHELL)
-            say(
-                f"{count:,} messages on PostgreSQL, made in {time.monotonic() - began:.0f} s; {ROUNDS} rounds of {REQUESTS}"
-            )
+            seconds = time.monotonic() - began
+            say(f"{count:,} messages on PostgreSQL, made in {seconds:.0f} s; {ROUNDS} rounds of {REQUESTS}")
             stack.start("admin")
             with hello(Path(folder), hello_port), browser(port) as visitor:
                 measure(stack, visitor, hello_port)
