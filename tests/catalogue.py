@@ -27,7 +27,8 @@ _NO_FACTS: Final = frozenset({"remedy", "log", "status", "headers", "facts", "pl
 HEADER: Final = """\
 # Simplified Chinese for Concord's admin site. `make messages` adds what is new.
 #
-# mailbox 邮箱 · worker 工作进程 · quarantine 隔离 · delivery 投递 · handler 处理器 · rule 规则 · workflow 工作流 · run 运行
+# mailbox 邮箱 · worker 工作进程 · quarantine 隔离 · delivery 投递 · handler 处理器 · rule 规则
+# workflow 工作流 · run 运行
 # replay 重放 · token 令牌 · schedule 调度 · archive 归档 · ledger 台账 · event 事件 · role 角色 · scope 权限范围
 msgid ""
 msgstr ""
