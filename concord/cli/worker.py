@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -153,17 +155,20 @@ def polkit(
     from concord.manager.units import polkit_rule
 
     if write:
-        write_rule(_instances(), PLACES.rule)
+        write_rule(_instances(), PLACES)
     else:
         print(polkit_rule(_instances()), end="")
 
 
 @app.command(hidden=True)
-def settle() -> None:
+def settle(
+    rule: Annotated[Path | None, typer.Option(help="Polkit's rule by another name; it is written in place.")] = None,
+) -> None:
     """Make polkit's rule and the target's units follow the workers' files. concord-workers.service runs it, as root."""
     from concord.adapters.systemd import reload
 
-    units.settle(_instances, reload=reload, places=PLACES)
+    places = replace(PLACES, rule=rule, in_place=True) if rule else PLACES
+    units.settle(_instances, reload=reload, places=places)
 
 
 def _instances() -> list[str]:

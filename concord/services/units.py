@@ -27,6 +27,7 @@ class Places:
     """Where systemd and polkit look."""
 
     rule: Path = Path("/etc/polkit-1/rules.d/50-concord.rules")
+    in_place: bool = False  # the rule's folder may be closed to us, where the file itself is not
     wants: Path = Path("/etc/systemd/system/concord-celery.target.wants")
     template: Path = Path("/lib/systemd/system/concord-worker@.service")
 
@@ -47,24 +48,25 @@ def settle(instances: Callable[[], Sequence[str]], *, reload: Callable[[], None]
             if len(wanted) > MOST:
                 raise UsageError("There are too many workers", workers=len(wanted), most=MOST, remedy="Remove some")
             done = wanted
-            changed |= write_rule(wanted, places.rule)
+            changed |= write_rule(wanted, places)
             changed |= _link(wanted, places)
     if changed:
         reload()
     return changed
 
 
-def write_rule(instances: Sequence[str], place: Path = INSTALLED.rule) -> bool:
+def write_rule(instances: Sequence[str], places: Places = INSTALLED) -> bool:
     """Polkit's rule for exactly these workers' units; whether it is another than before. Raises UsageError."""
-    text = polkit_rule(instances)
-    fresh = place.with_suffix(".new")
+    text, place = polkit_rule(instances), places.rule
+    fresh = place if places.in_place else place.with_suffix(".new")
     try:
         if place.is_file() and place.read_text(encoding="utf-8") == text:
             return False
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.replace(place)
+        if fresh != place:
+            fresh.chmod(0o644)
+            fresh.replace(place)
     except OSError as error:
         raise UsageError(
             "The polkit rule cannot be written", file=place, cause=error.strerror, remedy="Run it as root"

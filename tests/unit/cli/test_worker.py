@@ -208,3 +208,15 @@ def test_links_of_other_units_stay(run: Command, tmp_path: Path) -> None:
         "concord-worker@poll.service",
         "somebody-elses.service",
     ]
+
+
+def test_a_rule_in_a_closed_folder_is_written_in_its_place(run: Command, tmp_path: Path) -> None:
+    """Debian 12: the folder is polkit's alone, the file is root's."""
+    bound = tmp_path / "bound.rules"
+    bound.write_text("older, and longer than what comes\n" * 1000)
+    before = bound.stat().st_ino
+
+    run("worker", "settle", "--rule", str(bound))
+
+    assert bound.stat().st_ino == before
+    assert bound.read_text() == run("worker", "polkit").out
