@@ -23,6 +23,17 @@ _LABELS: Final[Mapping[str, str]] = {
     "quota": N_("over quota"),
     "disabled": N_("off"),
     "enabled": N_("on"),
+    # who knows a mail address's server, and what came of asking
+    "preset": N_("the domain is a known provider's own"),
+    "srv": N_("the domain's DNS says so"),
+    "exchanger": N_("a known provider takes the domain's mail"),
+    "autoconfig": N_("the domain's file for mail programs says so"),
+    "ispdb": N_("a directory of mail providers says so"),
+    "guess": N_("a usual name, which answers"),
+    "found": N_("found"),
+    "nothing": N_("nothing there"),
+    "forbidden": N_("not asked: the address is private"),
+    "late": N_("no answer in time"),
     # messages
     "unfetched": N_("not fetched yet"),
     "archived": N_("archived"),

@@ -28,6 +28,7 @@
       for (const part of [...fresh.body.children]) {
         const old = part.id && document.getElementById(part.id);
         if (!old) continue;
+        if (part.dataset.live) part.dataset.begun = ""; // its stream is this one
         keepOpen(old, part);
         old.replaceWith(part);
         prepare(part);
@@ -84,13 +85,23 @@
     setTimeout(() => { delete button.dataset.copied; }, 2000);
   });
 
-  document.addEventListener("htmx:after:swap", () => prepare(document));
+  const begin = () => {
+    for (const part of document.querySelectorAll("[data-live]:not([data-begun])")) {
+      part.dataset.begun = "";
+      live(part.dataset.live);
+    }
+  };
+
+  document.addEventListener("htmx:after:swap", () => {
+    prepare(document);
+    begin();
+  });
   const menu = document.getElementById("menu");
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && menu) menu.open = false;
   });
 
   prepare(document);
-  for (const part of document.querySelectorAll("[data-live]")) live(part.dataset.live);
+  begin();
   for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 })();
