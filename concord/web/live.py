@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
@@ -19,6 +20,10 @@ log = structlog.get_logger(__name__)
 _BEAT_SECONDS: Final = 15.0
 # Then the browser asks anew, and is looked at anew: whoever lost the right to see this sees it no longer.
 _LONGEST_SECONDS: Final = 300.0
+# How soon a stream notices that the service ends.
+_NOTICED_SECONDS: Final = 0.5
+# No asyncio.Event: the site may serve from several loops, one after the other.
+_ending: Final = threading.Event()
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 Parts = Callable[[], Awaitable[Mapping[str, str]]]
@@ -35,14 +40,31 @@ async def _events(request: Request, parts: Parts, every: float) -> AsyncIterator
     sent: dict[str, str] = {}
     # Where the line breaks the browser waits so long before it asks anew.
     yield f"retry: {round(every * 1000)}\n\n"
-    while time.monotonic() - begun < _LONGEST_SECONDS and not await request.is_disconnected():
+    while time.monotonic() - begun < _LONGEST_SECONDS and not is_over() and not await request.is_disconnected():
         fresh = await _asked(parts)
         changed = {name: html for name, html in fresh.items() if sent.get(name) != html}
         sent |= changed
         if changed or time.monotonic() - spoke > _BEAT_SECONDS:
             spoke = time.monotonic()
             yield event("".join(changed.values())) if changed else ":\n\n"
-        await asyncio.sleep(every)
+        await pause(every)
+
+
+def end() -> None:
+    """The service ends: no stream may hold it up."""
+    _ending.set()
+
+
+def is_over() -> bool:
+    """Whether streams are to end now."""
+    return _ending.is_set()
+
+
+async def pause(seconds: float) -> None:
+    """Until the next look, or until the service ends."""
+    over = time.monotonic() + seconds
+    while not is_over() and (left := over - time.monotonic()) > 0:  # noqa: ASYNC110 - an Event belongs to one loop
+        await asyncio.sleep(min(left, _NOTICED_SECONDS))
 
 
 async def _asked(parts: Parts) -> Mapping[str, str]:

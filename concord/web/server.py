@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from concord.adapters import notify
 from concord.errors import CannotListenError
 from concord.settings import AdminSettings
+from concord.web import live
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify.stopping()
+        live.end()
         await super().shutdown(sockets)
 
 

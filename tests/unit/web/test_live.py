@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,16 @@ async def test_what_cannot_be_asked_just_now_does_not_end_it(monkeypatch: pytest
     sent = await events(monkeypatch, [QueueDownError("Redis did not answer"), {"a": "<p id=a>1"}])
 
     assert sent == ["data: <p id=a>1\n\n"]
+
+
+async def test_service_that_ends_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = threading.Event()
+    ending.set()
+    monkeypatch.setattr(live, "_ending", ending)
+
+    await live.pause(60)
+
+    assert await events(monkeypatch, [{"a": "1"}] * 5) == []
 
 
 async def test_stream_ends_so_that_the_browser_is_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
