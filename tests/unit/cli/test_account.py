@@ -196,3 +196,20 @@ def test_an_address_that_nobody_knows_is_told_so(run: Command) -> None:
 
 def test_what_is_no_address_is_refused(run: Command) -> None:
     assert run("account", "discover", "ann").code == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [(0, "0, as of"), (3, "3, as of"), (None, "unknown"), ("never", "not compared")]
+)
+def test_unaccounted_mail_is_told(
+    run: Command, concord: MemoryConcord, sales: Account, found: int | None | str, told: str
+) -> None:
+    """O7."""
+    if found != "never":
+        assert not isinstance(found, str)
+        concord.accounts.reconciled(sales.id, found)
+
+    shown, listed = run("account", "show", "sales"), run("account", "list", "--json").json
+
+    assert told in shown.out
+    assert listed[0]["unaccounted"] == (None if found == "never" else found)
