@@ -19,6 +19,7 @@ from concord.adapters.archive_file import FileArchive
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.api_tokens import SqlApiTokens
 from concord.adapters.sql.audit import SqlAudit
+from concord.adapters.sql.browsing import SqlLists
 from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
@@ -120,6 +121,10 @@ class Concord:
     @part
     def outbox(self) -> SqlOutbox:
         return SqlOutbox(self.engine, now)
+
+    @part
+    def lists(self) -> SqlLists:
+        return SqlLists(self.engine)
 
     @part
     def rulebook(self) -> SqlRulebook:

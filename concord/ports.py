@@ -27,6 +27,17 @@ from concord.model.daemon import DaemonState
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.discovery import Discovery
 from concord.model.event import EventRow, UnifiedEvent
+from concord.model.listing import (
+    DeliveriesWanted,
+    EventsWanted,
+    ListedDelivery,
+    ListedRun,
+    Listing,
+    MessagesWanted,
+    Reason,
+    RunsWanted,
+    View,
+)
 from concord.model.message import (
     AfterState,
     FetchedMail,
@@ -523,6 +534,30 @@ class Outbox(Protocol):
         ...
 
 
+class Lists(Protocol):
+    """What people page through, the newest first. Every question ends within a moment, however many rows there are."""
+
+    def messages(self, wanted: MessagesWanted, view: View = ...) -> Listing[Message]: ...
+
+    def events(self, wanted: EventsWanted, view: View = ...) -> Listing[EventRow]: ...
+
+    def deliveries(self, wanted: DeliveriesWanted, view: View = ...) -> Listing[ListedDelivery]: ...
+
+    def runs(self, wanted: RunsWanted, view: View = ...) -> Listing[ListedRun]: ...
+
+    def with_content(self, sha256: str, *, limit: int = 50) -> list[Message]:
+        """Messages of these octets, wherever they lie."""
+        ...
+
+    def quarantined(self, *, most: int = ...) -> tuple[list[Reason], bool]:
+        """Quarantined messages by cause, the most frequent first; and whether only the newest `most` were counted."""
+        ...
+
+    def folders(self, account: str | None = None) -> list[str]:
+        """Folders that were ever read, an account's or all."""
+        ...
+
+
 class Rulebook(Protocol):
     """Rules, handlers and workflows, as an operator wrote them."""
 
@@ -532,6 +567,14 @@ class Rulebook(Protocol):
 
     def save_rule(self, rule: Rule) -> Rule:
         """Add, or change the one of that name."""
+        ...
+
+    def rename_rule(self, name: str, new: str) -> None:
+        """All else stays. Raises NotFoundError, and ExistsError where the new name is taken."""
+        ...
+
+    def place_rules(self, positions: Mapping[str, int]) -> None:
+        """Give these rules these positions, all or none. Raises NotFoundError where one is gone."""
         ...
 
     def remove_rule(self, name: str) -> None: ...

@@ -165,7 +165,12 @@ SELECT id, {position}, 'step {position}', 'webhook', CAST('{{}}' AS JSONB), stat
 FROM workflow_runs
 """
 _TRAIL: Final = "INSERT INTO trail (message_id, at, what, detail) SELECT {id}, {at}, '{what}', {detail} FROM {rows}"
+_FOLDERS: Final = """
+INSERT INTO folders (account_id, folder, uidvalidity, last_uid, backfill_low, begun_at)
+SELECT account_id, folder, 1700000000, MAX(uid), 1, MIN(seen_at) FROM messages GROUP BY account_id, folder
+"""
 _FOLLOWING: Final = (
+    _FOLDERS,
     _EVENTS,
     _DELIVERIES.format(handler="'log'", state="'delivered'", some=""),
     _DELIVERIES.format(

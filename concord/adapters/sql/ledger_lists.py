@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, or_, select, update
 
 from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.message_rows import message_of, message_query
+from concord.adapters.sql.paging import Order
 from concord.adapters.sql.tables import AFTER_PENDING, UNFETCHED, accounts, messages
 from concord.adapters.sql.trail import add_steps
 from concord.model.message import AfterState, Message, MessageState
 from concord.ports import MessageFilter
 
+ORDER: Final = Order(table=messages, at=messages.c.seen_at, id=messages.c.id)
 _Folder = tuple[int, str, int]  # account id, name, UIDVALIDITY
 
 
@@ -26,7 +28,7 @@ def get(connection: Connection, message_id: int) -> Message | None:
 
 def search(connection: Connection, narrowed: MessageFilter) -> list[Message]:
     """Newest first, from below `before_id`."""
-    wanted = _narrow(message_query(), narrowed).order_by(messages.c.id.desc()).limit(narrowed.limit)
+    wanted = _narrow(message_query(), narrowed).order_by(*ORDER.newest_first).limit(narrowed.limit)
     return [message_of(row) for row in connection.execute(wanted)]
 
 
@@ -44,7 +46,7 @@ def _narrow(wanted: Select[Any], narrowed: MessageFilter) -> Select[Any]:
         (messages.c.message_id.__eq__, narrowed.message_id),
         (messages.c.seen_at.__ge__, narrowed.since),
         (messages.c.seen_at.__lt__, narrowed.until),
-        (messages.c.id.__lt__, narrowed.before_id),
+        (ORDER.below, narrowed.before_id),
     )
 
 

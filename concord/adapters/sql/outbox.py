@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Engine, Select, and_, or_, select
@@ -15,11 +15,15 @@ from concord.adapters.sql.event_rows import delivery_of, delivery_query, event_o
 from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.outbox_tables import deliveries as delivery_table
 from concord.adapters.sql.outbox_tables import events, workflow_runs
+from concord.adapters.sql.paging import Order
 from concord.errors import NotFoundError
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.event import EventRow
 from concord.model.workflow import RunState, WorkflowRun
 from concord.ports import Clock, Queued
+
+DELIVERIES: Final = Order(table=delivery_table, at=delivery_table.c.created_at, id=delivery_table.c.id)
+RUNS: Final = Order(table=workflow_runs, at=workflow_runs.c.created_at, id=workflow_runs.c.id)
 
 
 class SqlOutbox:
@@ -105,10 +109,10 @@ class SqlOutbox:
             (delivery_table.c.state.__eq__, state and state.value),
             (delivery_table.c.handler.__eq__, handler),
             (delivery_table.c.event_id.__eq__, event_id),
-            (delivery_table.c.id.__lt__, before_id),
+            (DELIVERIES.below, before_id),
         )
         with reading(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(delivery_table.c.id.desc()).limit(limit))
+            rows = connection.execute(wanted.order_by(*DELIVERIES.newest_first).limit(limit))
             return [delivery_of(row) for row in rows]
 
     def retry_deliveries(self, ids: Sequence[int]) -> list[int]:
@@ -161,10 +165,10 @@ class SqlOutbox:
             (workflow_runs.c.state.__eq__, state and state.value),
             (workflow_runs.c.workflow.__eq__, workflow),
             (workflow_runs.c.event_id.__eq__, event_id),
-            (workflow_runs.c.id.__lt__, before_id),
+            (RUNS.below, before_id),
         )
         with reading(self._engine) as connection:
-            return runs.load(connection, wanted.order_by(workflow_runs.c.id.desc()).limit(limit))
+            return runs.load(connection, wanted.order_by(*RUNS.newest_first).limit(limit))
 
     def run(self, run_id: int) -> WorkflowRun:
         """By id."""

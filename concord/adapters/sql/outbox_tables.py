@@ -50,8 +50,9 @@ deliveries: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     UniqueConstraint("event_id", "handler", "run"),
-    Index(None, "state", "id"),
-    Index(None, "handler", "id"),
+    Index(None, "created_at", "id"),
+    Index(None, "state", "created_at", "id"),
+    Index(None, "handler", "created_at", "id"),
     partial("ix_deliveries_waiting", "state IN ('pending', 'delivering')", "due_at", "id"),
     sqlite_autoincrement=True,
 )
@@ -75,7 +76,8 @@ workflow_runs: Final = Table(
     Column("finished_at", UtcDateTime),
     # At most one run per event and workflow (P9).
     UniqueConstraint("event_id", "workflow"),
-    Index(None, "state", "id"),
+    Index(None, "created_at", "id"),
+    Index(None, "state", "created_at", "id"),
     partial("ix_workflow_runs_waiting", "state IN ('pending', 'running')", "due_at", "id"),
     sqlite_autoincrement=True,
 )

@@ -160,8 +160,9 @@ messages: Final = Table(
     Column("processed_at", UtcDateTime),
     UniqueConstraint("account_id", "folder", "uidvalidity", "uid"),
     # Lists, newest first.
-    Index(None, "account_id", "id"),
-    Index(None, "state", "id"),
+    Index(None, "seen_at", "id"),
+    Index(None, "account_id", "seen_at", "id"),
+    Index(None, "state", "seen_at", "id"),
     Index(None, "message_id"),
     # After a change of UIDVALIDITY, old mail is known by its content.
     Index(None, "account_id", "folder", "sha256"),

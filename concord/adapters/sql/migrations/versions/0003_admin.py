@@ -38,9 +38,23 @@ def upgrade() -> None:
     op.add_column("folders", sa.Column("begun_uid", sa.BigInteger(), nullable=True))
     _say_whose_mail_is_ours()
     op.create_index(op.f("ix_trail_at"), "trail", ["at"], unique=False)
+    _lists()
     op.add_column("audit", sa.Column("address", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.add_column("audit", sa.Column("hash", sa.String(), nullable=True))
     _chain()
+
+
+def _lists() -> None:
+    """People page through lists in order of time, and narrow them to a time."""
+    for table, at, columns in (
+        ("messages", "seen_at", ("account_id", "state")),
+        ("deliveries", "created_at", ("handler", "state")),
+        ("workflow_runs", "created_at", ("state",)),
+    ):
+        op.create_index(op.f(f"ix_{table}_{at}_id"), table, [at, "id"], unique=False)
+        for column in columns:
+            op.drop_index(op.f(f"ix_{table}_{column}_id"), table_name=table)
+            op.create_index(op.f(f"ix_{table}_{column}_{at}_id"), table, [column, at, "id"], unique=False)
 
 
 def _chain() -> None:
