@@ -32,9 +32,10 @@ class Argon2:
             self._nobodys = self._nobodys or self.hash(secrets.token_urlsafe())
         with self._turns:
             try:
-                return self._hasher.verify(kept or self._nobodys or "", password) and kept is not None
+                self._hasher.verify(kept or self._nobodys or "", password)
             except (VerificationError, InvalidHashError):
                 return False
+        return kept is not None
 
     def is_outdated(self, kept: str) -> bool:
         """Whether it was made with weaker parameters than today's."""
