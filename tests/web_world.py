@@ -37,7 +37,8 @@ class Browser(TestClient):
 
     def __init__(self, concord: Concord, **options: Any) -> None:
         headers = {"Accept": "text/html", "User-Agent": "Browser", "Accept-Language": "en"}
-        super().__init__(make_app(concord), base_url="http://localhost:3000", headers=headers, **options)
+        self.site = make_app(concord)
+        super().__init__(self.site, base_url="http://localhost:3000", headers=headers, **options)
         self.concord = concord
 
     def sign_in(self, name: str, password: str = PASSWORD, *, place: str = "/admin/profile") -> Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -97,6 +98,26 @@ class WorkerFiles:
             self.path(instance).unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self.path(instance), error) from None
+
+    @contextmanager
+    def taken_away(self, instance: str) -> Iterator[None]:
+        """Its file is away inside, and for good if all goes well there; else it is as it was. Raises UsageError."""
+        refuse_bad_name(instance)
+        path = self.path(instance)
+        aside = path.with_suffix(".gone")
+        try:
+            with suppress(FileNotFoundError):
+                path.replace(aside)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                aside.replace(path)
+            raise
+        with suppress(OSError):
+            aside.unlink()
 
     def _stems(self) -> set[str]:
         return {file.stem for file in self._directory.glob("*.json")}

@@ -7,14 +7,20 @@ it was before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ConcordError, ConflictError, ExistsError, SupervisorDownError, UsageError
-from concord.manager.config import check, refuse_bad_name
+from concord.errors import (
+    ConcordError,
+    ConflictError,
+    ExistsError,
+    SettingsError,
+    SupervisorDownError,
+    UsageError,
+)
+from concord.manager.config import WorkerDocument, check, refuse_bad_name
 from concord.model.caller import Caller
 from concord.model.daemon import worker
 from concord.model.worker import BUILT_IN, MOST
@@ -22,10 +28,7 @@ from concord.services.differences import differing
 from concord.services.schedule import Followed, follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from concord.bootstrap import Concord
-    from concord.manager.config import WorkerDocument
 
 Adopt = Callable[[Sequence[str]], None]
 """Has the service manager take note of all workers (ports.Supervisor.adopt)."""
@@ -56,8 +59,11 @@ def add(parts: Concord, name: str, given: Mapping[str, Any], *, by: Caller, adop
     document = check(given, file=parts.workers.path(name))
     with audited(parts.audit, by, "worker.add", name, detail=differing({}, _said(document))):
         path = parts.workers.write(name, document)
-        with _undone(lambda: parts.workers.remove(name)):
+        try:
             alone = _adopted(parts, adopt) if name not in BUILT_IN else None
+        except ConcordError:
+            parts.workers.remove(name)
+            raise
     schedule = follow(parts) if document.poll_interval else None
     return WorkerChange(path=path, alone=alone, schedule=schedule, restart=name in BUILT_IN)
 
@@ -67,7 +73,7 @@ def change(parts: Concord, name: str, tree: Mapping[str, Any], *, by: Caller) ->
 
     Raises NotFoundError, SettingsError, UsageError.
     """
-    before = parts.workers.document(name)
+    before = _present(parts, name)
     document = check(dict(tree), file=parts.workers.path(name))
     detail = differing(_said(before), _said(document)) or "nothing changed"
     with audited(parts.audit, by, "worker.edit", name, detail=detail):
@@ -83,16 +89,23 @@ def remove(parts: Concord, name: str, *, by: Caller, adopt: Adopt | None = None)
     Raises NotFoundError, ConflictError while it runs; SupervisorRefusedError and DaemonFailedError, and then it stays.
     """
     with audited(parts.audit, by, "worker.remove", name):
-        before = parts.workers.document(name)
+        before = _present(parts, name)
         if name not in BUILT_IN and _runs(parts, name):
             raise ConflictError(
                 "This worker runs", name=name, remedy=f"Stop it first: concord service stop --only worker@{name}"
             )
-        parts.workers.remove(name)
-        with _undone(lambda: parts.workers.write(name, before)):
+        with parts.workers.taken_away(name):
             alone = _adopted(parts, adopt) if name not in BUILT_IN else None
     schedule = follow(parts) if before.poll_interval else None
     return WorkerChange(path=parts.workers.path(name), alone=alone, schedule=schedule, restart=name in BUILT_IN)
+
+
+def _present(parts: Concord, name: str) -> WorkerDocument:
+    """What its file says; nothing, where that cannot be used: it is there to be mended. Raises NotFoundError."""
+    try:
+        return parts.workers.document(name)
+    except SettingsError:
+        return WorkerDocument()
 
 
 def _adopted(parts: Concord, adopt: Adopt | None) -> SupervisorDownError | None:
@@ -101,16 +114,6 @@ def _adopted(parts: Concord, adopt: Adopt | None) -> SupervisorDownError | None:
     except SupervisorDownError as error:
         return error
     return None
-
-
-@contextmanager
-def _undone(undo: Callable[[], object]) -> Iterator[None]:
-    """What cannot be brought to its end has not happened."""
-    try:
-        yield
-    except ConcordError:
-        undo()
-        raise
 
 
 def _runs(parts: Concord, name: str) -> bool:

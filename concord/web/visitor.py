@@ -54,14 +54,19 @@ def concord_of(request: Request) -> Concord:
 Parts = Annotated[Concord, Depends(concord_of)]
 
 
-def page(permission: Permission = Permission.READ) -> Callable[[Request], Awaitable[Visitor]]:
-    """A dependency for pages: raises SignInNeededError, ForbiddenError, and Refusal for a forged form."""
+def page(permission: Permission = Permission.READ, *, asks: bool = False) -> Callable[[Request], Awaitable[Visitor]]:
+    """A dependency for pages: raises SignInNeededError, ForbiddenError, and Refusal for a forged form.
+
+    `asks`: what is posted changes nothing, and comes from a script that does not know our forms' proof.
+    """
 
     async def visitor(request: Request) -> Visitor:
         found = await run_in_threadpool(_by_session, request)
         if found is None:
             raise SignInNeededError
-        if request.method not in SAFE:
+        if asks:
+            refuse_foreign(request)
+        elif request.method not in SAFE:
             await refuse_forged(request, found.csrf)
         return _allowed(request, found, permission)
 
@@ -89,12 +94,17 @@ def api(permission: Permission = Permission.READ) -> Callable[[Request], Awaitab
     return visitor
 
 
-async def refuse_forged(request: Request, csrf: str, *, form: bool = True) -> None:
-    """Another site may make a browser send a form, but neither read our pages nor claim to be us."""
+def refuse_foreign(request: Request) -> None:
+    """A browser says from which site a request comes, and no page can make it say otherwise."""
     origin = request.headers.get("origin")
     strange = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
     if strange or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refusal(HTTPStatus.FORBIDDEN, "The request comes from another site.", remedy="Use Concord's own pages")
+
+
+async def refuse_forged(request: Request, csrf: str, *, form: bool = True) -> None:
+    """Another site may make a browser send a form, but neither read our pages nor claim to be us."""
+    refuse_foreign(request)
     brought = request.headers.get(CSRF_HEADER, "")
     if not brought and form:
         value = (await request.form()).get(CSRF_FIELD)

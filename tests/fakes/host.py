@@ -13,7 +13,7 @@ from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
 from concord.model.daemon import BEAT, instance_of
 from concord.model.worker import WorkerLimits
-from concord.ports import MAIL_QUEUE, POLL_QUEUE, SyncStats, WorkerPulse
+from concord.ports import MAIL_QUEUE, POLL_QUEUE, Audit, SyncStats, WorkerPulse
 from concord.settings import ServiceSettings, Settings
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.pulse import MemoryPulse
@@ -28,7 +28,7 @@ _QUEUES = {"poll": POLL_QUEUE, "mail": MAIL_QUEUE}
 class MemoryHost:
     """Daemons work as soon as they run, but for those in `idle`: these live, and do nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, audit: Audit | None = None) -> None:
         self.time = datetime(2026, 11, 25, 12, tzinfo=UTC)
         self.settings = Settings(service=ServiceSettings(run_directory=folder))
         self.workers = WorkerFiles(folder / "workers", self.settings.worker)
@@ -45,7 +45,7 @@ class MemoryHost:
             supervisor=lambda: self.supervisor,
             pulse=lambda: self.pulse,
             queue=lambda: self.queue,
-            audit=lambda: self.audit,
+            audit=lambda: audit or self.audit,
             workers=self.workers,
             sync=self._sync,
             clock=self.clock,
