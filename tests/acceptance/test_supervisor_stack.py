@@ -81,11 +81,14 @@ def moved(place: Path) -> Iterator[tuple[Stack, Supervisord]]:
         (place / "supervisor.d").mkdir()
         write_programs(["poll", "mail"], place / "workers.conf")
         for source, target in (("supervisord.conf", "supervisord.conf"), ("concord.conf", "supervisor.d/concord.conf")):
-            (place / target).write_text(_moved((SHIPPED / source).read_text(encoding="utf-8"), place), encoding="utf-8")
+            (place / target).write_text(
+                moved_text((SHIPPED / source).read_text(encoding="utf-8"), place), encoding="utf-8"
+            )
         yield stack, Supervisord(place / "supervisord.conf", run, stack.env)
 
 
-def _moved(text: str, place: Path) -> str:
+def moved_text(text: str, place: Path) -> str:
+    """An installed file, with the paths of a folder of ours."""
     changes = {
         "/usr/lib/concord/bin": str(Path(sys.executable).parent),
         "/var/lib/concord": str(place),

@@ -66,7 +66,7 @@ def site(dovecot: Dovecot) -> Iterator[Site]:
                 Identity(stack.concord).add_user(name, role, PASSWORD, by=SHELL)
             account = _fill(stack, dovecot)
             stack.start("admin")
-            assert eventually(lambda: _answers(port), within=30), stack.log("admin")
+            assert eventually(lambda: answers(port), within=30), stack.log("admin")
             yield Site(stack, f"http://localhost:{port}", account)
 
 
@@ -107,7 +107,8 @@ def _fill(stack: Stack, dovecot: Dovecot) -> Account:
     return account
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
