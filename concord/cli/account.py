@@ -16,7 +16,7 @@ from concord.cli.output import emit, say, verdict, warn
 from concord.cli.session import here, is_watched
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
-from concord.model.account import Account, Priority, Tls
+from concord.model.account import Account, AuthKind, Priority, Tls
 from concord.services import accounts
 
 if TYPE_CHECKING:
@@ -47,6 +47,15 @@ _After = Annotated[
         "--after", metavar="leave|seen|flag|move:FOLDER|delete", help="What is done on the server with processed mail."
     ),
 ]
+_Auth = Annotated[
+    AuthKind,
+    typer.Option(
+        "--auth", help="oauth2: sign in afterwards with 'concord oauth login'; oauth2-app: the client's own right."
+    ),
+]
+_OAuthClient = Annotated[
+    str | None, typer.Option("--oauth-client", metavar="NAME", help="As 'concord oauth client list' has it.")
+]
 _Priority = Annotated[Priority, typer.Option("--priority", help="How urgent its mail is, unless mail or rules differ.")]
 
 
@@ -57,6 +66,8 @@ def add(
     user: _User,
     port: _Port = None,
     password_stdin: _PasswordStdin = False,
+    auth: _Auth = AuthKind.PASSWORD,
+    oauth_client: _OAuthClient = None,
     tls: _Tls = Tls.IMPLICIT,
     ca_file: _CaFile = None,
     folder: _Folders = None,
@@ -72,6 +83,8 @@ def add(
         "host": host,
         "port": port,
         "user": user,
+        "auth": auth,
+        "oauth_client": oauth_client,
         "tls": tls,
         "ca_file": _absolute(ca_file),
     }
@@ -82,13 +95,16 @@ def add(
     # Before a password is asked for.
     accounts.refuse_taken(here(), name)
     here().sealing()
-    secret = password.take("password", name, from_stdin=password_stdin)
+    secret = None if auth.is_oauth else password.take("password", name, from_stdin=password_stdin)
     change = accounts.add(here(), account, secret, by=caller())
     _warn_of_plain(account)
     tell_trouble(change.schedule)
     rhythm = account_views.rhythm(account, here().poll_interval)
     say(f"Account '{name}' is added: {account_views.server(account)}. {rhythm}")
-    say(f"Try it: concord account test {name}")
+    if auth is AuthKind.OAUTH2:
+        say(f"Sign in: concord oauth login {name}, or on its page at /admin/settings")
+    else:
+        say(f"Try it: concord account test {name}")
 
 
 @app.command()
@@ -98,6 +114,8 @@ def edit(
     user: Annotated[str | None, typer.Option("--user")] = None,
     port: _Port = None,
     password_stdin: _PasswordStdin = False,
+    auth: Annotated[AuthKind | None, typer.Option("--auth")] = None,
+    oauth_client: _OAuthClient = None,
     tls: Annotated[Tls | None, typer.Option("--tls")] = None,
     ca_file: Annotated[str | None, typer.Option("--ca-file", metavar="FILE", help="'' takes it away.")] = None,
     folder: _Folders = None,
@@ -110,6 +128,8 @@ def edit(
     before = here().accounts.get(name)
     given: dict[str, Any] = {"host": host, "port": port, "user": user, "tls": tls, "ca_file": _absolute(ca_file)}
     given |= {
+        "auth": auth,
+        "oauth_client": oauth_client,
         "folders": folder or None,
         "start": start,
         "interval": interval or None,

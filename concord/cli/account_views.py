@@ -18,7 +18,7 @@ def document(account: Account, status: AccountStatus, counts: Counts) -> dict[st
     return settled | {
         "start": str(account.start),
         "after": str(account.after),
-        "password": "set" if account.secret else "missing",
+        "password": "set" if account.secret else "none" if account.auth.is_oauth else "missing",
         **plain(status),
         "messages": {state.value: counts.get(state, 0) for state in MessageState},
     }
@@ -49,7 +49,7 @@ def details(account: Account, status: AccountStatus, counts: Counts, cursors: Ma
         {
             "Name": account.name,
             "Server": server(account),
-            "Password": "set" if account.secret else "missing",
+            **_login(account),
             "CA file": account.ca_file,
             "Folders": account.folders,
             "Start": account.start,
@@ -70,6 +70,12 @@ def details(account: Account, status: AccountStatus, counts: Counts, cursors: Ma
     print()
     rows = [(one.folder, one.uidvalidity, one.last_uid, _backfill(one), one.checked_at) for one in cursors.values()]
     table(("Folder", "UIDVALIDITY", "Read up to UID", "Older mail", "Last looked at"), rows)
+
+
+def _login(account: Account) -> dict[str, object]:
+    if account.auth.is_oauth:
+        return {"Login": account.auth, "OAuth2 client": account.oauth_client or "none"}
+    return {"Password": "set" if account.secret else "missing"}
 
 
 def server(account: Account) -> str:

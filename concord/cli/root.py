@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Name typed, module, and what in it: a Typer with commands of its own, or the function that is the command.
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "account": ("account", "app"),
+    "oauth": ("oauth", "app"),
     "apply": ("apply", "apply"),
     "poll": ("sync", "poll"),
     "sync-email-tasks": ("sync", "sync_email_tasks"),

@@ -87,7 +87,12 @@ NOUNS: Final[Mapping[str, str]] = {
     "audit": N_("Audit"),
     "db": N_("Database"),
 }
-WAYS: Final[Mapping[str, str]] = {"cli": N_("command line"), "admin": N_("pages"), "api": N_("API")}
+WAYS: Final[Mapping[str, str]] = {
+    "cli": N_("command line"),
+    "admin": N_("pages"),
+    "api": N_("API"),
+    "daemon": N_("Concord itself"),
+}
 
 
 def action(code: str) -> str:

@@ -15,6 +15,8 @@ from concord.errors import (
     ExistsError,
     ForbiddenError,
     MailboxError,
+    Mistake,
+    MistakesError,
     NotFoundError,
     PermanentError,
     SchemaError,
@@ -123,8 +125,15 @@ def problem_of(error: ConcordError) -> JSONResponse:
         remedy=error.advice,
         facts=facts_of(error),
         log=list(error.log) if isinstance(error, DaemonFailedError) else None,
+        errors=[_mistake(one) for one in error.mistakes] if isinstance(error, MistakesError) else None,
         headers=retry_after(error),
     )
+
+
+def _mistake(mistake: Mistake) -> dict[str, str]:
+    """As `problem_of_input` has them: where, why, and what to do."""
+    told = [gettext(mistake.error.message), *([gettext(mistake.error.advice)] if mistake.error.advice else [])]
+    return {"pointer": "/".join(["", *map(str, mistake.path)]), "detail": ". ".join(told)}
 
 
 def problem_of_input(errors: Sequence[Mapping[str, Any]]) -> JSONResponse:
