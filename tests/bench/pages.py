@@ -66,7 +66,7 @@ def pages(stack: Stack) -> dict[str, str]:
         "deliveries, given up": "/admin/deliveries?state=dead",
         "workflow runs": "/admin/workflows",
         "mailboxes": "/admin/settings",
-        "mailbox": "/admin/settings/accounts/team07",
+        "mailbox": f"/admin/settings/accounts/{parts.accounts.get('team07').id}",
         "audit": "/admin/audit",
         "API: messages": "/api/v1/messages",
     }

@@ -41,7 +41,14 @@ def details(site: Site) -> list[str]:
         f"/admin/messages/{event.message_id}",
         f"/admin/events/{event.id}",
         f"/admin/workflows/{run.id}",
-        f"/admin/settings/accounts/{site.account.name}",
+        f"/admin/settings/accounts/{site.account.id}",
+        f"/admin/settings/accounts/{site.account.id}/edit",
+        "/admin/settings/new",
+        "/admin/settings/form?preset=gmail",
+        "/admin/settings/import",
+        "/admin/workers/add",
+        "/admin/workers/worker@mail",
+        "/admin/workers/worker@mail/config",
         "/admin/users/bob",
     ]
 
