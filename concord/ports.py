@@ -357,16 +357,12 @@ class Queued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFilter:
-    """What a list of messages is narrowed to; None means any."""
+    """Which messages are asked for; None means any. What people page through, `Lists` has."""
 
     account: str | None = None
-    folder: str | None = None
     state: MessageState | None = None
     message_id: str | None = None
-    search: str | None = None  # in subject and sender
-    since: datetime | None = None  # seen_at
-    until: datetime | None = None
-    before_id: int | None = None  # keyset pagination, newest first
+    before_id: int | None = None  # only older ones than that
     limit: int = 50
 
 
@@ -544,6 +540,10 @@ class Lists(Protocol):
     def deliveries(self, wanted: DeliveriesWanted, view: View = ...) -> Listing[ListedDelivery]: ...
 
     def runs(self, wanted: RunsWanted, view: View = ...) -> Listing[ListedRun]: ...
+
+    def amount(self, wanted: MessagesWanted, *, most: int) -> int:
+        """How many messages are like that; counting ends at `most`."""
+        ...
 
     def with_content(self, sha256: str, *, limit: int = 50) -> list[Message]:
         """Messages of these octets, wherever they lie."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,7 +14,7 @@ from concord import __version__
 from concord.egress.connection import Deadline, GuardedNetwork
 from concord.egress.guard import EgressGuard
 from concord.errors import HandlerError
-from concord.handlers.tools import HandlerTools
+from concord.handlers.tools import Exchange, HandlerTools
 
 USER_AGENT: Final = f"Concord/{__version__}"
 # Only these keep the method and the body (RFC 9110 sections 15.4.8 and 15.4.9).
@@ -43,7 +44,7 @@ class Endpoint:
     def __init__(self, tools: HandlerTools, url: str, *, timeout: float | None = None) -> None:
         self._tools = tools
         self._url = parse_url(url)
-        self._timeout = timeout or tools.webhook.timeout
+        self._timeout = min(timeout or tools.webhook.timeout, tools.patience)
 
     @property
     def host(self) -> str:
@@ -69,11 +70,14 @@ class Endpoint:
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         sent = {"host": url.netloc.decode(), "user-agent": USER_AGENT, "accept-encoding": "identity", **headers}
         pool = httpcore.ConnectionPool(ssl_context=self._tools.tls(), network_backend=network)
+        begun = time.monotonic()
         try:
             with pool, pool.stream("POST", target, headers=_encoded(sent), content=body) as response:
-                return self._answer(response)
+                answer = self._answer(response)
         except httpcore.ProtocolError as error:
             raise HandlerError("The receiver's answer is not HTTP", host=self.host, cause=error) from error
+        self._tools.observe(_exchange(answer, len(body), sent, time.monotonic() - begun))
+        return answer
 
     def _answer(self, response: httpcore.Response) -> Answer:
         body, whole = self._body(response)
@@ -128,6 +132,19 @@ def parse_url(text: str) -> httpx.URL:
     if url.userinfo:
         raise ValueError("the URL must not hold a user or password; put a token into the receiver's path or headers")
     return url
+
+
+def _exchange(answer: Answer, octets: int, sent: Mapping[str, str], seconds: float) -> Exchange:
+    return Exchange(
+        host=answer.host,
+        octets=octets,
+        sent=tuple(sent),
+        status=answer.status,
+        headers=answer.headers,
+        body=answer.body,
+        whole=answer.whole,
+        seconds=seconds,
+    )
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

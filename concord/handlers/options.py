@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, did_you_mean
 
 
 class Options(BaseModel):
@@ -24,17 +25,29 @@ def read(model: type[Given], options: Mapping[str, Any], *, kind: str) -> Given:
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    # A misspelt name comes before the one it leaves missing.
-    first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
-    option = ".".join(str(part) for part in first["loc"]) or "(the whole)"
+        # A misspelt name comes before the one it leaves missing.
+        first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
+        raise _told(first, model, kind) from None
+
+
+def option_mistakes(model: type[Options], options: Mapping[str, Any], *, kind: str) -> list[Mistake]:
+    """All of them, each with its place among the options."""
+    try:
+        model.model_validate(dict(options))
+    except ValidationError as error:
+        return [Mistake(one["loc"], _told(one, model, kind)) for one in error.errors()]
+    return []
+
+
+def _told(mistake: ErrorDetails, model: type[Options], kind: str) -> UsageError:
+    option = ".".join(str(part) for part in mistake["loc"]) or "(the whole)"
     known = sorted(model.model_fields)
     remedy = f"The options of '{kind}' are {', '.join(known)}" if known else f"'{kind}' takes no options"
-    if first["type"] == "extra_forbidden":
-        raise UsageError(
+    if mistake["type"] == "extra_forbidden":
+        return UsageError(
             "There is no such option", kind=kind, option=option, remedy=did_you_mean(option, known) or remedy
         )
-    if first["type"] == "missing":
-        raise UsageError("An option is missing", kind=kind, option=option, remedy=f"Give '{option}'; {remedy}")
-    cause = first["msg"].removeprefix("Value error, ")
-    raise UsageError("An option cannot be used", kind=kind, option=option, cause=cause, remedy="Correct the option")
+    if mistake["type"] == "missing":
+        return UsageError("An option is missing", kind=kind, option=option, remedy=f"Give '{option}'; {remedy}")
+    cause = mistake["msg"].removeprefix("Value error, ")
+    return UsageError("An option cannot be used", kind=kind, option=option, cause=cause, remedy="Correct the option")

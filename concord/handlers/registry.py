@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from concord.errors import HandlerRefusedError, UsageError, did_you_mean
+from concord.errors import ConcordError, HandlerRefusedError, Mistake, UsageError, did_you_mean
 from concord.handlers import plugins
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
 from concord.handlers.log import LogHandler, LogOptions
-from concord.handlers.options import Options, read
+from concord.handlers.options import Options, option_mistakes, read
 from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
 from concord.handlers.signature import Signer
 from concord.handlers.tools import HandlerTools
@@ -69,15 +69,34 @@ class Handlers:
     @classmethod
     def check(cls, kind: str, options: Mapping[str, Any], *, has_secret: bool) -> None:
         """Refuse what cannot be used before it is kept. Raises UsageError; HandlerRefusedError for a broken package."""
-        if kind not in cls.kinds():
-            raise _unknown(kind, cls.kinds())
-        own = KINDS.get(kind)
+        own = cls._own(kind)
         if own is None:
-            plugins.check(plugins.HANDLERS, kind)
             return
         read(own.options, options, kind=kind)
         if has_secret and own.check_secret is None:
-            raise UsageError("This kind of handler has no use for a secret", kind=kind, remedy="Leave the secret out")
+            raise _useless_secret(kind)
+
+    @classmethod
+    def mistakes(cls, kind: str, options: Mapping[str, Any], *, has_secret: bool) -> list[Mistake]:
+        """The same for a form: all at once, each with its place in the handler's written form."""
+        try:
+            own = cls._own(kind)
+        except (UsageError, HandlerRefusedError) as error:
+            return [Mistake(("kind",), _as_usage(error))]
+        if own is None:
+            return []
+        found = [Mistake(("options", *one.path), one.error) for one in option_mistakes(own.options, options, kind=kind)]
+        useless = has_secret and own.check_secret is None
+        return [*found, *([Mistake(("secret",), _useless_secret(kind))] if useless else [])]
+
+    @classmethod
+    def _own(cls, kind: str) -> Kind | None:
+        """One of Concord's; None for one that a package brings, and that can be loaded."""
+        if kind not in cls.kinds():
+            raise _unknown(kind, cls.kinds())
+        if kind not in KINDS:
+            plugins.check(plugins.HANDLERS, kind)
+        return KINDS.get(kind)
 
     @staticmethod
     def check_secret(kind: str, secret: str) -> None:
@@ -99,6 +118,20 @@ class Handlers:
             raise HandlerRefusedError(
                 error.message, remedy=error.advice, **({"handler": spec.name} | error.fields)
             ) from error
+
+
+def takes_secret(kind: str) -> bool:
+    """Whether a secret is of use to it; of other packages' kinds nobody knows."""
+    own = KINDS.get(kind)
+    return own is None or own.check_secret is not None
+
+
+def _useless_secret(kind: str) -> UsageError:
+    return UsageError("This kind of handler has no use for a secret", kind=kind, remedy="Leave the secret out")
+
+
+def _as_usage(error: ConcordError) -> UsageError:
+    return UsageError(error.message, remedy=error.advice, **error.fields)
 
 
 def _unknown(kind: str, known: tuple[str, ...]) -> UsageError:

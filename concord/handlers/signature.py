@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -14,6 +15,9 @@ from concord.errors import UsageError
 PREFIX: Final = "whsec_"
 # The specification asks for 24 to 64 random octets.
 SHORTEST, LONGEST = 24, 64
+_RANDOM: Final = 32
+# Two are enough to change from one to the next; more would only make headers longer.
+MOST_KEYS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +27,13 @@ class Signer:
     keys: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
-    def parse(cls, secrets: str) -> Self:
+    def parse(cls, written: str) -> Self:
         """Read secrets as they are written, `whsec_` and base64, separated by spaces. Raises UsageError."""
-        words = secrets.split()
+        words = written.split()
         if not words:
             raise _malformed("it is empty")
+        if len(words) > MOST_KEYS:
+            raise _malformed(f"it is more than {MOST_KEYS} secrets")
         return cls(keys=tuple(_key(word) for word in words))
 
     def headers(self, key: str, timestamp: int, body: bytes) -> dict[str, str]:
@@ -36,6 +42,11 @@ class Signer:
         digests = (hmac.digest(secret, content, hashlib.sha256) for secret in self.keys)
         signature = " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
         return identify(key, timestamp) | {"webhook-signature": signature}
+
+
+def new_secret() -> str:
+    """A secret that nobody can guess, as receivers want it written."""
+    return f"{PREFIX}{base64.b64encode(secrets.token_bytes(_RANDOM)).decode()}"
 
 
 def identify(key: str, timestamp: int) -> dict[str, str]:

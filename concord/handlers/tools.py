@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +26,20 @@ class SendTask(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One call to a receiver, as whoever tries a handler may see it; header values and URL are left out."""
+
+    host: str
+    octets: int  # sent
+    sent: tuple[str, ...]  # names of the headers
+    status: int
+    headers: Mapping[str, str] = field(repr=False)  # the answer's, names in lower case
+    body: bytes = field(repr=False)  # the answer's
+    whole: bool  # False where the body was longer, or broke off
+    seconds: float
+
+
 @cache
 def trusted_authorities() -> ssl.SSLContext:
     """The machine's own, made once: reading them takes 20 ms."""
@@ -43,3 +58,5 @@ class HandlerTools:
     resolve: Resolver = system_addresses
     tls: Callable[[], ssl.SSLContext] = trusted_authorities
     slots: HostSlots = field(default_factory=HostSlots)
+    observe: Callable[[Exchange], object] = lambda _exchange: None
+    patience: float = math.inf  # seconds; no call takes longer, whatever its own time-out says

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from concord.errors import HandlerError, HandlerRefusedError, UsageError, did_you_mean
+from concord.errors import HandlerError, HandlerRefusedError, Mistake, UsageError, did_you_mean
 from concord.handlers import plugins
 from concord.handlers.body import fit
 from concord.handlers.celery_task import CeleryOptions
 from concord.handlers.endpoint import Answer, Endpoint
-from concord.handlers.options import Options, read
+from concord.handlers.options import Options, option_mistakes, read
 from concord.handlers.tools import HandlerTools
 from concord.handlers.webhook import WebhookOptions, judge, signed
 from concord.ports import StepHandler
@@ -52,6 +52,18 @@ class WorkflowSteps:
             read(_OPTIONS[kind], options, kind=kind)
         else:
             plugins.check(plugins.WORKFLOWS, kind)
+
+    @classmethod
+    def mistakes(cls, kind: str, options: Mapping[str, Any]) -> list[Mistake]:
+        """The same for a form: all at once, each with its place in the step's written form."""
+        if kind in _OPTIONS:
+            found = option_mistakes(_OPTIONS[kind], options, kind=kind)
+            return [Mistake(("options", *one.path), one.error) for one in found]
+        try:
+            cls.check(kind, options)
+        except (UsageError, HandlerRefusedError) as error:
+            return [Mistake(("kind",), UsageError(error.message, remedy=error.advice, **error.fields))]
+        return []
 
 
 class WebhookStep:

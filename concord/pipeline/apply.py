@@ -16,9 +16,10 @@ from concord.errors import UsageError
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.pipeline.account_check import check_account, check_secret
 from concord.pipeline.account_document import account_to_document
+from concord.pipeline.book_document import handler_to_document, workflow_to_document
 from concord.pipeline.dispatch import BUILT_IN
 from concord.pipeline.rules import check_rule, rule_to_document
-from concord.pipeline.wanted import Wanted, WantedAccount, WantedHandler, handler_to_document, workflow_to_document
+from concord.pipeline.wanted import Wanted, WantedAccount, WantedHandler
 from concord.ports import Accounts, OAuthClients, Rulebook, Vault
 
 _HIDDEN: Final = "…"

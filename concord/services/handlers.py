@@ -13,9 +13,9 @@ from concord.errors import ConcordError, ConflictError, ExistsError, NotFoundErr
 from concord.handlers import Handlers, WorkflowSteps
 from concord.model.caller import Caller
 from concord.model.rule import HandlerSpec, WorkflowStepSpec
+from concord.pipeline.book_document import handler_to_document
 from concord.pipeline.dispatch import BUILT_IN
 from concord.pipeline.event import preview
-from concord.pipeline.wanted import handler_to_document
 from concord.ports import Consignment
 from concord.services.differences import differing
 

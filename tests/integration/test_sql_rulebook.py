@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from concord.adapters.sql.rulebook import SqlRulebook
-from concord.errors import NotFoundError
+from concord.errors import ExistsError, NotFoundError
 from concord.model.account import Priority
 from concord.model.rule import HandlerSpec, Match, Rule
 from tests.sql_world import workflow
@@ -105,3 +105,35 @@ def test_removing_what_is_not_there_names_it(rulebook: SqlRulebook, verb: str) -
         getattr(rulebook, verb)("nothing")
 
     assert "nothing" in caught.value.explain()
+
+
+def test_a_rule_gets_another_name_and_keeps_all_else(rulebook: SqlRulebook) -> None:
+    saved = rulebook.save_rule(RULE)
+
+    rulebook.rename_rule(RULE.name, "invoices")
+
+    assert rulebook.rules() == [replace(saved, name="invoices")]
+
+
+def test_a_rule_does_not_get_the_name_of_another(rulebook: SqlRulebook) -> None:
+    for name in ("a", "b"):
+        rulebook.save_rule(Rule(name=name))
+
+    rulebook.rename_rule("a", "a")
+    with pytest.raises(ExistsError):
+        rulebook.rename_rule("a", "b")
+    with pytest.raises(NotFoundError):
+        rulebook.rename_rule("c", "d")
+
+    assert [rule.name for rule in rulebook.rules()] == ["a", "b"]
+
+
+def test_rules_are_placed_all_or_none(rulebook: SqlRulebook) -> None:
+    for name in ("a", "b", "c"):
+        rulebook.save_rule(Rule(name=name))
+
+    rulebook.place_rules({"c": 10, "a": 20, "b": 30})
+    with pytest.raises(NotFoundError):
+        rulebook.place_rules({"b": 1, "gone": 2})
+
+    assert [(rule.name, rule.position) for rule in rulebook.rules()] == [("c", 10), ("a", 20), ("b", 30)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, Row, Select, Table, delete, select
+from sqlalchemy import Engine, Row, Select, Table, delete, select, update
 
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.outbox_tables import handlers, rules, workflows
 from concord.adapters.sql.upsert import insert_for
-from concord.errors import NotFoundError
+from concord.errors import ExistsError, NotFoundError
 from concord.model.rule import HandlerSpec, Match, Rule, WorkflowSpec, WorkflowStepSpec
 
+_NO_RULE: Final = "There is no such rule"
 _Row = Row[*tuple[Any, ...]]
 
 
@@ -33,9 +34,26 @@ class SqlRulebook:
         del values["id"]
         return replace(rule, id=self._save(rules, values))
 
+    def rename_rule(self, name: str, new: str) -> None:
+        """All else stays. Raises NotFoundError, and ExistsError where the new name is taken."""
+        with transaction(self._engine) as connection:
+            if new != name and connection.execute(select(rules.c.id).where(rules.c.name == new)).first():
+                raise ExistsError("There is a rule of that name already", rule=new, remedy="Take another name")
+            change = update(rules).where(rules.c.name == name).values(name=new)
+            if not connection.execute(change).rowcount:
+                raise NotFoundError(_NO_RULE, name=name)
+
+    def place_rules(self, positions: Mapping[str, int]) -> None:
+        """Give these rules these positions, all or none. Raises NotFoundError where one is gone."""
+        with transaction(self._engine) as connection:
+            for name, position in positions.items():
+                change = update(rules).where(rules.c.name == name).values(position=position)
+                if not connection.execute(change).rowcount:
+                    raise NotFoundError(_NO_RULE, name=name)
+
     def remove_rule(self, name: str) -> None:
         """Forget it. Raises NotFoundError."""
-        self._remove(rules, name, "There is no such rule")
+        self._remove(rules, name, _NO_RULE)
 
     def handlers(self) -> list[HandlerSpec]:
         """By name."""
