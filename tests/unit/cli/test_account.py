@@ -202,7 +202,7 @@ def test_what_is_no_address_is_refused(run: Command) -> None:
     ("found", "told"), [(0, "0, as of"), (3, "3, as of"), (None, "unknown"), ("never", "not compared")]
 )
 def test_unaccounted_mail_is_told(
-    run: Command, concord: MemoryConcord, sales: Account, found: int | None | str, told: str
+    run: Command, concord: MemoryConcord, sales: Account, found: int | str | None, told: str
 ) -> None:
     """O7."""
     if found != "never":
