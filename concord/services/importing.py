@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concord.bootstrap import Concord
 
 MOST_OCTETS: Final = 1024 * 1024
-MOST_ROWS: Final = 2000
+MOST_ROWS: Final = 1000
 # What the errors call the list: its own name on the sender's machine is no business of ours.
 _LIST: Final = "the list"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from concord.errors import Mistake, UsageError
+from concord.errors import ConcordError, Mistake, UsageError
 from concord.model.account import ALL_FOLDERS, Account, AfterKind, AuthKind, StartKind, Tls
 from concord.web.forms import Posted
 from concord.web.i18n import N_, gettext
@@ -96,7 +96,7 @@ def told(mistakes: Iterable[Mistake]) -> dict[str, str]:
     return found
 
 
-def in_words(error: UsageError) -> str:
+def in_words(error: ConcordError) -> str:
     """Sentence, cause and remedy in one line."""
     cause = gettext(str(error.fields["cause"])) if error.fields.get("cause") else ""
     values = {"sentence": gettext(error.message), "cause": cause, "remedy": gettext(error.advice)}

@@ -46,6 +46,7 @@ class Posted:
 async def _posted(request: Request) -> Posted:
     form = await request.form(max_files=4, max_fields=400)
     files = {name: await value.read() for name, value in form.items() if isinstance(value, UploadFile)}
+    await form.close()  # a big file lies on the disk until then
     return Posted(form, files)
 
 
