@@ -26,6 +26,7 @@ from concord.adapters.task_names import (
     RECONCILE,
     RECONCILE_ACCOUNT,
     RECORD_NUMBERS,
+    RENEW_TOKENS,
     SWEEP,
     SYNC_EMAIL_TASKS,
     URGENT,
@@ -47,6 +48,7 @@ __all__ = [
     "RECONCILE",
     "RECONCILE_ACCOUNT",
     "RECORD_NUMBERS",
+    "RENEW_TOKENS",
     "SWEEP",
     "SYNC_EMAIL_TASKS",
     "make_app",
@@ -183,6 +185,7 @@ def _routes() -> dict[str, dict[str, Any]]:
         RECORD_NUMBERS: upkeep,
         RECONCILE: upkeep,
         SYNC_EMAIL_TASKS: upkeep,
+        RENEW_TOKENS: waits | {"priority": URGENT},
     }
 
 
@@ -213,6 +216,7 @@ def _beat(settings: Settings) -> dict[str, Any]:
             "sync-email-tasks": _every(settings.upkeep.sync_interval, SYNC_EMAIL_TASKS),
             "record-numbers": _every(MINUTE, RECORD_NUMBERS),
             "reconcile": _every(min(settings.upkeep.reconcile_interval, RECONCILE_WITHIN), RECONCILE),
+            "renew-tokens": _every(MINUTE, RENEW_TOKENS, POLL_QUEUE),
         },
         # Without the password: `celery inspect conf` and Flower show this one as it stands. The client itself is
         # handed over in make_app.
@@ -225,10 +229,10 @@ def _beat(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _every(seconds: int, task: str) -> dict[str, Any]:
+def _every(seconds: int, task: str, queue: str = MAIL_QUEUE) -> dict[str, Any]:
     return {
         "task": task,
         "args": [],
         "schedule": float(seconds),
-        "options": {"queue": MAIL_QUEUE, "priority": URGENT, "expires": seconds},
+        "options": {"queue": queue, "priority": URGENT, "expires": seconds},
     }

@@ -14,6 +14,7 @@ SYNC_EMAIL_TASKS = "concord.sync_email_tasks"
 RECORD_NUMBERS = "concord.record_numbers"
 RECONCILE = "concord.reconcile"
 RECONCILE_ACCOUNT = "concord.reconcile_account"
+RENEW_TOKENS = "concord.renew_tokens"
 CANARY = "concord.canary"
 
 # kombu keeps one Redis list for each queue and step, and takes from the lowest number first.

@@ -36,6 +36,8 @@ _JITTER: Final = 60.0
 _CALLS: Final = 2
 _ROOM: Final = 10
 _LOOK_EVERY: Final = 0.2
+# The next round begins every minute.
+_LONGEST_ROUND: Final = timedelta(seconds=40)
 _NOBODY: Final = Caller(actor="concord", via="daemon")
 _FLOWS: Final = {AuthKind.OAUTH2: OAuthFlow.CODE, AuthKind.OAUTH2_APP: OAuthFlow.APP_ONLY}
 
@@ -74,8 +76,16 @@ class TokenKeeper:
 
     def renew_due(self) -> int:
         """Renew what expires soon, whether it is polled or not: a refusal is heard of within the hour. How many."""
-        ids = self.grants.expiring(self.clock() + timedelta(seconds=self.settings.refresh_margin))
-        return sum(self._tried(account_id) for account_id in ids)
+        begun = self.clock()
+        ids = self.grants.expiring(begun + timedelta(seconds=self.settings.refresh_margin))
+        # In no order: of a provider that is slow, the same accounts must not come first each time.
+        random.shuffle(ids)
+        renewed = 0
+        for account_id in ids:
+            if self.clock() - begun > _LONGEST_ROUND:
+                break
+            renewed += self._tried(account_id)
+        return renewed
 
     def _tried(self, account_id: int) -> bool:
         try:

@@ -11,6 +11,7 @@ from concord.adapters.celery import (
     RECONCILE,
     RECONCILE_ACCOUNT,
     RECORD_NUMBERS,
+    RENEW_TOKENS,
     SWEEP,
     SYNC_EMAIL_TASKS,
 )
@@ -44,6 +45,13 @@ def reconcile() -> None:
     """Have the accounts compared with their servers whose time has come."""
     with border():
         concord().reconciler.begin()
+
+
+@shared_task(name=RENEW_TOKENS)  # type: ignore[untyped-decorator]  # celery ships no types
+def renew_tokens() -> None:
+    """Renew the OAuth2 tokens that expire soon."""
+    with border():
+        concord().tokens.renew_due()
 
 
 @shared_task(name=RECONCILE_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types

@@ -222,6 +222,15 @@ def test_tokens_of_mailboxes_that_nobody_polls_are_renewed_too(oauth: OAuthWorld
     assert refreshes(oauth) == 1
 
 
+def test_a_round_of_renewals_comes_to_an_end(oauth: OAuthWorld) -> None:
+    """A provider that hangs at each of hundreds of accounts must not keep a worker for an hour."""
+    oauth.age(left=MINUTE)
+    times = iter([now(), now() + MINUTE])
+
+    assert oauth.keeper(clock=lambda: next(times)).renew_due() == 0
+    assert refreshes(oauth) == 0
+
+
 def test_a_refusal_in_the_background_shows_in_the_accounts_state(oauth: OAuthWorld) -> None:
     oauth.age(left=MINUTE)
     oauth.provider.misdeeds.add(Misdeed.REVOKED)

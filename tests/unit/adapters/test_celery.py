@@ -19,6 +19,7 @@ from concord.adapters.celery import (
     RECONCILE,
     RECONCILE_ACCOUNT,
     RECORD_NUMBERS,
+    RENEW_TOKENS,
     SWEEP,
     SYNC_EMAIL_TASKS,
     make_app,
@@ -55,6 +56,7 @@ def app(settings: Settings) -> Iterator[Celery]:
         (SWEEP, MAIL_QUEUE),
         (RECORD_NUMBERS, MAIL_QUEUE),
         (RECONCILE_ACCOUNT, POLL_QUEUE),
+        (RENEW_TOKENS, POLL_QUEUE),
     ],
 )
 def test_tasks_go_to_their_queue_by_name(app: Celery, task: str, queue: str) -> None:
@@ -65,7 +67,7 @@ def test_each_upkeep_is_scheduled_and_expires_before_the_next(app: Celery) -> No
     """U4, O7."""
     entries = {entry["task"]: entry for entry in app.conf.beat_schedule.values()}
 
-    assert set(entries) == {SWEEP, SYNC_EMAIL_TASKS, RECORD_NUMBERS, RECONCILE}
+    assert set(entries) == {SWEEP, SYNC_EMAIL_TASKS, RECORD_NUMBERS, RECONCILE, RENEW_TOKENS}
     assert entries[RECORD_NUMBERS]["schedule"] == 60
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in entries.values())
 
