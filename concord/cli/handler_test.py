@@ -11,7 +11,6 @@ from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, facts, say
 from concord.cli.session import here
-from concord.errors import ConcordError
 
 
 def test(
@@ -21,17 +20,15 @@ def test(
     """Send the handler a sample event now, in this process, and show what came of it."""
     from concord.services import handlers
 
-    handlers.find(here(), name)
-    try:
-        told = handlers.test(here(), name, by=caller())
-    except ConcordError as error:
+    trial = handlers.try_out(here(), name, by=caller())
+    if trial.error:
         if json:
-            emit({"delivered": False, "error": problem(error)})
-        typer.echo("\n".join(told_lines(error)), err=True)
-        raise typer.Exit(1) from None
+            emit({"delivered": False, "error": problem(trial.error)})
+        typer.echo("\n".join(told_lines(trial.error)), err=True)
+        raise typer.Exit(1)
     if json:
-        emit({"delivered": True, "facts": told})
+        emit({"delivered": True, "facts": trial.facts})
         return
     say(f"Handler '{name}' took the sample event.")
-    if told:
-        facts(told)
+    if trial.facts:
+        facts(trial.facts)

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
 
 from concord.auditing import audited
-from concord.errors import ConcordError, ConflictError, ExistsError, NotFoundError, UsageError, did_you_mean
-from concord.handlers import Handlers, WorkflowSteps
+from concord.errors import (
+    ConcordError,
+    ConflictError,
+    ExistsError,
+    Mistake,
+    NotFoundError,
+    UsageError,
+    did_you_mean,
+)
+from concord.handlers import Handlers, WorkflowSteps, reach
+from concord.handlers.showing import shown
+from concord.handlers.trial import Trial, attempt
 from concord.model.caller import Caller
 from concord.model.rule import HandlerSpec, WorkflowStepSpec
-from concord.pipeline.book_document import handler_to_document
+from concord.pipeline.book_document import handler_to_document, read_handler
 from concord.pipeline.dispatch import BUILT_IN
 from concord.pipeline.event import preview
 from concord.ports import Consignment
@@ -66,6 +76,29 @@ def find(parts: Concord, name: str) -> HandlerSpec:
     return known[name]
 
 
+def read_form(
+    parts: Concord, document: Mapping[str, Any], *, secret: str | None = None, before: HandlerSpec | None = None
+) -> tuple[HandlerSpec, list[Mistake]]:
+    """A handler as a form says it, and every mistake with its field; a URL that must not be called is one, too.
+
+    `secret` is a new one; without it, that of `before` stays.
+    """
+    spec, mistakes = read_handler(document)
+    spec = replace(spec, secret=before.secret) if before else spec
+    if spec.kind:
+        mistakes += Handlers.mistakes(spec.kind, spec.options, has_secret=bool(spec.secret or secret))
+    if secret is not None and not any(one.path == ("secret",) for one in mistakes):
+        try:
+            Handlers.check_secret(spec.kind, secret)
+        except UsageError as error:
+            mistakes.append(Mistake(("secret",), error))
+    refused = None if mistakes else reach.refusal(spec.kind, spec.options, parts.tools)
+    if refused:
+        told = UsageError(refused.message, remedy=refused.advice, **refused.fields)
+        mistakes.append(Mistake(("options", "url"), told))
+    return spec, mistakes
+
+
 def prepared(parts: Concord, spec: HandlerSpec, *, replacing: bool = False) -> HandlerSpec:
     """The handler as it would be kept: checked, with the secret of the one it takes the place of.
 
@@ -78,6 +111,8 @@ def prepared(parts: Concord, spec: HandlerSpec, *, replacing: bool = False) -> H
         )
     spec = replace(spec, secret=known[spec.name].secret) if spec.name in known else spec
     HandlerChecks().handler(spec, None)
+    if refused := reach.refusal(spec.kind, spec.options, parts.tools):
+        raise UsageError(refused.message, remedy=refused.advice, handler=spec.name, **refused.fields)
     return spec
 
 
@@ -92,8 +127,7 @@ def save(
     if secret is not None:
         HandlerChecks().handler(spec, secret)
     before = next((one for one in parts.rulebook.handlers() if one.name == spec.name), None)
-    document = handler_to_document(before) if before else {}
-    detail = differing(document, handler_to_document(spec), *(() if secret is None else ("secret",)))
+    detail = _differing(before, spec, *(() if secret is None else ("secret",)))
     with audited(parts.audit, by, "handler.edit" if before else "handler.add", spec.name, detail=detail):
         if secret is not None:
             spec = replace(spec, secret=parts.sealing().seal(secret))
@@ -125,10 +159,32 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
         parts.rulebook.remove_handler(name)
 
 
-def test(parts: Concord, name: str, *, by: Caller) -> Mapping[str, object]:
-    """Send it a sample event now, in this process; what it said. Raises NotFoundError, and what its delivery raises."""
-    with audited(parts.audit, by, "handler.test", name):
+def try_out(parts: Concord, name: str, *, event: UUID | None = None, by: Caller) -> Trial:
+    """Send it an archived event, or a sample, now, in this process; what came of it.
+
+    Raises NotFoundError, and what reading the event from the archive raises.
+    """
+    with audited(parts.audit, by, "handler.test", name, detail=f"event {event}" if event else "a sample") as note:
         spec = find(parts, name)
-        document = json.dumps(preview(_SAMPLE), ensure_ascii=False, separators=(",", ":")).encode()
+        document = parts.archive.read(parts.outbox.event(event).archive_key) if event else _sample()
         consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
-        return parts.handlers.get(spec).deliver(consignment)
+        trial = attempt(spec, consignment, parts.tools)
+        if trial.error:
+            note.failed(trial.error.explain())
+        return trial
+
+
+def _sample() -> bytes:
+    return json.dumps(preview(_SAMPLE), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _differing(before: HandlerSpec | None, after: HandlerSpec, *others: str) -> str:
+    """For the audit: URLs without what may be a token, headers by name."""
+    told = differing(_shown(before) if before else {}, _shown(after), *others)
+    if before and before.options != after.options and "options:" not in told:
+        told = "; ".join(filter(None, [told, "options"]))
+    return told
+
+
+def _shown(spec: HandlerSpec) -> dict[str, Any]:
+    return {**handler_to_document(spec), "options": shown(spec.kind, spec.options)}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from concord.auditing import audited
-from concord.errors import ExistsError, NotFoundError, did_you_mean
+from concord.errors import ConflictError, ExistsError, Mistake, NotFoundError, did_you_mean
 from concord.model.caller import Caller
 from concord.model.rule import Rule
 from concord.pipeline.dispatch import BUILT_IN
+from concord.pipeline.rule_check import rule_mistakes
+from concord.pipeline.rule_document import read_rule
 from concord.pipeline.rules import check_rule, rule_from_document, rule_to_document
 from concord.services.differences import differing
 
 if TYPE_CHECKING:
     from concord.bootstrap import Concord
+
+
+STEP: Final = 10  # between two positions, so that a file can put a rule between two others
 
 
 def written(parts: Concord, document: Mapping[str, Any]) -> Rule:
@@ -25,13 +30,27 @@ def written(parts: Concord, document: Mapping[str, Any]) -> Rule:
     return rule
 
 
+def read_form(parts: Concord, document: Mapping[str, Any]) -> tuple[Rule, list[Mistake]]:
+    """The same for a form, which shows every mistake at its field."""
+    rule, mistakes = read_rule(document)
+    told = {mistake.path for mistake in mistakes}
+    further = rule_mistakes(rule, handlers=handler_names(parts), workflows=workflow_names(parts))
+    return rule, [*mistakes, *(mistake for mistake in further if mistake.path not in told)]
+
+
 def check(parts: Concord, rule: Rule) -> None:
     """Raises UsageError for one that cannot be meant, or that names what is not there."""
-    check_rule(
-        rule,
-        handlers={*BUILT_IN, *(known.name for known in parts.rulebook.handlers())},
-        workflows={known.name for known in parts.rulebook.workflows()},
-    )
+    check_rule(rule, handlers=handler_names(parts), workflows=workflow_names(parts))
+
+
+def handler_names(parts: Concord) -> set[str]:
+    """All that a rule may name, the built-in ones too."""
+    return {*BUILT_IN, *(known.name for known in parts.rulebook.handlers())}
+
+
+def workflow_names(parts: Concord) -> set[str]:
+    """All that a rule may name."""
+    return {known.name for known in parts.rulebook.workflows()}
 
 
 def find(parts: Concord, name: str) -> Rule:
@@ -66,3 +85,48 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
     with audited(parts.audit, by, "rule.remove", name):
         find(parts, name)
         parts.rulebook.remove_rule(name)
+
+
+def rename(parts: Concord, name: str, new: str, *, by: Caller) -> Rule:
+    """All else stays; what it did to mails keeps the old name. Raises UsageError, NotFoundError, ExistsError."""
+    rule = replace(find(parts, name), name=new)
+    check_rule(rule)
+    with audited(parts.audit, by, "rule.rename", name, detail=f"name: {name} → {new}"):
+        parts.rulebook.rename_rule(name, new)
+    return rule
+
+
+def last_position(parts: Concord) -> int:
+    """Where a rule goes that is asked after all others."""
+    return max((rule.position for rule in parts.rulebook.rules()), default=0) + STEP
+
+
+def place(parts: Concord, names: Sequence[str], *, by: Caller) -> list[Rule]:
+    """Ask the rules in this order from now on: all of them, each once.
+
+    Raises ConflictError where rules came or went meanwhile, and nothing is changed.
+    """
+    there = [rule.name for rule in parts.rulebook.rules()]
+    if sorted(names) != sorted(there):
+        strange, left = set(names) - set(there), set(there) - set(names)
+        raise ConflictError(
+            "These are not the rules there are",
+            unknown=", ".join(sorted(strange)),
+            left_out=", ".join(sorted(left)),
+            remedy="Load the list anew; then give every rule once",
+        )
+    with audited(parts.audit, by, "rule.order", detail=" → ".join(names)):
+        parts.rulebook.place_rules({name: (place + 1) * STEP for place, name in enumerate(names)})
+    return parts.rulebook.rules()
+
+
+def move(parts: Concord, name: str, *, earlier: bool, by: Caller) -> list[Rule]:
+    """One place earlier or later; the first stays first, the last stays last. Raises NotFoundError."""
+    find(parts, name)
+    names = [rule.name for rule in parts.rulebook.rules()]
+    here = names.index(name)
+    there = max(here - 1, 0) if earlier else min(here + 1, len(names) - 1)
+    if there == here:
+        return parts.rulebook.rules()
+    names[here], names[there] = names[there], names[here]
+    return place(parts, names, by=by)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ConflictError, ExistsError, NotFoundError, QueueDownError, did_you_mean
+from concord.errors import (
+    ConflictError,
+    ExistsError,
+    Mistake,
+    NotFoundError,
+    QueueDownError,
+    UsageError,
+    did_you_mean,
+)
+from concord.handlers import WorkflowSteps, reach
+from concord.handlers.showing import shown
 from concord.model.caller import Caller
 from concord.model.rule import WorkflowSpec
-from concord.pipeline.wanted import workflow_to_document
+from concord.pipeline.book_document import read_workflow, workflow_to_document
 from concord.services.differences import differing
 from concord.services.handlers import HandlerChecks
 from concord.services.retrying import Retried, listed, numbered
@@ -28,6 +38,17 @@ def find(parts: Concord, name: str) -> WorkflowSpec:
     return known[name]
 
 
+def read_form(parts: Concord, document: Mapping[str, Any]) -> tuple[WorkflowSpec, list[Mistake]]:
+    """A workflow as a form says it, and every mistake with its field; URLs that must not be called are some, too."""
+    spec, mistakes = read_workflow(document)
+    for place, step in enumerate(spec.steps):
+        found = WorkflowSteps.mistakes(step.kind, step.options) if step.kind else []
+        if not found and (refused := reach.refusal(step.kind, step.options, parts.tools)):
+            found = [Mistake(("options", "url"), UsageError(refused.message, remedy=refused.advice, **refused.fields))]
+        mistakes += [Mistake(("steps", place, *one.path), one.error) for one in found]
+    return spec, mistakes
+
+
 def save(parts: Concord, spec: WorkflowSpec, *, replacing: bool = False, by: Caller) -> WorkflowSpec:
     """Keep a new one, or in place of the one of that name; runs under way keep their steps.
 
@@ -35,10 +56,14 @@ def save(parts: Concord, spec: WorkflowSpec, *, replacing: bool = False, by: Cal
     """
     for step in spec.steps:
         HandlerChecks().step(step)
+        if refused := reach.refusal(step.kind, step.options, parts.tools):
+            raise UsageError(refused.message, remedy=refused.advice, step=step.name, **refused.fields)
     before = next((known for known in parts.rulebook.workflows() if known.name == spec.name), None)
     if before and not replacing:
         raise ExistsError("There is a workflow of that name already", workflow=spec.name, remedy="Take another name")
-    detail = differing(workflow_to_document(before) if before else {}, workflow_to_document(spec))
+    detail = differing(_shown(before) if before else {}, _shown(spec))
+    if before and not detail and workflow_to_document(before) != workflow_to_document(spec):
+        detail = "options of steps"
     with audited(parts.audit, by, "workflow.edit" if before else "workflow.add", spec.name, detail=detail):
         return parts.rulebook.save_workflow(spec)
 
@@ -79,3 +104,9 @@ def retry_runs(parts: Concord, ids: Sequence[int], *, by: Caller) -> Retried:
         except QueueDownError as error:
             trouble = error
     return Retried.of(ids, changed, trouble)
+
+
+def _shown(spec: WorkflowSpec) -> dict[str, Any]:
+    """As the audit may have it: URLs without what may be a token."""
+    steps = [{"name": step.name, "kind": step.kind, "options": shown(step.kind, step.options)} for step in spec.steps]
+    return {**workflow_to_document(spec), "steps": steps}

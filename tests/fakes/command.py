@@ -18,7 +18,7 @@ from concord.settings import Settings, load
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.database import memory_database
 from tests.fakes.discovery import MemoryDiscoverer
-from tests.fakes.handlers import SentTasks, make_tools
+from tests.fakes.handlers import SentTasks, make_tools, public
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.pulse import MemoryPulse
 from tests.fakes.queue import MemoryQueue, MemorySchedule
@@ -88,5 +88,5 @@ class MemoryConcord(Concord):
             supervisor=self.memory_supervisor,
             pulse=self.memory_pulse,
             discoverer=self.memory_discoverer,
-            tools=make_tools(send_task=self.sent_tasks),
+            tools=make_tools(send_task=self.sent_tasks, resolve=public),
         )
