@@ -19,6 +19,8 @@ router = api_router("numbers", tag="Numbers")
 
 Reader = Annotated[Visitor, Depends(api(Permission.READ))]
 Number = float | int
+# Described as a choice, and refused by ourselves: with a guess at what was meant.
+SeriesName = Annotated[str, Field(json_schema_extra={"enum": list(SERIES)})]
 _TOTALS_WITHIN: Final = timedelta(hours=2)
 
 
@@ -49,9 +51,7 @@ class SeriesOut(Model):
 def read_numbers(
     _me: Reader,
     parts: Parts,
-    series: Annotated[
-        list[str], Query(min_length=1, max_length=100, description="Names, as /numbers/series has them.")
-    ],
+    series: Annotated[list[SeriesName], Query(min_length=1, max_length=len(SERIES))],
     span: Annotated[
         Literal["1h", "24h", "7d", "30d"] | None, Query(description="The time until now; else give `since`.")
     ] = None,
