@@ -64,6 +64,11 @@ def watch_of(request: Request) -> Watch:
     return watch
 
 
+async def look_anew(request: Request) -> Status:
+    """For a page or an answer of the API: never what was so before the last action."""
+    return await watch_of(request).look(anew=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A daemon as a page shows it."""

@@ -22,7 +22,7 @@ from concord.web.pages.sync import Stats
 from concord.web.problem import facts_of
 from concord.web.rest import ROOT, Model, api_router, needs
 from concord.web.visitor import Parts, Visitor, api
-from concord.web.watch import watch_of
+from concord.web.watch import look_anew
 
 router = api_router("service", tag="Workers")
 
@@ -123,7 +123,7 @@ class ServiceOut(Model):
 @router.get("", openapi_extra=needs(Permission.READ))
 def get_service(request: Request, _me: Reader) -> ServiceOut:
     """How all daemons do: what systemd or supervisord, the daemons themselves and the queues say."""
-    return ServiceOut.of(from_thread.run(watch_of(request).look))
+    return ServiceOut.of(from_thread.run(look_anew, request))
 
 
 @router.get("/log", openapi_extra=needs(Permission.READ))

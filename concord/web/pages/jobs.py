@@ -22,7 +22,7 @@ from concord.web.live import event
 from concord.web.problem import facts_of
 from concord.web.render import render, text_of
 from concord.web.visitor import Visitor, page
-from concord.web.watch import VERDICTS, of_set, shown, watch_of
+from concord.web.watch import VERDICTS, look_anew, of_set, shown
 
 router = APIRouter(prefix="/admin/workers/jobs", include_in_schema=False)
 
@@ -36,7 +36,7 @@ _LONGEST_TURNS: Final = 600
 @router.get("/{name}")
 def job(request: Request, _me: Me, name: Name) -> Response:
     """The page. One of a process that is gone is told as that, with what runs now."""
-    status = from_thread.run(_look_anew, request)
+    status = from_thread.run(look_anew, request)
     try:
         found = jobs_of(request).get(name)
     except NotFoundError as error:
@@ -63,7 +63,7 @@ async def _events(request: Request, found: Job) -> AsyncIterator[str]:
             return
         # Asked before the page is made: what it shows then is the end.
         over = found.state is not JobState.RUNNING
-        status = await watch_of(request).look(anew=True) if over else None
+        status = await look_anew(request) if over else None
         html = await run_in_threadpool(text_of, request, "workers/_job.html", **_told(found, status))
         if html != sent:
             sent = html
@@ -74,10 +74,6 @@ async def _events(request: Request, found: Job) -> AsyncIterator[str]:
             yield "event: end\ndata:\n\n"
             return
         await asyncio.sleep(_EVERY_SECONDS)
-
-
-async def _look_anew(request: Request) -> Status:
-    return await watch_of(request).look(anew=True)
 
 
 def _told(found: Job, status: Status | None) -> dict[str, Any]:

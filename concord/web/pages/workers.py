@@ -25,7 +25,7 @@ from concord.web.live import stream
 from concord.web.problem import Refusal, facts_of
 from concord.web.render import render, text_of
 from concord.web.visitor import Parts, Visitor, page
-from concord.web.watch import VERDICTS, Shown, shown, watch_of
+from concord.web.watch import VERDICTS, Shown, look_anew, shown, watch_of
 
 router = APIRouter(prefix="/admin/workers", include_in_schema=False)
 
@@ -42,7 +42,7 @@ _JOBS: Final = 5
 @router.get("")
 def workers(request: Request, _me: Me) -> Response:
     """The page."""
-    status = from_thread.run(_look_anew, request)
+    status = from_thread.run(look_anew, request)
     return render(request, "workers/workers.html", **_context(status), jobs=jobs_of(request).recent()[:_JOBS])
 
 
@@ -82,7 +82,7 @@ def sync(request: Request, me: Syncer, parts: Parts) -> Response:
 @router.get("/{name}")
 def daemon(request: Request, _me: Me, parts: Parts, name: Daemon) -> Response:
     """One daemon: its facts, what it runs with, its last lines."""
-    one = _one(from_thread.run(_look_anew, request), name)
+    one = _one(from_thread.run(look_anew, request), name)
     config = trouble = None
     if one.instance:
         try:
@@ -123,10 +123,6 @@ def log(request: Request, _me: Me, parts: Parts, name: Daemon) -> Response:
     """Its last lines alone, for the list of all daemons."""
     chosen(name, parts.workers.instances())
     return render(request, "workers/_log.html", **_said(parts, name))
-
-
-async def _look_anew(request: Request) -> Status:
-    return await watch_of(request).look(anew=True)
 
 
 def _one(status: Status, name: str) -> Shown:
