@@ -7,6 +7,8 @@ unit test wants each translated.
 from __future__ import annotations
 
 import ast
+import builtins
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -41,6 +43,8 @@ msgstr ""
 
 """
 _SHORTEST_SENTENCE: Final = 8
+# Names that such sentences have.
+_TOLD_LATER: Final = re.compile(r"_?(SENTENCES|REMEDIES|REQUIRED)|cause|remedy")
 # The command line's own errors are read at a shell, in English.
 _NOT_ON_PAGES: Final = ("cli",)
 
@@ -60,11 +64,12 @@ def everything() -> list[Said]:
 
 
 def composed() -> list[str]:
-    """Sentences of errors that are put together where they are raised: nobody can translate those."""
+    """Sentences of Concord's errors that are put together where they are raised: nobody can translate those."""
     return [
         f"{path.relative_to(ROOT)}:{call.lineno}"
         for path, call, _ in _raised()
-        if isinstance(sentence := _sentence(call), ast.JoinedStr)
+        if ast.unparse(call.func) not in dir(builtins)
+        and isinstance(sentence := _sentence(call), ast.JoinedStr)
         and any(isinstance(part, ast.FormattedValue) for part in sentence.values)
     ]
 
@@ -92,11 +97,12 @@ def _errors() -> Iterator[Said]:
         for text in _texts(_sentence(call), constants):
             yield Said(text, "", file)
         for keyword in call.keywords:
-            if keyword.arg == "remedy":
+            if keyword.arg in ("remedy", "cause"):
                 yield from (Said(text, "", file) for text in _texts(keyword.value, constants))
-            elif keyword.arg and keyword.arg not in _NO_FACTS:
+            if keyword.arg and keyword.arg not in _NO_FACTS:
                 yield Said(keyword.arg.replace("_", " "), "", file)
     yield from _standing_remedies()
+    yield from _kept_apart()
 
 
 def _standing_remedies() -> Iterator[Said]:
@@ -105,6 +111,20 @@ def _standing_remedies() -> Iterator[Said]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["remedy"]:
             yield from (Said(text, "", "concord/errors.py") for text in _texts(node.value, {}))
+
+
+def _kept_apart() -> Iterator[Said]:
+    """Sentences that a module looks up by what went wrong, and causes that it finds before it raises."""
+    for path in sorted(CONCORD.rglob("*.py")):
+        if path.relative_to(CONCORD).parts[0] in _NOT_ON_PAGES:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and _TOLD_LATER.fullmatch(_target(node)):
+                yield from (Said(text, "", str(path.relative_to(ROOT))) for text in _texts(node.value, {}))
+
+
+def _target(node: ast.Assign | ast.AnnAssign) -> str:
+    return ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
 
 
 def _raised() -> Iterator[tuple[Path, ast.Call, dict[str, ast.expr]]]:
@@ -120,7 +140,7 @@ def _raised() -> Iterator[tuple[Path, ast.Call, dict[str, ast.expr]]]:
 
 def _is_error(function: ast.expr) -> bool:
     name = ast.unparse(function).rpartition(".")[2]
-    return (name.endswith("Error") and name[0].isupper()) or name in ("Refusal", "Mistake")
+    return (name.endswith("Error") and name != "Error" and name[0].isupper()) or name in ("Refusal", "Mistake")
 
 
 def _sentence(call: ast.Call) -> ast.expr | None:
@@ -144,7 +164,9 @@ def _texts(expression: ast.expr | None, constants: dict[str, ast.expr]) -> Itera
             yield text
         case ast.Name(id=name) if name in constants:
             yield from _texts(constants[name], {})
-        case ast.BoolOp(values=parts):
+        case ast.Subscript(value=ast.Name(id=name)) if name in constants:
+            yield from _texts(constants[name], {})
+        case ast.Dict(values=parts) | ast.BoolOp(values=parts):
             for part in parts:
                 yield from _texts(part, constants)
         case ast.IfExp(body=one, orelse=other):

@@ -26,7 +26,11 @@ _CANNOT_RUN: Final = (_NO_FILE, _NOT_EXECUTABLE)
 # It is as asked, or its state will tell why not.
 _HARMLESS: Final = (_SPAWN_ERROR, _ALREADY_STARTED, _NOT_RUNNING)
 
-_DOING: Final = {Verb.START: "starting", Verb.STOP: "stopping", Verb.RESTART: "restarting"}
+_STILL: Final = {
+    Verb.START: "The daemon is still starting",
+    Verb.STOP: "The daemon is still stopping",
+    Verb.RESTART: "The daemon is still restarting",
+}
 _STOPPED: Final = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 
 Info = dict[str, Any]
@@ -165,7 +169,7 @@ class Move:
 
     def _late(self, names: Sequence[str], cause: str, waiting: Sequence[_Daemon] = ()) -> DaemonFailedError:
         return DaemonFailedError(
-            f"The daemon is still {_DOING[self._verb]}",
+            _STILL[self._verb],
             log=_told(waiting),
             daemon=", ".join(names),
             after=f"{self._timeout:.0f} s",

@@ -28,19 +28,21 @@ class SecretSource:
         given = [name for name in names if document.get(name)]
         if len(given) > 1:
             raise UsageError(
-                f"A {self.word} is given twice", name=owner, keys=" and ".join(given), remedy="Keep one of them"
+                "A password or secret is given twice", name=owner, keys=" and ".join(given), remedy="Keep one of them"
             )
         if not given:
             return rest, None
         value = document[given[0]]
         if not isinstance(value, str):
-            raise UsageError(f"A {self.word} is not text", name=owner, key=given[0], remedy="Put it in quotation marks")
+            raise UsageError(
+                "A password or secret is not text", name=owner, key=given[0], remedy="Put it in quotation marks"
+            )
         return rest, self._read(given[0], value, owner)
 
     def _read(self, key: str, value: str, owner: object) -> str:
         if key != self.word and not self.allows_reference:
             raise UsageError(
-                f"A {self.word} is to be read from this machine",
+                "A password or secret is to be read from this machine",
                 name=owner,
                 key=key,
                 remedy=f"Write it under '{self.word}'; only 'concord apply' and imports at the command line read files",
@@ -51,7 +53,7 @@ class SecretSource:
             return self._from_environment(value, owner)
         if not self.allows_literal:
             raise UsageError(
-                f"A {self.word} stands in the file itself",
+                "A password or secret stands in the file itself",
                 name=owner,
                 key=key,
                 remedy=f"Put it into a file of its own (mode 0600), and name that file with {self.word}_file",
@@ -67,7 +69,7 @@ class SecretSource:
         except UnicodeDecodeError:
             cause = "it is not UTF-8 text"
         raise UsageError(
-            f"A {self.word} file cannot be read",
+            "The file of a password or secret cannot be read",
             name=owner,
             file=path,
             cause=cause,
@@ -77,7 +79,7 @@ class SecretSource:
     def _from_environment(self, variable: str, owner: object) -> str:
         if not self.environ.get(variable):
             raise UsageError(
-                f"The variable for a {self.word} is not set",
+                "The variable for a password or secret is not set",
                 name=owner,
                 variable=variable,
                 remedy=f"Set it in the environment, or use {self.word}_file",

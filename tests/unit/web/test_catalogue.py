@@ -1,0 +1,46 @@
+"""No word is missing in Chinese, and none has lost what is filled into it (U8)."""
+
+from __future__ import annotations
+
+import re
+
+from babel.messages.catalog import Catalog
+
+from tests.catalogue import composed, everything, kept
+
+HOLE = re.compile(r"%\((\w+)\)[sd]")
+
+
+def test_everything_that_pages_may_show_is_translated() -> None:
+    catalogue = kept()
+    said = {one.message for one in everything() if one.message}
+
+    assert sorted(message for message in said if not text_of(catalogue, message)) == []
+
+
+def test_translations_are_filled_with_what_the_original_is() -> None:
+    catalogue = kept()
+    for one in everything():
+        holes = set(HOLE.findall(one.message))
+        told = set(HOLE.findall(text_of(catalogue, one.message)))
+        assert told <= holes | set(HOLE.findall(one.plural)), one.message
+        # A number may be said by a plural form's own words; anything else is lost where it is left out.
+        assert holes - {"num"} <= told, one.message
+
+
+def test_no_sentence_is_put_together_where_nobody_can_translate_it() -> None:
+    assert composed() == []
+
+
+def test_catalogue_has_nothing_that_nobody_says() -> None:
+    said = {one.message for one in everything()}
+    ids = [one.id[0] if isinstance(one.id, tuple) else one.id for one in kept() if one.id]
+
+    assert [one for one in ids if one not in said] == []
+
+
+def text_of(catalogue: Catalog, message: str) -> str:
+    """Its translation; Chinese has one form for every number."""
+    found = catalogue.get(message)
+    string = found.string if found else ""
+    return str(string[0] if isinstance(string, tuple | list) else string or "")
