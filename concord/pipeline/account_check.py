@@ -21,6 +21,25 @@ SHORTEST_INTERVAL, LONGEST_INTERVAL = 1, 30 * 86_400
 # RFC 1123 section 2.1, and the underscore that some sites use; of the whole name, 253 characters.
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _LONGEST_HOST: Final = 253
+_SENTENCES: Final = {
+    "url": "it is a URL",
+    "brackets": "an IPv6 address stands here without brackets",
+    "port": "it has a port in it",
+    "letters": "a host name is letters, digits, dots and hyphens",
+    "pem": "it has no certificate in PEM form",
+    "nameless": "a folder has no name",
+    "every": "'*' already is every folder",
+    "twice": "a folder is named twice",
+}
+_REMEDIES: Final = {
+    "url": "Give the host name alone",
+    "brackets": "Write it without brackets",
+    "port": "Give the host alone, and the port as the port",
+    "letters": "Correct the host name",
+    "nameless": "Name at least one folder, as INBOX, or '*' for all",
+    "every": "Give '*' alone, or name the folders",
+    "twice": "Name each folder once",
+}
 
 
 def check_account(account: Account, *, today: date) -> None:
@@ -115,16 +134,16 @@ def _check_name(account: Account) -> None:
 def _check_host(account: Account) -> None:
     host = account.host
     if "://" in host:
-        raise _bad_host(account, "it is a URL", "Give the host name alone")
+        raise _bad_host(account, "url")
     if _is_address(host.strip("[]")):
         if host.startswith("["):
-            raise _bad_host(account, "an IPv6 address stands here without brackets", "Write it without brackets")
+            raise _bad_host(account, "brackets")
         return
     _, colon, port = host.rpartition(":")
     if colon and port.isdecimal():
-        raise _bad_host(account, "it has a port in it", "Give the host alone, and the port as the port")
+        raise _bad_host(account, "port")
     if not _is_host_name(host):
-        raise _bad_host(account, "a host name is letters, digits, dots and hyphens", "Correct the host name")
+        raise _bad_host(account, "letters")
 
 
 def _is_address(host: str) -> bool:
@@ -149,8 +168,10 @@ def _is_host_name(host: str) -> bool:
     )
 
 
-def _bad_host(account: Account, cause: str, remedy: str) -> UsageError:
-    return UsageError("This cannot be a host", account=account.name, host=account.host, cause=cause, remedy=remedy)
+def _bad_host(account: Account, why: str) -> UsageError:
+    return UsageError(
+        "This cannot be a host", account=account.name, host=account.host, cause=_SENTENCES[why], remedy=_REMEDIES[why]
+    )
 
 
 def _check_port(account: Account) -> None:
@@ -198,7 +219,7 @@ def _check_ca_file(account: Account) -> None:
     try:
         ssl.create_default_context(cafile=account.ca_file)
     except ssl.SSLError:
-        raise _bad_ca_file(account, "it has no certificate in PEM form") from None
+        raise _bad_ca_file(account, _SENTENCES["pem"]) from None
     except OSError as error:
         raise _bad_ca_file(account, error.strerror or str(error)) from None
 
@@ -216,21 +237,21 @@ def _bad_ca_file(account: Account, cause: str) -> UsageError:
 def _check_folders(account: Account) -> None:
     names = account.folders
     if not names or not all(names):
-        raise _bad_folders(account, "a folder has no name", "Name at least one folder, as INBOX, or '*' for all")
+        raise _bad_folders(account, "nameless")
     if ALL_FOLDERS in names and len(names) > 1:
-        raise _bad_folders(account, "'*' already is every folder", "Give '*' alone, or name the folders")
+        raise _bad_folders(account, "every")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise _bad_folders(account, "a folder is named twice", "Name each folder once")
+        raise _bad_folders(account, "twice")
 
 
-def _bad_folders(account: Account, cause: str, remedy: str) -> UsageError:
+def _bad_folders(account: Account, why: str) -> UsageError:
     return UsageError(
         "These folders cannot be polled",
         account=account.name,
         folders=", ".join(account.folders) or "none",
-        cause=cause,
-        remedy=remedy,
+        cause=_SENTENCES[why],
+        remedy=_REMEDIES[why],
     )
 
 

@@ -92,12 +92,12 @@ def _value(key: str, written: object, account: object) -> Any:
             key=key,
             value=written,
             cause=error,
-            remedy=_REMEDIES.get(key, f"Correct '{key}'"),
+            remedy=_REMEDIES.get(key, "Correct that value"),
         ) from None
 
 
 def _missing(key: str, values: Mapping[str, Any]) -> Mistake:
-    error = UsageError(_REQUIRED[key], account=values.get("name"), remedy=f"Say its {key}, which has no default")
+    error = UsageError(_REQUIRED[key], account=values.get("name"), remedy="Say it, for it has no default")
     return Mistake((key,), error)
 
 

@@ -156,7 +156,7 @@ ROWS = {
         given=lambda at: at.write("ca.pem", "x"),
     ),
     "start in words": Row(add("--start tomorrow"), 2, ("start", "tomorrow", "'since:YYYY-MM-DD'")),
-    "start on no day": Row(add("--start since:2026-13-01"), 2, ("2026-13-01", "month", "Correct 'start'")),
+    "start on no day": Row(add("--start since:2026-13-01"), 2, ("2026-13-01", "month", "start", "Correct that value")),
     "start in the future": Row(add("--start since:2999-01-01"), 2, ("2999-01-01", "future", "past day")),
     "after in words": Row(add("--after burn"), 2, ("after", "burn", "'move:FOLDER'")),
     "moving into a polled folder": Row(

@@ -24,9 +24,28 @@ from concord.model.provider import provider_of
 RAISED: Final = (imaplib.IMAP4.error, OSError, ValueError, LookupError, TypeError)
 
 # OpenSSL's X509_V_ERR_… numbers.
-_EXPIRED, _NOT_YET = 10, 9
-_NAMES: Final = frozenset({62, 64})
-_UNKNOWN: Final = frozenset({2, 18, 19, 20, 21})
+_CODES: Final = {
+    "expired": frozenset({10}),
+    "early": frozenset({9}),
+    "name": frozenset({62, 64}),
+    "unknown": frozenset({2, 18, 19, 20, 21}),
+}
+_SENTENCES: Final = {
+    "expired": "the certificate has expired",
+    "early": "the certificate is not valid yet",
+    "name": "the certificate is for another name",
+    "unknown": "the certificate is from an unknown authority",
+    "plain": "what answers on this port does not speak TLS",
+    "cut": "the connection was cut during the handshake",
+}
+_REMEDIES: Final = {
+    "expired": "Renew the certificate on the server",
+    "early": "Check this machine's clock",
+    "name": "Use the host name that the certificate is for",
+    "unknown": "Give the authority's file as the account's CA file (--ca-file)",
+    "plain": "Try STARTTLS (--tls starttls, port 143), or the port the provider names for IMAP over TLS (993)",
+    "cut": "Check that the port is one for TLS; 'starttls' is for port 143",
+}
 
 
 def facts_of(account: Account) -> dict[str, Any]:
@@ -127,24 +146,12 @@ def _handshake(error: OSError) -> tuple[str, str | None]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error)
     if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return "what answers on this port does not speak TLS", (
-            "Try STARTTLS (--tls starttls, port 143), or the port the provider names for IMAP over TLS (993)"
-        )
+        return _SENTENCES["plain"], _REMEDIES["plain"]
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).lower().replace("_", " "), None
-    return f"the connection was cut during the handshake: {error.strerror or error}", (
-        "Check that the port is one for TLS; 'starttls' is for port 143"
-    )
+    return _SENTENCES["cut"], _REMEDIES["cut"]
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
-    code = error.verify_code
-    if code == _EXPIRED:
-        return "the certificate has expired", "Renew the certificate on the server"
-    if code == _NOT_YET:
-        return "the certificate is not valid yet", "Check this machine's clock"
-    if code in _NAMES:
-        return "the certificate is for another name", "Use the host name that the certificate is for"
-    if code in _UNKNOWN:
-        return "the certificate is from an unknown authority", "Give the authority's file with --ca-file"
-    return error.verify_message, MailboxTlsError.remedy
+    why = next((why for why, codes in _CODES.items() if error.verify_code in codes), None)
+    return (_SENTENCES[why], _REMEDIES[why]) if why else (error.verify_message, MailboxTlsError.remedy)

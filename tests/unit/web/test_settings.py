@@ -13,7 +13,9 @@ from httpx2 import Response
 from concord.bootstrap import Concord
 from concord.model.account import Account, AccountState, AccountStatus, AfterKind, StartKind, Tls
 from concord.model.discovery import DiscoverySource, FoundServer
+from concord.model.provider import GENERIC, PROVIDERS
 from concord.ports import CheckStep
+from concord.web.providers import SAME_EVERYWHERE, WORDS
 from tests.fakes.discovery import MemoryDiscoverer
 from tests.fakes.queue import MemoryQueue, MemorySchedule
 from tests.waiting import eventually
@@ -96,6 +98,12 @@ def password_of(concord: Concord, name: str = "ann") -> str:
 
 def place_of(account: Account, verb: str = "") -> str:
     return f"{LIST}/accounts/{account.id}{verb}"
+
+
+def test_the_words_of_every_preset_are_marked_for_translation() -> None:
+    said = {text for provider in (*PROVIDERS, GENERIC) for text in (provider.name, provider.login_hint) if text}
+
+    assert said == {*WORDS, *SAME_EVERYWHERE}
 
 
 # The list.
