@@ -11,8 +11,10 @@ from concord.cli.find import find_message
 from concord.cli.options import Before, Json, Limit, OfAccount, Since, Until, window
 from concord.cli.output import emit, facts, say, table
 from concord.cli.session import here
+from concord.model.listing import MessagesWanted
 from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
+from concord.services import messages as service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,22 +39,15 @@ def list_messages(
     if account:
         _refuse_unknown(account)
     begin, end = window(since, until)
-    narrowed = MessageFilter(
-        account=account,
-        folder=folder,
-        state=state,
-        search=search,
-        message_id=message_id,
-        since=begin,
-        until=end,
-        limit=limit,
-        before_id=before,
-    )
-    found = here().ledger.search(narrowed)
+    wanted = MessagesWanted(account=account, folder=folder, state=state, search=search, since=begin, until=end)
+    if message_id:
+        found = here().ledger.search(MessageFilter(message_id=message_id, account=account, state=state, limit=limit))
+    else:
+        found = service.first(here(), wanted, limit=limit, before=before)
     if json:
         emit(found)
     elif not found:
-        say(_nothing(narrowed))
+        say(_nothing(is_narrowed=bool(message_id or before or wanted != MessagesWanted())))
     else:
         _overview(found, limit)
 
@@ -119,7 +114,7 @@ def _refuse_unknown(account: str) -> None:
         )
 
 
-def _nothing(narrowed: MessageFilter) -> str:
-    if narrowed == MessageFilter(limit=narrowed.limit):
-        return "No messages yet. They come with the next poll of an account: concord account list"
-    return "No message is like that. Fewer options find more: concord message list"
+def _nothing(*, is_narrowed: bool) -> str:
+    if is_narrowed:
+        return "No message is like that. Fewer options find more: concord message list"
+    return "No messages yet. They come with the next poll of an account: concord account list"

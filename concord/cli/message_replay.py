@@ -14,6 +14,7 @@ from concord.cli.output import amount, emit, say, shown, table
 from concord.cli.progress import watched
 from concord.cli.session import here
 from concord.errors import UsageError
+from concord.model.listing import MessagesWanted
 from concord.services import messages as service
 from concord.services.retrying import numbered
 
@@ -65,7 +66,7 @@ def _chosen(messages: Sequence[str], account: str | None, since: str | None, unt
     if messages:
         return [one.id for one in message_ids(messages)]
     begin, end = window(since, until)
-    return service.processed(here(), account=account, since=begin, until=end)
+    return service.processed(here(), MessagesWanted(account=account, since=begin, until=end))
 
 
 def _document(one: Replayed) -> dict[str, object]:

@@ -45,22 +45,22 @@ class Replayer:
     queue: Queue
     default_handlers: tuple[str, ...]
 
-    def preview(self, message: Message, handlers: Sequence[str] = ()) -> Replayed:
+    def preview(self, message: Message, handlers: Sequence[str] = (), *, book: Book | None = None) -> Replayed:
         """The dry run: what the present rules would do. Changes nothing."""
-        reading = self.reading(message)
+        reading = self.reading(message, book)
         return Replayed(
             message=message,
             handlers=tuple(handlers) or reading.decision.handlers,
             matched=reading.decision.matched,
         )
 
-    def replay(self, message: Message, handlers: Sequence[str] = ()) -> Replayed:
+    def replay(self, message: Message, handlers: Sequence[str] = (), *, book: Book | None = None) -> Replayed:
         """A new round of deliveries; or, for a message without an event, back to be processed."""
         event = self.outbox.event_of(message.id)
         if event is None or message.state not in _ENDED_WELL:
             self.queue.process(self.ledger.retry([message.id]))
             return Replayed(message=message, handlers=(), matched=(), reprocessed=True)
-        reading = self.reading(message)
+        reading = self.reading(message, book)
         self.archive.put(reading.blobs)
         wanted = tuple(handlers) or reading.decision.handlers
         deliveries = self.outbox.replay(event.id, wanted, archive_key=reading.document_key)
@@ -70,7 +70,10 @@ class Replayer:
             message=message, handlers=wanted, matched=reading.decision.matched, deliveries=tuple(deliveries)
         )
 
-    def reading(self, message: Message) -> Reading:
+    def reading(self, message: Message, book: Book | None = None) -> Reading:
         """The message as the present rules and parser see it."""
-        book = Book.open(self.rulebook, self.accounts, default_handlers=self.default_handlers)
-        return read(message, self.archive, book)
+        return read(message, self.archive, book or self.book())
+
+    def book(self) -> Book:
+        """The present rules, for many messages that are to be judged alike."""
+        return Book.open(self.rulebook, self.accounts, default_handlers=self.default_handlers)

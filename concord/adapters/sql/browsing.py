@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, Select, and_, exists, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, Select, and_, exists, func, or_, select
 
 from concord.adapters.sql import runs
+from concord.adapters.sql.clean import clean
 from concord.adapters.sql.engine import reading
 from concord.adapters.sql.event_rows import delivery_of, delivery_query, event_of, run_query
 from concord.adapters.sql.ledger_lists import ORDER as _MESSAGES
@@ -56,19 +58,8 @@ class SqlLists:
 
     def messages(self, wanted: MessagesWanted, view: View = _NEWEST) -> Listing[Message]:
         """By when they were seen."""
-        # Nearly all are processed: of the other states there are few, and so their index leads.
-        rare = wanted.state is not MessageState.PROCESSED
         with reading(self._engine) as connection:
-            owners = None if wanted.account is None else _ids_of(connection, wanted.account)
-            narrowed = [
-                _Narrowed("state", wanted.state and wanted.state.value, leads=rare),
-                _Narrowed("account_id", owners, leads=owners is not None and len(owners) <= 1),
-                _Narrowed("folder", wanted.folder),
-                _Narrowed("priority", wanted.priority),
-                _Narrowed("error_code", wanted.error_code),
-            ]
-            question = _question(_MESSAGES, wanted, narrowed, _words(wanted.search))
-            found = find(connection, question, view, self._pace)
+            found = find(connection, _of_messages(connection, wanted), view, self._pace)
             rows = _rows(connection, message_query(), messages.c.id, found)
             return _listing(found, map(message_of, rows))
 
@@ -118,6 +109,14 @@ class SqlLists:
                 found, (ListedRun(run=loaded[row.id], account=row.of_account, subject=row.of_subject) for row in rows)
             )
 
+    def amount(self, wanted: MessagesWanted, *, most: int) -> int:
+        """How many are like that; counting ends at `most`."""
+        with reading(self._engine) as connection:
+            question = _of_messages(connection, wanted)
+            rows = select(messages.c.id).where(*question.indexed, *(holds(messages.c) for holds in question.others))
+            counted = select(func.count()).select_from(rows.limit(most).subquery())
+            return connection.execute(counted).scalar_one()
+
     def with_content(self, sha256: str, *, limit: int = 50) -> list[Message]:
         """Messages of these octets, folder by folder: so the index lies."""
         with reading(self._engine) as connection:
@@ -147,7 +146,9 @@ class SqlLists:
         """Names of folders that were ever read, each once."""
         wanted = select(folders.c.folder).distinct().order_by(folders.c.folder)
         if account is not None:
-            wanted = wanted.join(accounts, folders.c.account_id == accounts.c.id).where(accounts.c.name == account)
+            wanted = wanted.join(accounts, folders.c.account_id == accounts.c.id).where(
+                accounts.c.name == clean(account)
+            )
         with reading(self._engine) as connection:
             return list(connection.execute(wanted).scalars())
 
@@ -163,7 +164,24 @@ class _Narrowed:
     def holds(self, row: Any) -> ColumnElement[bool]:
         """Whether a row has it."""
         column: ColumnElement[Any] = row[self.name]
-        return column.in_(self.value) if isinstance(self.value, list) else column == self.value
+        if isinstance(self.value, list):
+            return column.in_(self.value)
+        return column == (
+            clean(self.value) if isinstance(self.value, str) and not isinstance(self.value, StrEnum) else self.value
+        )
+
+
+def _of_messages(connection: Connection, wanted: MessagesWanted) -> Question:
+    """Nearly all are processed: of the other states there are few, and so their index leads."""
+    owners = None if wanted.account is None else _ids_of(connection, wanted.account)
+    narrowed = [
+        _Narrowed("state", wanted.state and wanted.state.value, leads=wanted.state is not MessageState.PROCESSED),
+        _Narrowed("account_id", owners, leads=owners is not None and len(owners) <= 1),
+        _Narrowed("folder", wanted.folder),
+        _Narrowed("priority", wanted.priority),
+        _Narrowed("error_code", wanted.error_code),
+    ]
+    return _question(_MESSAGES, wanted, narrowed, _words(wanted.search))
 
 
 def _question(order: Order, wanted: _Wanted, narrowed: Sequence[_Narrowed], others: Sequence[Condition]) -> Question:
@@ -180,7 +198,7 @@ def _question(order: Order, wanted: _Wanted, narrowed: Sequence[_Narrowed], othe
 
 
 def _words(search: str | None) -> list[Condition]:
-    return [_held(word) for word in (search or "").split()[:MOST_WORDS]]
+    return [_held(word) for word in clean(search or "").split()[:MOST_WORDS]]
 
 
 def _held(word: str) -> Condition:
@@ -191,12 +209,12 @@ def _of_account(name: str | None) -> list[Condition]:
     """The event knows whose mail it was."""
     if name is None:
         return []
-    return [lambda row: exists().where(events.c.id == row.event_id, events.c.account == name)]
+    return [lambda row: exists().where(events.c.id == row.event_id, events.c.account == clean(name))]
 
 
 def _ids_of(connection: Connection, name: str) -> list[int]:
     """Of all accounts that ever had the name: the messages of removed ones stay."""
-    return list(connection.execute(select(accounts.c.id).where(accounts.c.name == name)).scalars())
+    return list(connection.execute(select(accounts.c.id).where(accounts.c.name == clean(name))).scalars())
 
 
 def _of_whom() -> tuple[ColumnElement[str], ColumnElement[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, or_, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.message_rows import message_of, message_query
@@ -33,19 +33,11 @@ def search(connection: Connection, narrowed: MessageFilter) -> list[Message]:
 
 
 def _narrow(wanted: Select[Any], narrowed: MessageFilter) -> Select[Any]:
-    if narrowed.search:
-        held = [
-            column.icontains(narrowed.search, autoescape=True) for column in (messages.c.subject, messages.c.sender)
-        ]
-        wanted = wanted.where(or_(*held))
     return narrow(
         wanted,
         (accounts.c.name.__eq__, narrowed.account),
-        (messages.c.folder.__eq__, narrowed.folder),
         (messages.c.state.__eq__, narrowed.state and narrowed.state.value),
         (messages.c.message_id.__eq__, narrowed.message_id),
-        (messages.c.seen_at.__ge__, narrowed.since),
-        (messages.c.seen_at.__lt__, narrowed.until),
         (ORDER.below, narrowed.before_id),
     )
 

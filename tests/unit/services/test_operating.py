@@ -13,6 +13,8 @@ from concord.model.account import Account, StartKind, StartPoint
 from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
 from concord.model.delivery import DeliveryState
+from concord.model.listing import DeliveriesWanted, MessagesWanted
+from concord.model.message import MessageState
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.model.workflow import RunState
 from concord.ports import MessageFilter
@@ -95,10 +97,40 @@ def test_what_is_retried_without_redis_waits_for_the_sweep_and_says_so(parts: Me
     assert {one.outcome for one in parts.audit.entries()[:3]} == {"done"}
 
 
+def test_all_that_are_alike_are_retried_with_progress(parts: MemoryConcord) -> None:
+    change(parts, "UPDATE messages SET state = 'quarantined', error_code = 'unexpected' WHERE id < 3")
+    change(parts, "UPDATE deliveries SET state = 'dead' WHERE id > 1")
+    said: list[str] = []
+
+    def told(sentence: str, /, **values: object) -> None:
+        said.append(sentence % values)
+
+    wanted = MessagesWanted(state=MessageState.QUARANTINED, error_code="unexpected")
+    mails = messages.retry_all(parts, wanted, subject="all of unexpected", by=BY, told=told)
+    sent = deliveries.retry_all(parts, DeliveriesWanted(handler="log"), subject="all to log", by=BY, told=told)
+
+    assert (sorted(mails.changed), sorted(sent.changed)) == ([1, 2], [2, 3])
+    assert said == ["2 messages go back to be processed", "2 deliveries are offered again"]
+    assert [(one.action, one.subject, one.detail) for one in parts.audit.entries()[:2]] == [
+        ("delivery.retry", "all to log", "2 deliveries"),
+        ("message.retry", "all of unexpected", "2 messages"),
+    ]
+
+
+def test_many_are_replayed_and_told_in_numbers(parts: MemoryConcord) -> None:
+    ids = [*messages.processed(parts, MessagesWanted(account="sales")), 99]
+
+    totals = messages.replay_many(parts, ids, ["log"], subject="4 messages", by=BY)
+
+    assert (totals.messages, totals.deliveries, totals.reprocessed, totals.failed) == (3, 3, 0, 1)
+    assert [message for message, _ in totals.failures] == [99]
+    assert newest(parts).detail == "3 replayed, 3 deliveries, 1 failed; only to log"
+
+
 def test_a_dry_run_is_nobodys_action(parts: MemoryConcord) -> None:
     before = newest(parts)
 
-    report = messages.preview(parts, messages.processed(parts, account="sales"))
+    report = messages.preview(parts, messages.processed(parts, MessagesWanted(account="sales")))
 
     assert [one.matched for one in report.done] == [("all",)] * 3
     assert newest(parts) == before
