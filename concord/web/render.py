@@ -87,6 +87,7 @@ def environment() -> Environment:
         "told": told,
         "told_with": told_with,
         "fact": fact,
+        "pair": lambda text: (text, text),  # a choice that is called what it is
         "label": labels.label,
         "tone": labels.tone,
     }

@@ -1,0 +1,76 @@
+"""Long lists on pages and in the API: what the address narrows them to, and where its page lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from fastapi import Request
+
+from concord.errors import UsageError
+from concord.model.listing import Listing, Mark, View
+from concord.web.render import query
+from concord.web.rest import cursor, place_of
+
+LONGEST: Final = 300
+_PER_PAGE: Final = 50
+_BIGGEST: Final = 2**63 - 1
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def given(request: Request, *names: str) -> dict[str, str]:
+    """The filters of an address, cut to what a person types."""
+    return {name: request.query_params.get(name, "").strip()[:LONGEST] for name in names}
+
+
+def word(kind: type[Word], text: str | None) -> Word | None:
+    """A state that the filter names; None for what is none."""
+    return kind(text) if text in set(kind) else None
+
+
+def moment(text: str | None) -> datetime | None:
+    """`2026-01-31`, or with a time of day; UTC where no zone is said. Raises UsageError."""
+    if not text:
+        return None
+    try:
+        said = datetime.fromisoformat(text)
+        return said.replace(tzinfo=UTC) if said.utcoffset() is None else said.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError("This cannot be a day", value=text, remedy="Write it as 2026-01-31") from None
+
+
+def view_of(before: str | None, after: str | None, *, limit: int = _PER_PAGE) -> View:
+    """Which page. Raises UsageError for a mark that we did not make."""
+    return View(before=_mark(before or None), after=_mark(after or None), limit=limit)
+
+
+def mark(place: Mark | None) -> str:
+    """A place as an address holds it; empty for none."""
+    return cursor(place.at.isoformat(), place.id) if place else ""
+
+
+def turns(request: Request, filters: Mapping[str, str], found: Listing[Any]) -> dict[str, str]:
+    """Addresses of the pages beside this one."""
+    path = request.url.path
+    newer, older = mark(found.newer), mark(found.older)
+    return {
+        "newer": f"{path}?{query(filters, after=newer)}" if newer else "",
+        "older": f"{path}?{query(filters, before=older)}" if older else "",
+    }
+
+
+def _mark(text: str | None) -> Mark | None:
+    parts = place_of(text, 2)
+    if parts is None:
+        return None
+    try:
+        at = datetime.fromisoformat(parts[0]).astimezone(UTC)
+        known: int | UUID = int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else UUID(parts[1])
+    except (ValueError, OverflowError):
+        known, at = -1, datetime.now(UTC)
+    if isinstance(known, int) and not 0 <= known <= _BIGGEST:
+        raise UsageError("The cursor is none of ours", remedy="Take it from 'next' of the page before, unchanged")
+    return Mark(at, known)

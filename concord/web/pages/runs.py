@@ -1,0 +1,70 @@
+"""Workflow runs: events going through named steps; failed ones go on where they failed (U3, P9)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.responses import Response
+
+from concord.model.listing import RunsWanted
+from concord.model.user import Permission
+from concord.model.workflow import RunState
+from concord.services import workflows as service
+from concord.web.flash import see_other
+from concord.web.forms import Form
+from concord.web.i18n import N_
+from concord.web.lists import given, moment, turns, view_of, word
+from concord.web.pages.messages import numbers
+from concord.web.render import render
+from concord.web.visitor import Parts, Visitor, page
+
+router = APIRouter(prefix="/admin/workflows", include_in_schema=False)
+
+Reader = Annotated[Visitor, Depends(page(Permission.READ))]
+Operator = Annotated[Visitor, Depends(page(Permission.OPERATE))]
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+LIST: Final = "/admin/workflows"
+
+
+@router.get("")
+def runs(request: Request, _me: Reader, parts: Parts) -> Response:
+    """The newest first."""
+    filters = given(request, "state", "workflow", "account", "since", "until")
+    marks = given(request, "before", "after")
+    wanted = RunsWanted(
+        account=filters["account"] or None,
+        workflow=filters["workflow"] or None,
+        state=word(RunState, filters["state"]),
+        since=moment(filters["since"]),
+        until=moment(filters["until"]),
+    )
+    listing = parts.lists.runs(wanted, view_of(marks["before"], marks["after"]))
+    return render(
+        request,
+        "mail/runs.html",
+        filters=filters,
+        listing=listing,
+        turns=turns(request, filters, listing),
+        workflows=[spec.name for spec in parts.rulebook.workflows()],
+        states=list(RunState),
+    )
+
+
+@router.get("/{run_id}")
+def run(request: Request, _me: Reader, parts: Parts, run_id: Id) -> Response:
+    """One, step by step."""
+    found = parts.outbox.run(run_id)
+    done = {step.position: step for step in found.steps}
+    return render(request, "mail/run.html", run=found, done=done)
+
+
+@router.post("/retry")
+def retry(request: Request, me: Operator, parts: Parts, form: Form) -> Response:
+    """Failed ones go on at the step that failed."""
+    ids = numbers(form.all("id"))
+    if not ids:
+        return see_other(request, LIST, N_("Nothing was chosen."), kind="warn")
+    done = service.retry_runs(parts, ids, by=me.caller)
+    place = f"{LIST}/{ids[0]}" if len(ids) == 1 else LIST
+    return see_other(request, place, N_("Runs that go on: %(count)s."), count=len(done.changed))
