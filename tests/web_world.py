@@ -61,7 +61,7 @@ def csrf(page: Response) -> str:
 
 @contextmanager
 def web_concord(
-    folder: Path, *, database: str = "", redis: str = "redis://127.0.0.1:1/0", **more: Any
+    folder: Path, *, database: str = "", redis: str = "unix:///nowhere/redis.sock", **more: Any
 ) -> Iterator[Concord]:
     """Its parts, with everybody signed up. Redis is away unless one is given."""
     settings = Settings(
