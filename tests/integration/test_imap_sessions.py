@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on, no
 HELLO = b"Subject: hello\r\n\r\nHello.\r\n"
 
 
-def polls_with(**settings: int) -> Iterator[Polls]:
+def polls_with(**settings: Any) -> Iterator[Polls]:
     made = Polls(**settings)
     yield made
     made.sources.close()
