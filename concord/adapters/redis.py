@@ -23,7 +23,10 @@ _TLS_REQUIREMENTS = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONA
 
 def connect(settings: RedisSettings) -> redis.Redis:
     """A client of the master. It connects when first used, and again after a loss; with Sentinel it asks anew then."""
-    options = {"decode_responses": True, "socket_keepalive": True, "retry": _retry(), **timeouts(settings)}
+    options: dict[str, Any] = {"decode_responses": True, "retry": _retry(), **timeouts(settings)}
+    if _scheme(settings) != "unix":
+        # A unix socket knows no keepalive, and redis-py refuses the word for one.
+        options["socket_keepalive"] = True
     url = settings.url.get_secret_value()
     if _scheme(settings) != "sentinel":
         return redis.Redis.from_url(url, **options)

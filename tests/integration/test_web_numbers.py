@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from concord.bootstrap import Concord
+from concord.errors import QueueDownError
 from concord.web.app import make_app
 from tests.unit.web.test_attacks import ELSEWHERE, every_route
 from tests.web_world import Browser, web_concord
@@ -28,3 +29,8 @@ def test_number_that_is_none_is_no_bug(concord: Concord, number: str) -> None:
         if "{" in route.path and not route.path.startswith(ELSEWHERE) and "GET" in (route.methods or ()):
             answer = alice.get(re.sub(r"\{[^}]*\}", number, route.path), follow_redirects=False)
             assert answer.status_code < 500 or answer.status_code == 503, (route.path, number)
+
+
+def test_redis_on_a_unix_socket_that_is_not_there_is_away_and_no_bug(concord: Concord) -> None:
+    with pytest.raises(QueueDownError):
+        concord.pulse.workers()
