@@ -46,8 +46,9 @@ class Site:
         return [message.id for message in self.stack.messages()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of one module: its driver has an event loop running in this thread, and other tests run loops of their own."""
     with sync_playwright() as playwright:
         made = launch(playwright)
         yield made
@@ -70,7 +71,7 @@ def site(dovecot: Dovecot) -> Iterator[Site]:
             yield Site(stack, f"http://localhost:{port}", account)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alice(site: Site, browser: Browser) -> list[Any]:
     """Her cookies: she has signed in."""
     return site.cookies(browser)

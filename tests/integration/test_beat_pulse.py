@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_beat_is_ready_and_alive_without_redis(manager: NotifySocket, own_redis:
 
         own_redis.start()
 
-        assert eventually(lambda: manager.status.startswith("leading: 2 entries, next due in")), manager.status
+        assert eventually(lambda: re.match(r"leading: \d+ entries, next due in", manager.status)), manager.status
         assert goes_on(manager)
         assert manager.speakers == {beat.pid}
 
