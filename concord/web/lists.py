@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -18,6 +18,7 @@ from concord.web.rest import cursor, place_of
 LONGEST: Final = 300
 _PER_PAGE: Final = 50
 _BIGGEST: Final = 2**63 - 1
+_DIGITS: Final = 20  # more are no number of a row, however long it takes to read them
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -40,6 +41,16 @@ def moment(text: str | None) -> datetime | None:
         return said.replace(tzinfo=UTC) if said.utcoffset() is None else said.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError("This cannot be a day", value=text, remedy="Write it as 2026-01-31") from None
+
+
+def numbers(texts: Sequence[str]) -> list[int]:
+    """Ids that a form brought, each once. Raises UsageError."""
+    found = []
+    for text in texts:
+        if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS and 0 < int(text) <= _BIGGEST):
+            raise UsageError("This is no number of a row", value=text[:40], remedy="Go back and choose again")
+        found.append(int(text))
+    return list(dict.fromkeys(found))
 
 
 def view_of(before: str | None, after: str | None, *, limit: int = _PER_PAGE) -> View:

@@ -12,11 +12,11 @@ from concord.model.listing import DeliveriesWanted
 from concord.model.user import Permission
 from concord.services import deliveries as service
 from concord.services import messages as handlers
+from concord.web import wanted
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
-from concord.web.lists import given, moment, turns, view_of, word
-from concord.web.pages.messages import numbers
+from concord.web.lists import given, numbers, turns, view_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -32,14 +32,7 @@ def deliveries(request: Request, _me: Reader, parts: Parts) -> Response:
     """The newest first."""
     filters = given(request, "state", "handler", "account", "since", "until")
     marks = given(request, "before", "after")
-    wanted = DeliveriesWanted(
-        account=filters["account"] or None,
-        handler=filters["handler"] or None,
-        state=word(DeliveryState, filters["state"]),
-        since=moment(filters["since"]),
-        until=moment(filters["until"]),
-    )
-    listing = parts.lists.deliveries(wanted, view_of(marks["before"], marks["after"]))
+    listing = parts.lists.deliveries(wanted.deliveries(filters), view_of(marks["before"], marks["after"]))
     return render(
         request,
         "mail/deliveries.html",

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from concord.errors import ConcordError
-from concord.model.listing import EventsWanted
 from concord.model.user import Permission
 from concord.services import mail
-from concord.web.lists import given, moment, turns, view_of
+from concord.web import wanted
+from concord.web.lists import given, turns, view_of
 from concord.web.problem import facts_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
@@ -28,13 +28,7 @@ def events(request: Request, _me: Reader, parts: Parts) -> Response:
     """The newest first."""
     filters = given(request, "q", "account", "since", "until")
     marks = given(request, "before", "after")
-    wanted = EventsWanted(
-        account=filters["account"] or None,
-        search=filters["q"] or None,
-        since=moment(filters["since"]),
-        until=moment(filters["until"]),
-    )
-    listing = parts.lists.events(wanted, view_of(marks["before"], marks["after"]))
+    listing = parts.lists.events(wanted.events(filters), view_of(marks["before"], marks["after"]))
     return render(
         request,
         "mail/events.html",

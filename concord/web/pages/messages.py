@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from concord.bootstrap import Concord
-from concord.errors import ConcordError, UsageError
-from concord.model.account import Priority
-from concord.model.listing import Listing, MessagesWanted
+from concord.errors import ConcordError
+from concord.model.listing import Listing
 from concord.model.message import Message, MessageState
 from concord.model.user import Permission
 from concord.services import lookup, mail, messages
+from concord.web import wanted
+from concord.web.downloads import NOTHING_RUNS, saved
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
-from concord.web.lists import given, moment, turns, view_of, word
+from concord.web.lists import given, numbers, turns, view_of
 from concord.web.problem import Refusal, facts_of
 from concord.web.render import render
 from concord.web.trail import words
@@ -42,12 +42,10 @@ _FRAME: Final = (
     "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'"
 )
-_FILE: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
 _PICTURES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
 _CID: Final = re.compile(r"""cid:([^"'\s)>]+)""", re.IGNORECASE)
 _LINK: Final = re.compile(r"""<a\s[^>]*?href\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 _MOST_LINKS: Final = 50
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\"\\/:*?<>|]+")
 
 
 @router.get(LIST)
@@ -96,21 +94,22 @@ def inline(_me: MailReader, parts: Parts, message_id: Id, number: int) -> Respon
     part = next((one for one in shown.parts if one.number == number and one.content_type in _PICTURES), None)
     if part is None:
         raise Refusal(HTTPStatus.NOT_FOUND)
-    return _stream(mail.content_of(parts, part), part.content_type, {"Content-Security-Policy": _FILE})
+    headers = {"Content-Security-Policy": NOTHING_RUNS}
+    return StreamingResponse(mail.content_of(parts, part), media_type=part.content_type, headers=headers)
 
 
 @router.get(f"{LIST}/{{message_id}}/raw")
 def raw(me: MailReader, parts: Parts, message_id: Id) -> Response:
     """The octets as they came."""
     content = mail.open_raw(parts, parts.ledger.get(message_id), by=me.caller)
-    return _stream(content, "application/octet-stream", _as_file(f"message-{message_id}.eml"))
+    return saved(content, f"message-{message_id}.eml")
 
 
 @router.get(f"{LIST}/{{message_id}}/attachments/{{number}}")
 def attachment(me: MailReader, parts: Parts, message_id: Id, number: int) -> Response:
     """A file to save; whatever it says it is, no browser opens it here."""
     part, content = mail.open_part(parts, parts.ledger.get(message_id), number, by=me.caller)
-    return _stream(content, "application/octet-stream", _as_file(part.name or f"attachment-{number}"))
+    return saved(content, part.name or f"attachment-{number}")
 
 
 @router.post(f"{LIST}/retry")
@@ -140,31 +139,9 @@ def replay(request: Request, me: Operator, parts: Parts, form: Form, message_id:
     return see_other(request, f"{LIST}/{message_id}", N_("Sent again: %(count)s new deliveries."), count=sent)
 
 
-def numbers(texts: Sequence[str]) -> list[int]:
-    """Ids that a form brought. Raises UsageError."""
-    found = []
-    for text in texts:
-        if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**63):
-            raise UsageError("This is no number of a row", value=text[:40], remedy="Go back and choose again")
-        found.append(int(text))
-    return list(dict.fromkeys(found))
-
-
-def wanted_by(filters: dict[str, str]) -> MessagesWanted:
-    """The filters as the lists know them. Raises UsageError."""
-    return MessagesWanted(
-        account=filters.get("account") or None,
-        state=word(MessageState, filters.get("state")),
-        priority=word(Priority, filters.get("priority")),
-        search=filters.get("q") or None,
-        since=moment(filters.get("since")),
-        until=moment(filters.get("until")),
-    )
-
-
 def _listing(request: Request, parts: Concord, filters: dict[str, str]) -> Listing[Message]:
     marks = given(request, "before", "after")
-    return parts.lists.messages(wanted_by(filters), view_of(marks["before"], marks["after"]))
+    return parts.lists.messages(wanted.messages(filters), view_of(marks["before"], marks["after"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,15 +188,3 @@ def _links(content: mail.ShownMail | None) -> list[str]:
     if content is None or not content.html:
         return []
     return list(dict.fromkeys(html.unescape(link)[:500] for link in _LINK.findall(content.html)))[:_MOST_LINKS]
-
-
-def _as_file(name: str) -> dict[str, str]:
-    """RFC 6266, and RFC 8187 for names that are not ASCII."""
-    safe = _UNSAFE.sub("_", name.replace("..", "_")).strip(" ._")[:150] or "file"
-    plain = safe.encode("ascii", "replace").decode().replace("?", "_")
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"
-    return {"Content-Disposition": disposition, "Content-Security-Policy": _FILE}
-
-
-def _stream(content: Generator[bytes, None, None], media_type: str, headers: dict[str, str]) -> Response:
-    return StreamingResponse(content, media_type=media_type, headers=headers)

@@ -7,15 +7,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
-from concord.model.listing import RunsWanted
 from concord.model.user import Permission
 from concord.model.workflow import RunState
 from concord.services import workflows as service
+from concord.web import wanted
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
-from concord.web.lists import given, moment, turns, view_of, word
-from concord.web.pages.messages import numbers
+from concord.web.lists import given, numbers, turns, view_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -32,14 +31,7 @@ def runs(request: Request, _me: Reader, parts: Parts) -> Response:
     """The newest first."""
     filters = given(request, "state", "workflow", "account", "since", "until")
     marks = given(request, "before", "after")
-    wanted = RunsWanted(
-        account=filters["account"] or None,
-        workflow=filters["workflow"] or None,
-        state=word(RunState, filters["state"]),
-        since=moment(filters["since"]),
-        until=moment(filters["until"]),
-    )
-    listing = parts.lists.runs(wanted, view_of(marks["before"], marks["after"]))
+    listing = parts.lists.runs(wanted.runs(filters), view_of(marks["before"], marks["after"]))
     return render(
         request,
         "mail/runs.html",
