@@ -30,6 +30,7 @@ from concord.model.event import EventRow, UnifiedEvent
 from concord.model.listing import (
     DeliveriesWanted,
     EventsWanted,
+    Lately,
     ListedDelivery,
     ListedRun,
     Listing,
@@ -486,6 +487,10 @@ class Outbox(Protocol):
         limit: int = 50,
     ) -> list[Delivery]: ...
 
+    def delivery(self, delivery_id: int) -> Delivery:
+        """Raises NotFoundError."""
+        ...
+
     def retry_deliveries(self, ids: Sequence[int]) -> list[int]:
         """Dead or waiting ones become due now, attempts anew; the ids that changed."""
         ...
@@ -555,6 +560,10 @@ class Lists(Protocol):
 
     def folders(self, account: str | None = None) -> list[str]:
         """Folders that were ever read, an account's or all."""
+        ...
+
+    def rule_hits(self, *, steps: int = ...) -> Lately:
+        """Which rules matched of the mails judged lately: as far as so many of all trails' newest steps tell."""
         ...
 
 

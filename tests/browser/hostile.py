@@ -62,6 +62,15 @@ body{background:url(https://evil.example/bg.png)}</style><script>parent.document
 <svg><script>alert(5)</script></svg><object data="https://evil.example/o"></object>
 <video src="https://evil.example/v" autoplay></video></body></html>"""
 
+# A picture of its own, three pixels wide, and one that lies elsewhere.
+_GIF: Final = "R0lGODlhAwACAIAAAP8AAAAAACwAAAAAAwACAAACAoRdADs="
+_PICTURE: Final = (
+    "--x\r\nContent-Type: text/html\r\n\r\n"
+    '<img src="cid:own@evil.example"><img src="https://evil.example/other.png">\r\n'
+    "--x\r\nContent-Type: image/gif\r\nContent-ID: <own@evil.example>\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    f"{_GIF}\r\n--x--"
+)
+
 HOSTILE: Final = (
     *(_mail(f"subject-{n}", bite, Subject=f"Hostile subject {n} {bite}") for n, bite in enumerate(BITES)),
     *(_mail(f"from-{n}", bite, From=f'"{bite.replace(chr(34), "")}" <m@evil.example>') for n, bite in enumerate(BITES)),
@@ -69,6 +78,7 @@ HOSTILE: Final = (
     *(_mail(f"id-{n}", bite, Message_ID=f"<{bite}@evil>") for n, bite in enumerate(BITES)),
     *(_mail(f"header-{n}", bite, X_Evil=bite, List_Id=bite) for n, bite in enumerate(BITES)),
     *(_attachment(n, bite) for n, bite in enumerate(BITES)),
+    _mail("picture", "", Content_Type='multipart/related; boundary="x"', body=_PICTURE),
     _mail("html", "", Content_Type="text/html; charset=utf-8", body=_HTML),
     _mail(
         "type",

@@ -76,6 +76,8 @@ def test_unknown_things_are_named_in_the_error(world: World) -> None:
         world.outbox.replay(unknown, ["log"], archive_key="x")
     with pytest.raises(NotFoundError):
         world.outbox.run(999)
+    with pytest.raises(NotFoundError):
+        world.outbox.delivery(999)
     assert world.outbox.event_of(999) is None
     assert str(unknown) in no_event.value.explain()
 

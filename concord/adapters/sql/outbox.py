@@ -115,6 +115,16 @@ class SqlOutbox:
             rows = connection.execute(wanted.order_by(*DELIVERIES.newest_first).limit(limit))
             return [delivery_of(row) for row in rows]
 
+    def delivery(self, delivery_id: int) -> Delivery:
+        """By id."""
+        with reading(self._engine) as connection:
+            row = connection.execute(delivery_query().where(delivery_table.c.id == delivery_id)).one_or_none()
+        if row is None:
+            raise NotFoundError(
+                "There is no such delivery", delivery_id=delivery_id, remedy="See them with 'concord delivery list'"
+            )
+        return delivery_of(row)
+
     def retry_deliveries(self, ids: Sequence[int]) -> list[int]:
         """Dead or waiting ones are due now."""
         with transaction(self._engine) as connection:
