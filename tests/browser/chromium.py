@@ -104,8 +104,9 @@ def window(
     size: str = "desktop",
     javascript: bool = True,
     cookies: list[Any] | None = None,
+    trusting: bool = False,
 ) -> Iterator[Window]:
-    """A window of a fresh profile."""
+    """A window of a fresh profile; a trusting one takes any certificate, the test provider's say."""
     width, height = SIZES[size]
     context = browser.new_context(
         locale=language,
@@ -114,6 +115,7 @@ def window(
         java_script_enabled=javascript,
         timezone_id="Asia/Shanghai" if language.startswith("zh") else "Europe/Berlin",
         reduced_motion="reduce",
+        ignore_https_errors=trusting,
     )
     if cookies:
         context.add_cookies(cookies)
