@@ -25,10 +25,12 @@ def run_admin() -> None:
     from concord import log
     from concord.cli import identity
     from concord.web.app import make_app
+    from concord.web.jobs import jobs_in
     from concord.web.server import serve
 
     identity.become()
     settings = here().settings
     faulthandler.enable()
     log.configure(settings.log.style, settings.log.level, daemon="admin", directory=settings.log.directory)
-    serve(make_app(here()), settings.admin)
+    site, audit = make_app(here()), here().audit
+    serve(site, settings.admin, at_end=lambda: jobs_in(site).abandon(audit))

@@ -57,7 +57,7 @@ def read(text: str, *, file: object) -> WorkerDocument:
     """What a file says. Raises SettingsError, which names the file, the key, the cause and the remedy."""
     try:
         tree = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         cause = _place(error)
         raise SettingsError("A worker's file is not JSON", file=file, cause=cause, remedy=_REMEDY) from None
     return check(tree, file=file)
@@ -81,7 +81,7 @@ def read_form(text: str, instance: str, settings: WorkerSettings) -> WorkerDocum
     """What a person wrote as JSON. Raises MistakesError: each mistake at its key, or at `()` for the whole."""
     try:
         tree = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise _mistaken(Mistake((), UsageError("This is not JSON", cause=_place(error)))) from None
     return check_form(tree, instance, settings)
 
@@ -166,5 +166,8 @@ def _mistaken(*mistakes: Mistake) -> MistakesError:
     return MistakesError("A worker's settings cannot be used", mistakes=mistakes)
 
 
-def _place(error: json.JSONDecodeError) -> str:
-    return f"{error.msg} in line {error.lineno}, column {error.colno}"
+def _place(error: json.JSONDecodeError | RecursionError) -> str:
+    cause = "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        cause = f"{error.msg} in line {error.lineno}, column {error.colno}"
+    return cause

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from concord.auditing import audited
-from concord.errors import ConcordError, InfrastructureError, NotConsumingError, NotSyncedError, QueueDownError
+from concord.errors import ConcordError, NotConsumingError, NotSyncedError, QueueDownError
 from concord.manager.lock import ToggleLock
 from concord.manager.proof import Proof
 from concord.manager.status import Status, look
@@ -140,7 +140,7 @@ class Manager:
     def _sync(self) -> SyncStats:
         try:
             return self._ports.sync()
-        except InfrastructureError as error:
+        except ConcordError as error:
             raise NotSyncedError(
                 "The daemons run, but their schedule could not be made equal to the accounts", cause=error.explain()
             ) from error

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -17,6 +21,9 @@ from concord.model.worker import BUILT_IN, WorkerConfig
 from concord.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
+
+# A few lines are all that may stand in one; whoever may write there could put anything there.
+_MOST_OCTETS: Final = 65_536
 
 
 class WorkerFiles:
@@ -57,7 +64,7 @@ class WorkerFiles:
         refuse_bad_name(instance)
         path = self.path(instance)
         try:
-            return read(path.read_text(encoding="utf-8"), file=path)
+            return read(_text(path), file=path)
         except FileNotFoundError:
             if instance in BUILT_IN:
                 return WorkerDocument()
@@ -66,7 +73,10 @@ class WorkerFiles:
         except (OSError, UnicodeDecodeError) as error:
             cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise SettingsError(
-                "A worker's file cannot be read", file=path, cause=cause, remedy="Correct its owner and mode"
+                "A worker's file cannot be read",
+                file=path,
+                cause=cause,
+                remedy="Correct the file, its owner and its mode",
             ) from None
 
     def path(self, instance: str) -> Path:
@@ -121,6 +131,19 @@ class WorkerFiles:
 
     def _stems(self) -> set[str]:
         return {file.stem for file in self._directory.glob("*.json")}
+
+
+def _text(path: Path) -> str:
+    """What stands in it. Raises OSError, also for what would keep a reader waiting or fill its memory."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            cause = "it is no regular file"
+            raise OSError(errno.EINVAL, cause)
+        octets = file.read(_MOST_OCTETS + 1)
+    if len(octets) > _MOST_OCTETS:
+        cause = "it is longer than 64 KiB"
+        raise OSError(errno.EFBIG, cause)
+    return octets.decode()
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

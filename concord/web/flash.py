@@ -49,6 +49,6 @@ def take(request: Request) -> Flash | None:
     try:
         told = json.loads(base64.urlsafe_b64decode(text))
         kind, sentence, values = told["k"], str(told["s"]), dict(told["v"])
-    except (binascii.Error, ValueError, KeyError, TypeError):
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Flash(kind if kind in _KINDS else "warn", sentence, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -22,8 +23,9 @@ _GRACE_SECONDS: Final = 5
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, at_end: Callable[[], None]) -> None:
         super().__init__(config)
+        self._at_end = at_end
         self._pinger = notify.Pinger()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -39,10 +41,11 @@ class _Server(uvicorn.Server):
         notify.stopping()
         live.end()
         await super().shutdown(sockets)
+        self._at_end()
 
 
-def serve(app: ASGIApp, settings: AdminSettings) -> None:
-    """Until SIGTERM ends it; then open requests get a few seconds. Raises CannotListenError."""
+def serve(app: ASGIApp, settings: AdminSettings, *, at_end: Callable[[], None]) -> None:
+    """Until SIGTERM ends it; then open requests get a few seconds, then comes `at_end`. Raises CannotListenError."""
     # uvicorn ends in order, and then raises the signal again for whoever had it before.
     signal.signal(signal.SIGTERM, _end)
     with _listener(settings) as listener:
@@ -58,7 +61,7 @@ def serve(app: ASGIApp, settings: AdminSettings) -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        _Server(config).run(sockets=[listener])
+        _Server(config, at_end).run(sockets=[listener])
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from concord.errors import InfrastructureError
+from concord.errors import ConcordError
 from concord.manager.control import Manager, ManagerPorts
 from concord.manager.worker_files import WorkerFiles
 from concord.model.audit import AuditEntry
@@ -39,7 +39,7 @@ class MemoryHost:
         self.audit = MemoryAudit()
         self.idle: set[str] = set()
         self.syncs = 0
-        self.sync_fails: InfrastructureError | None = None
+        self.sync_fails: ConcordError | None = None
         self.while_waiting: Callable[[], None] = lambda: None
         ports = ManagerPorts(
             supervisor=lambda: self.supervisor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
@@ -18,7 +17,7 @@ from concord.model.daemon import Activity
 from concord.model.user import Permission
 from concord.services.jobs import Job, JobState
 from concord.web.jobs import jobs_of
-from concord.web.live import event
+from concord.web.live import event, is_over, pause
 from concord.web.problem import facts_of
 from concord.web.render import render, text_of
 from concord.web.visitor import Visitor, page
@@ -59,7 +58,8 @@ async def _events(request: Request, found: Job) -> AsyncIterator[str]:
     yield "retry: 1000\n\n"
     sent = ""
     for turn in range(_LONGEST_TURNS):
-        if await request.is_disconnected():
+        # Where the service itself ends, the browser asks the next one, which says so.
+        if is_over() or await request.is_disconnected():
             return
         # Asked before the page is made: what it shows then is the end.
         over = found.state is not JobState.RUNNING
@@ -73,7 +73,7 @@ async def _events(request: Request, found: Job) -> AsyncIterator[str]:
         if over:
             yield "event: end\ndata:\n\n"
             return
-        await asyncio.sleep(_EVERY_SECONDS)
+        await pause(_EVERY_SECONDS)
 
 
 def _told(found: Job, status: Status | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from concord.errors import (
     NotConsumingError,
     NotSyncedError,
     QueueDownError,
+    SchemaError,
     SettingsError,
     SupervisorDownError,
     SupervisorRefusedError,
@@ -251,6 +252,18 @@ def test_a_schedule_that_cannot_follow_is_told_and_the_daemons_stay(host: Memory
     assert "disk full" in caught.value.explain()
     assert host.supervisor.daemons["beat"].activity is Activity.RUNNING
     assert host.written.outcome == "failed"
+
+
+def test_a_schedule_that_fails_otherwise_leaves_no_doubt_that_the_daemons_run(host: MemoryHost) -> None:
+    """M4: a table that is not there is no reason to think that nothing was started."""
+    host.sync_fails = SchemaError("The database lacks a table or column", cause="no such table: accounts")
+
+    with pytest.raises(NotSyncedError) as caught:
+        host.manager.start(by=ALICE)
+
+    assert "The daemons run" in caught.value.explain()
+    assert "no such table: accounts" in caught.value.explain()
+    assert "concord db upgrade" in caught.value.explain()
 
 
 def test_what_is_waited_for_is_told(host: MemoryHost) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +72,37 @@ def test_an_unknown_worker_is_answered_with_how_to_make_it(host: MemoryHost) -> 
         host.workers.config("extra")
 
     assert "concord worker add extra --type mail" in caught.value.explain()
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**33)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (_fifo, "no regular file"),
+        (Path.mkdir, "directory"),
+        (_endless, "longer than 64 KiB"),
+        (lambda path: path.write_bytes(b'{"type": "\xff"}'), "not UTF-8"),
+        (lambda path: path.write_text("[" * 60_000), "nested too deeply"),
+    ],
+)
+def test_whatever_lies_there_keeps_no_reader_waiting_and_fills_no_memory(
+    host: MemoryHost, make: Callable[[Path], object], told: str
+) -> None:
+    """The user concord may put anything there, and the admin service reads it."""
+    path = host.workers.path("evil")
+    path.parent.mkdir()
+    make(path)
+
+    with pytest.raises(SettingsError) as caught:
+        host.workers.config("evil")
+
+    assert told in caught.value.explain()
+    assert [one.instance for one in host.workers.usable()] == ["poll", "mail"]

@@ -14,6 +14,7 @@ from concord.manager.config import WorkerDocument
 from concord.model.daemon import Activity
 from concord.model.worker import WorkerLimits
 from concord.services.jobs import JobState
+from concord.web import live
 from concord.web.worker_form import NUMBERS, TYPE_HELP
 from tests.fakes.host import ALICE, MemoryHost, write_worker
 from tests.web_host import ended, hosted
@@ -178,6 +179,32 @@ def test_the_end_of_a_job_ends_its_stream(host: MemoryHost, bob: Browser) -> Non
     assert 'data: <div id="job">' in stream.text
 
 
+def test_the_end_of_the_service_ends_the_stream_of_a_job_under_way(
+    host: MemoryHost, bob: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D2: whoever watches holds nobody up; the browser asks the next process, which knows what runs."""
+    held, go_on = threading.Event(), threading.Event()
+    host.idle.add("beat")
+
+    def wait() -> None:
+        held.set()
+        go_on.wait(10)
+        host.idle.clear()
+
+    host.while_waiting = wait
+    page = bob.submit(f"{LIST}/service/start", page=LIST)
+    assert held.wait(5)
+    over = threading.Event()
+    monkeypatch.setattr(live, "_ending", over)
+    threading.Timer(0.3, over.set).start()
+
+    stream = bob.get(f"{page.url}/live")
+
+    assert "event: end" not in stream.text
+    go_on.set()
+    ended(bob)
+
+
 def test_a_job_of_another_life_is_told_honestly(host: MemoryHost, bob: Browser) -> None:
     page = bob.get(f"{LIST}/jobs/gone-with-the-process")
 
@@ -292,6 +319,15 @@ def test_a_change_says_what_holds_when(host: MemoryHost, alice: Browser, fields:
     page = alice.submit(place, page=place, **fields)
 
     assert said in page.text
+
+
+def test_json_that_is_nested_without_end_is_a_mistake_like_any_other(host: MemoryHost, alice: Browser) -> None:
+    place = f"{LIST}/worker@mail/config"
+
+    page = alice.submit(place, page=place, json="[" * 20_000)
+
+    assert page.status_code == 422
+    assert "nested too deeply" in page.text
 
 
 def test_json_with_mistakes_comes_back_as_it_was_typed(host: MemoryHost, alice: Browser) -> None:
