@@ -6,6 +6,7 @@ new ones came meanwhile. Nobody counts all rows to say how many there are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -126,3 +127,20 @@ class Reason:
     newest: datetime
     oldest: datetime
     accounts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleHits:
+    """How often a rule matched lately, and the last mail of those."""
+
+    amount: int
+    message_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lately:
+    """What came of rules, by their names, for so many of the mails judged last."""
+
+    judged: int
+    hits: Mapping[str, RuleHits]

@@ -14,7 +14,7 @@ from concord.pipeline.pattern import compiled
 # RFC 5322 section 2.2: printable US-ASCII without the colon.
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
 # What the database's whole numbers hold.
-_FARTHEST: Final = 2**31 - 1
+FARTHEST: Final = 2**31 - 1
 _BIGGEST: Final = 2**63 - 1
 _UNKNOWN: Final = {
     "handler": "A rule names a handler that does not exist",
@@ -36,7 +36,7 @@ def rule_mistakes(
     """All that is wrong with it, each with its place in the rule's written form."""
     if wrong := name_mistake("rule", rule.name):
         yield wrong
-    if not -_FARTHEST <= rule.position <= _FARTHEST:
+    if not -FARTHEST <= rule.position <= FARTHEST:
         yield Mistake(
             ("position",),
             UsageError(

@@ -54,7 +54,8 @@ class RuleVerdict:
     matched: bool
     reached: bool = True  # False where a rule before it said `stop`
     failed: str | None = None  # enabled, account, header X-Spam, larger, …
-    warnings: tuple[str, ...] = ()
+    slow: tuple[str, ...] = ()  # patterns that took too long and count as no match
+    warnings: tuple[str, ...] = ()  # the same in words
 
 
 def subject_of(message: Message, mail: ParsedMail) -> Subject:
@@ -120,6 +121,7 @@ def explain(rules: Sequence[Rule], subject: Subject) -> list[RuleVerdict]:
                 matched=failed is None and not stopped,
                 reached=not stopped,
                 failed=failed,
+                slow=tuple(matcher.slow),
                 warnings=_warnings(matcher),
             )
         )

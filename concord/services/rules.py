@@ -11,7 +11,7 @@ from concord.errors import ConflictError, ExistsError, Mistake, NotFoundError, d
 from concord.model.caller import Caller
 from concord.model.rule import Rule
 from concord.pipeline.dispatch import BUILT_IN
-from concord.pipeline.rule_check import rule_mistakes
+from concord.pipeline.rule_check import FARTHEST, rule_mistakes
 from concord.pipeline.rule_document import read_rule
 from concord.pipeline.rules import check_rule, rule_from_document, rule_to_document
 from concord.services.differences import differing
@@ -36,6 +36,14 @@ def read_form(parts: Concord, document: Mapping[str, Any]) -> tuple[Rule, list[M
     told = {mistake.path for mistake in mistakes}
     further = rule_mistakes(rule, handlers=handler_names(parts), workflows=workflow_names(parts))
     return rule, [*mistakes, *(mistake for mistake in further if mistake.path not in told)]
+
+
+def read_draft(parts: Concord, document: Mapping[str, Any], before: Rule | None) -> tuple[Rule, list[Mistake]]:
+    """The same for one that is only tried: its name may be missing, or be another rule's, and then is left out."""
+    rule, mistakes = read_form(parts, document)
+    others = {kept.name for kept in parts.rulebook.rules() if before is None or kept.id != before.id}
+    named = replace(rule, name="") if rule.name in others else rule
+    return named, [mistake for mistake in mistakes if mistake.path != ("name",)]
 
 
 def check(parts: Concord, rule: Rule) -> None:
@@ -68,10 +76,30 @@ def save(parts: Concord, rule: Rule, *, replacing: bool = False, by: Caller) -> 
     check(parts, rule)
     before = next((known for known in parts.rulebook.rules() if known.name == rule.name), None)
     if before and not replacing:
-        raise ExistsError("There is a rule of that name already", rule=rule.name, remedy="Change it with --replace")
+        raise ExistsError(
+            "There is a rule of that name already",
+            rule=rule.name,
+            remedy="Take another name, or change the rule that is there: with --replace on the command line",
+        )
     detail = differing(rule_to_document(before) if before else {}, rule_to_document(rule))
     with audited(parts.audit, by, "rule.edit" if before else "rule.add", rule.name, detail=detail):
         return parts.rulebook.save_rule(rule)
+
+
+def change(parts: Concord, before: Rule, rule: Rule, *, by: Caller) -> Rule:
+    """Put this in place of that, under another name too. Raises UsageError, NotFoundError, ExistsError."""
+    check(parts, rule)
+    if rule.name != before.name:
+        rename(parts, before.name, rule.name, by=by)
+    return save(parts, rule, replacing=True, by=by)
+
+
+def of_id(parts: Concord, rule_id: int) -> Rule:
+    """Raises NotFoundError."""
+    found = next((rule for rule in parts.rulebook.rules() if rule.id == rule_id), None)
+    if found is None:
+        raise NotFoundError("There is no such rule", rule=rule_id, remedy="Look at the list of rules")
+    return found
 
 
 def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> Rule:
@@ -98,7 +126,7 @@ def rename(parts: Concord, name: str, new: str, *, by: Caller) -> Rule:
 
 def last_position(parts: Concord) -> int:
     """Where a rule goes that is asked after all others."""
-    return max((rule.position for rule in parts.rulebook.rules()), default=0) + STEP
+    return min(max((rule.position for rule in parts.rulebook.rules()), default=0) + STEP, FARTHEST)
 
 
 def place(parts: Concord, names: Sequence[str], *, by: Caller) -> list[Rule]:

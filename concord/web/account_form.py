@@ -100,8 +100,9 @@ def in_words(error: ConcordError) -> str:
     """Sentence, cause and remedy in one line."""
     cause = gettext(str(error.fields["cause"])) if error.fields.get("cause") else ""
     values = {"sentence": gettext(error.message), "cause": cause, "remedy": gettext(error.advice)}
-    if cause and error.advice:
-        return gettext(N_("%(sentence)s: %(cause)s. %(remedy)s.")) % values
+    if cause:
+        told = N_("%(sentence)s: %(cause)s. %(remedy)s.") if error.advice else N_("%(sentence)s: %(cause)s.")
+        return gettext(told) % values
     return gettext(N_("%(sentence)s. %(remedy)s.")) % values if error.advice else values["sentence"]
 
 

@@ -132,7 +132,10 @@ def problem_of(error: ConcordError) -> JSONResponse:
 
 def _mistake(mistake: Mistake) -> dict[str, str]:
     """As `problem_of_input` has them: where, why, and what to do."""
-    told = [gettext(mistake.error.message), *([gettext(mistake.error.advice)] if mistake.error.advice else [])]
+    sentence, cause = gettext(mistake.error.message), mistake.error.fields.get("cause")
+    told = [f"{sentence}: {gettext(str(cause))}" if cause else sentence]
+    if mistake.error.advice:
+        told.append(gettext(mistake.error.advice))
     return {"pointer": "/".join(["", *map(str, mistake.path)]), "detail": ". ".join(told)}
 
 

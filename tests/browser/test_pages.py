@@ -22,6 +22,8 @@ PAGES = (
     "/admin/workflows",
     "/admin/settings",
     "/admin/settings/oauth",
+    "/admin/settings/rules",
+    "/admin/settings/rules/new",
     "/admin/audit",
     "/admin/users",
     "/admin/tokens",
@@ -34,6 +36,7 @@ def details(site: Site) -> list[str]:
     """A page of one thing, of each kind."""
     event = site.stack.concord.outbox.events(limit=1)[0]
     run = site.stack.concord.outbox.runs(limit=1)[0]
+    rule = site.stack.concord.rulebook.rules()[0]
     return [
         f"/admin/messages/{event.message_id}",
         f"/admin/events/{event.id}",
@@ -43,6 +46,8 @@ def details(site: Site) -> list[str]:
         "/admin/settings/new",
         "/admin/settings/form?preset=gmail",
         "/admin/settings/import",
+        f"/admin/settings/rules/{rule.id}",
+        f"/admin/settings/rules/{rule.id}/remove",
         "/admin/workers/add",
         "/admin/workers/worker@mail",
         "/admin/workers/worker@mail/config",

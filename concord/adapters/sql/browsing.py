@@ -20,11 +20,13 @@ from concord.adapters.sql.outbox import RUNS as _RUNS
 from concord.adapters.sql.outbox_tables import deliveries, events, workflow_runs
 from concord.adapters.sql.paging import PACE, Condition, Found, Order, Pace, Question, find
 from concord.adapters.sql.tables import accounts, folders, messages
+from concord.adapters.sql.trail import rule_hits
 from concord.model.delivery import DeliveryState
 from concord.model.event import EventRow
 from concord.model.listing import (
     DeliveriesWanted,
     EventsWanted,
+    Lately,
     ListedDelivery,
     ListedRun,
     Listing,
@@ -40,6 +42,8 @@ from concord.model.workflow import RunState
 MOST_WORDS: Final = 8
 # Quarantined messages that are counted by cause: some dozen milliseconds.
 MOST_REASONED: Final = 10_000
+# A step is a few hundred octets of JSON: so many are read in some twenty milliseconds.
+STEPS_LOOKED_AT: Final = 1000
 _EVENTS: Final = Order(table=events, at=events.c.created_at, id=events.c.id)
 _NEWEST: Final = View()
 Item = TypeVar("Item")
@@ -151,6 +155,11 @@ class SqlLists:
             )
         with reading(self._engine) as connection:
             return list(connection.execute(wanted).scalars())
+
+    def rule_hits(self, *, steps: int = STEPS_LOOKED_AT) -> Lately:
+        """From the newest steps of the trail, whatever they tell of: a scan with an end."""
+        with reading(self._engine) as connection:
+            return rule_hits(connection, steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 from concord.adapters.sql.clean import REASON, clean
 from concord.adapters.sql.tables import trail
 from concord.errors import ConcordError
+from concord.model.listing import Lately, RuleHits
 from concord.model.message import Step
 
 
@@ -24,6 +26,19 @@ def steps_of(connection: Connection, message_id: int) -> list[Step]:
     """A message's steps, oldest first."""
     rows = connection.execute(select(trail).where(trail.c.message_id == message_id).order_by(trail.c.id))
     return [Step(at=row.at, what=row.what, detail=row.detail) for row in rows]
+
+
+def rule_hits(connection: Connection, steps: int) -> Lately:
+    """Which rules matched, by the newest steps of all."""
+    newest = select(trail).order_by(trail.c.id.desc()).limit(steps).subquery()
+    judged = select(newest.c.message_id, newest.c.at, newest.c.detail).where(newest.c.what == "message.processed")
+    rows = connection.execute(judged.order_by(newest.c.id.desc())).all()
+    hits: dict[str, RuleHits] = {}
+    for row in rows:
+        for name in row.detail.get("matched", ()):
+            known = hits.get(name) or RuleHits(amount=0, message_id=row.message_id, at=row.at)
+            hits[name] = replace(known, amount=known.amount + 1)
+    return Lately(judged=len(rows), hits=hits)
 
 
 def reason(error: Exception) -> str:
