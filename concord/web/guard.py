@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -36,6 +37,9 @@ _HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "Cache-Control": "no-store",
 }
+_HEARD_OUT: Final = 16 * 1024 * 1024
+_HEARD_OUT_SECONDS: Final = 10
+_CHUNKED: Final = "transfer-encoding"
 _HSTS: Final = "max-age=31536000"
 
 
@@ -53,8 +57,10 @@ class TooBig(Exception):  # noqa: N818 - ends the reading of a request; told as 
 class _Meter:
     """Without a length, or with a wrong one, the octets themselves are counted."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, headers: Headers) -> None:
         self._left = most
+        self._is_coming = _CHUNKED in headers or headers.get("content-length", "0") != "0"
+        self._is_asked_for = "expect" not in headers  # else nothing comes until it is read
         self.is_over = False
         self.begun = False  # the answer
 
@@ -63,6 +69,7 @@ class _Meter:
 
         async def receive_limited() -> Message:
             message = await receive()
+            self._is_coming = message.get("more_body", False)
             self._left -= len(message.get("body", b""))
             if self._left < 0:
                 self.is_over = True
@@ -70,6 +77,16 @@ class _Meter:
             return message
 
         return receive_limited
+
+    async def hear_out(self, receive: Receive) -> None:
+        """Whoever still sends would lose the answer where the connection ends with octets unread."""
+        left = _HEARD_OUT
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD_OUT_SECONDS):
+                while self._is_coming and self._is_asked_for and left > 0:
+                    message = await receive()
+                    self._is_coming = message.get("more_body", False)
+                    left -= len(message.get("body", b""))
 
 
 class Guard:
@@ -89,7 +106,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        meter = _Meter(self._max_body)
+        meter = _Meter(self._max_body, headers)
         speak(_language(headers))
 
         async def send_guarded(message: Message) -> None:
@@ -97,10 +114,11 @@ class Guard:
                 return  # whatever the framework makes of it: the answer is 413, below
             if message["type"] == "http.response.start":
                 meter.begun = True
+                await meter.hear_out(receive)
                 _dress(message, scope)
             await send(message)
 
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, str(scope["http_version"]))
         if refusal:
             await refusal(scope, receive, send_guarded)
             return
@@ -110,10 +128,13 @@ class Guard:
             meter.is_over = False
             await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: Headers) -> ASGIApp | None:
+    def _refusal(self, headers: Headers, version: str) -> ASGIApp | None:
         if not self._is_ours(headers.getlist("host")):
             sentence = N_("This service does not answer to that name; admin.hosts lists those it does.")
             return problem(HTTPStatus.BAD_REQUEST, sentence)
+        if _CHUNKED in headers and ("content-length" in headers or version != "1.1"):
+            # Somebody on the way may have obeyed the other (RFC 9112, section 6.1).
+            return problem(HTTPStatus.BAD_REQUEST, N_("Where the request ends is told in two ways."))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._max_body:
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -131,6 +152,9 @@ def _dress(message: Message, scope: Scope) -> None:
     if scope.get("scheme") == "https":
         headers.setdefault("Strict-Transport-Security", _HSTS)
     headers.add_vary_header("Accept-Language, Cookie")
+    if _CHUNKED in Headers(scope=scope):
+        # Parsers differ on where chunks end; what follows is not read as one more request.
+        headers["Connection"] = "close"
     for cookie in cookies.waiting(scope):
         headers.append("set-cookie", cookie)
 

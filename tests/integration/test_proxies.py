@@ -1,0 +1,386 @@
+"""nginx and Caddy, set up by our samples, before a real admin service: pages, streams, addresses, and no smuggling."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from concord.bootstrap import Concord
+from concord.model.audit import AuditEntry, AuditFilter
+from concord.services.identity import Identity
+from tests.servers.proxies import NAME, Caddy, Nginx, Proxy
+from tests.servers.redis import RedisServer, free_port
+from tests.servers.service import Service
+from tests.smuggling import PROBES, answers_in
+from tests.waiting import eventually
+from tests.web_world import PASSWORD, SHELL, token_of, web_concord
+
+# Where visitors are: neither the proxy's address nor one that is believed.
+VISITOR: Final = "127.0.0.7"
+FLOWER_PASSWORD: Final = "fl0wer-Zw1ebelkuchen"
+# What is not answered in this time is not answered: a probe whose end is a matter of opinion leaves a server waiting.
+PATIENCE: Final = 2.0
+_KINDS: Final[Mapping[str, type[Proxy]]] = {"nginx": Nginx, "caddy": Caddy}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A running admin service, its parts as seen from this process, and the ports of its daemons."""
+
+    concord: Concord
+    port: int
+    flower: int
+
+    def audited(self, action: str) -> AuditEntry:
+        """The newest row of that action."""
+        return self.concord.audit.entries(AuditFilter(action=action, limit=1))[0]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    url, port, flower = f"sqlite:///{folder}/concord.db", free_port(), free_port()
+    settings = f"""
+        [admin]
+        port = {port}
+        base_url = "https://{NAME}"
+        proxies = ["127.0.0.1/32"]
+        [flower]
+        port = {flower}
+        [archive]
+        path = "{folder}/archive"
+    """
+    with web_concord(folder, database=url, redis=redis_server.url) as concord:
+        assert concord.settings.secret_key
+        credentials = {
+            "secret_key": concord.settings.secret_key.get_secret_value(),
+            "database__url": url,
+            "redis__url": redis_server.url,
+            "flower__password": FLOWER_PASSWORD,
+        }
+        with Service("admin", folder, settings=settings, credentials=credentials) as admin:
+            assert admin.is_ready(), admin.log
+            yield Site(concord=concord, port=port, flower=flower)
+
+
+@pytest.fixture(scope="module", params=_KINDS)
+def proxy(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp(request.param) / "proxy"
+    with _KINDS[request.param](folder, backend=site.port) as proxy:
+        yield proxy
+
+
+@contextmanager
+def visitor(proxy: Proxy, **headers: str) -> Iterator[httpx.Client]:
+    """A browser on another machine that knows the site by its name."""
+    trust = ssl.create_default_context(cafile=str(proxy.certificates.ca_file))
+    transport = httpx.HTTPTransport(verify=trust, local_address=VISITOR)
+    hooks = {"request": [lambda request: request.extensions.update(sni_hostname=NAME)]}
+    headers = {"Host": NAME, "Accept": "text/html", "Accept-Language": "en", **headers}
+    with httpx.Client(
+        base_url=f"https://127.0.0.1:{proxy.port}", transport=transport, headers=headers, event_hooks=hooks, timeout=20
+    ) as client:
+        yield client
+
+
+def sign_in(client: httpx.Client, password: str = PASSWORD) -> httpx.Response:
+    """Carol's."""
+    found = re.search(r'name="csrf" value="([^"]+)"', client.get("/admin/login").text)
+    assert found
+    fields = {"csrf": found[1], "name": "carol", "password": password, "next": "/admin/profile"}
+    return client.post("/admin/login", data=fields, headers={"Origin": f"https://{NAME}"})
+
+
+def test_pages_come_by_tls_and_tell_the_browser_to_stay_with_it(proxy: Proxy) -> None:
+    with visitor(proxy) as client:
+        page = client.get("/admin/login")
+
+    assert page.status_code == 200
+    assert "<html" in page.text
+    assert page.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_plain_http_leads_to_tls(proxy: Proxy) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{proxy.plain_port}/admin?a=b", headers={"Host": NAME})
+
+    assert answer.status_code in (301, 308)
+    assert re.fullmatch(rf"https://{NAME}(:{proxy.port})?/admin\?a=b", answer.headers["location"])
+
+
+def test_cookies_are_for_tls_alone(proxy: Proxy) -> None:
+    with visitor(proxy) as client:
+        signed_in = sign_in(client)
+        page = client.get("/admin/profile")
+
+    session = next(line for line in signed_in.headers.get_list("set-cookie") if "concord_session" in line)
+    assert session.startswith("__Host-concord_session=")
+    assert {"Secure", "HttpOnly", "SameSite=lax"} <= {part.strip() for part in session.split(";")}
+    assert (page.status_code, "carol" in page.text) == (200, True)
+
+
+def test_pages_are_never_packed(proxy: Proxy) -> None:
+    """BREACH; Debian's nginx packs HTML unless told otherwise."""
+    with visitor(proxy, **{"Accept-Encoding": "gzip, br, zstd"}) as client:
+        page = client.get("/admin/login")
+        style = re.search(r'href="(/static/[^"]+\.css)"', page.text)
+        assert style
+        packed = client.get(style[1])
+
+    assert "content-encoding" not in page.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "immutable" in packed.headers["cache-control"]
+
+
+def test_event_of_a_stream_arrives_at_once(proxy: Proxy) -> None:
+    with visitor(proxy) as client:
+        sign_in(client)
+        begun = time.monotonic()
+        with client.stream("GET", "/admin/overview/live", timeout=10) as answer:
+            lines = answer.iter_lines()
+            told = [next(lines) for _ in range(3)]
+            seconds = time.monotonic() - begun
+            del lines
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert told[0].startswith("retry: ")
+    assert told[2].startswith("data: ")
+    assert seconds < 8
+
+
+def test_body_that_is_too_large_is_refused_and_one_that_is_not_goes_through(proxy: Proxy, site: Site) -> None:
+    limit = 2 * 1024 * 1024
+    token = token_of(site.concord, "alice")
+    sizes = {"fits": limit - 100, "over": limit + 1, "far over": 12_000_000}
+    with visitor(proxy, **token, **{"Content-Type": "application/json"}) as client:
+        told = {word: client.post("/api/v1/tokens", content=b'"' + b"y" * size) for word, size in sizes.items()}
+        chunked = client.post("/api/v1/tokens", content=iter([b'"', b"y" * limit]))
+
+    assert {word: answer.status_code for word, answer in told.items()} == {"fits": 422, "over": 413, "far over": 413}
+    assert chunked.status_code == 413
+    assert all(answer.headers["strict-transport-security"] for answer in told.values())
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost", "127.0.0.1"])
+def test_other_name_is_not_answered(proxy: Proxy, site: Site, host: str) -> None:
+    """DNS rebinding, and links to elsewhere; names of this machine's own reach nobody from outside either."""
+    with visitor(proxy) as client:
+        answer = client.get("/admin/login", headers={"Host": host})
+    if host == "evil.example":
+        assert answer.status_code in (400, 421)
+    assert "evil.example" not in answer.text
+    assert host not in answer.headers.get("location", "")
+
+
+def test_audit_has_the_visitors_own_address(proxy: Proxy, site: Site) -> None:
+    with visitor(proxy) as client:
+        sign_in(client)
+
+    assert site.audited("user.sign_in").address == VISITOR
+
+
+FORGED: Final[Mapping[str, Mapping[str, str]]] = {
+    "X-Forwarded-For": {"X-Forwarded-For": "6.6.6.6"},
+    "a chain": {"X-Forwarded-For": "6.6.6.6, 127.0.0.1"},
+    "with an underscore": {"X_Forwarded_For": "6.6.6.6"},
+    "X-Real-IP": {"X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6"},
+    # What Connection names is for one hop only; a proxy must not let it take away what it adds itself.
+    "taken away by Connection": {
+        "Connection": "close, X-Forwarded-For, X-Forwarded-Proto, X-Real-IP",
+        "X-Forwarded-For": "6.6.6.6",
+    },
+}
+
+
+@pytest.mark.parametrize("claim", FORGED)
+def test_visitor_cannot_claim_another_address(proxy: Proxy, site: Site, claim: str) -> None:
+    with visitor(proxy, **FORGED[claim]) as client:
+        answer = sign_in(client)
+
+    assert site.audited("user.sign_in").address == VISITOR
+    assert "__Host-concord_session=" in str(answer.headers)
+
+
+def test_visitor_cannot_claim_to_have_come_without_tls(proxy: Proxy) -> None:
+    with visitor(proxy, **{"X-Forwarded-Proto": "http"}) as client:
+        page = client.get("/admin/login")
+
+    assert "__Host-concord_door=" in page.headers["set-cookie"]
+    assert page.headers["strict-transport-security"]
+
+
+def test_address_claimed_without_a_proxy_is_not_believed(site: Site) -> None:
+    """Whoever reaches the service itself is where he is."""
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{site.port}",
+        transport=httpx.HTTPTransport(local_address=VISITOR),
+        headers={"Host": "localhost", "X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"},
+    ) as client:
+        page = client.get("/admin/login")
+        found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+        assert found
+        client.post("/admin/login", data={"csrf": found[1], "name": "carol", "password": PASSWORD, "next": "/admin"})
+
+    assert site.audited("user.sign_in").address == VISITOR
+    assert "strict-transport-security" not in page.headers
+
+
+def test_throttle_counts_visitors_and_not_the_proxy(proxy: Proxy, site: Site) -> None:
+    """A wrong token's sender is slowed down; another visitor behind the same proxy is not."""
+    wrong = {"Authorization": "Bearer concord_wrong"}
+    with visitor(proxy) as client:
+        codes = {client.get("/api/v1/tokens", headers=wrong).status_code for _ in range(40)}
+    trust = ssl.create_default_context(cafile=str(proxy.certificates.ca_file))
+    with httpx.Client(transport=httpx.HTTPTransport(verify=trust, local_address="127.0.0.9")) as other:
+        answer = other.get(
+            f"https://127.0.0.1:{proxy.port}/api/v1/tokens",
+            headers=wrong | {"Host": NAME},
+            extensions={"sni_hostname": NAME},
+        )
+
+    assert 429 in codes
+    assert answer.status_code == 401
+
+
+def test_flower_is_behind_the_login(proxy: Proxy, site: Site, tmp_path: Path, redis_server: RedisServer) -> None:
+    """W4."""
+    secrets = {"redis__url": redis_server.url, "flower__password": FLOWER_PASSWORD}
+    with Service("flower", tmp_path, settings=f"[flower]\nport = {site.flower}\n", credentials=secrets) as flower:
+        assert flower.is_ready(), flower.log
+        with visitor(proxy) as client:
+            before = client.get("/admin/flower/workers")
+            sign_in(client)
+            page = client.get("/admin/flower/workers")
+            others = {client.get(f"/{path}").status_code for path in ("workers", "metrics", "flower", "dashboard")}
+
+    assert (before.status_code, before.headers["location"]) == (303, "/admin/login?next=/admin/flower/workers")
+    assert page.status_code == 200
+    assert f"https://{NAME}/admin/flower/static/" in page.headers["content-security-policy"]
+    assert others == {404}
+
+
+# Smuggling.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What came of one probe."""
+
+    answers: int
+    octets: bytes
+    is_reached: bool  # the hidden request, by its effect
+
+
+@dataclass(slots=True)
+class Prober:
+    """Sends probes over fresh connections. Each hides a request that revokes a token made for it."""
+
+    site: Site
+    proxy: Proxy | None
+    login: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.login = token_of(self.site.concord, "alice")
+
+    def hidden(self, token: int) -> bytes:
+        """One more request, entire and good."""
+        lines = [f"DELETE /api/v1/tokens/{token} HTTP/1.1", f"Host: {NAME}"]
+        lines += [f"{name}: {value}" for name, value in self.login.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def token(self) -> int:
+        """That nobody is to revoke."""
+        alice = self.site.concord.users.get("alice")
+        _, kept = Identity(self.site.concord).create_token(alice, "hidden", alice.role.permissions, days=1, by=SHELL)
+        return kept.id
+
+    def is_revoked(self, token: int) -> bool:
+        """By whom, nobody asks."""
+        return any(one.id == token and one.revoked_at for one in self.site.concord.api_tokens.all())
+
+    def send(self, octets: bytes) -> bytes:
+        """All that comes back until the other side hangs up, or says nothing for a while."""
+        heard = b""
+        with self._connected() as connection:
+            connection.settimeout(PATIENCE)
+            try:
+                connection.sendall(octets)
+                while piece := connection.recv(65536):
+                    heard += piece
+            except (TimeoutError, OSError):
+                pass
+        return heard
+
+    def _connected(self) -> socket.socket:
+        port = self.proxy.port if self.proxy else self.site.port
+        plain = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(VISITOR, 0))
+        if self.proxy is None:
+            return plain
+        trust = ssl.create_default_context(cafile=str(self.proxy.certificates.ca_file))
+        return trust.wrap_socket(plain, server_hostname=NAME)
+
+    def tried(self, name: str) -> tuple[str, int, bytes]:
+        """One probe."""
+        token = self.token()
+        return name, token, self.send(PROBES[name](self.hidden(token)))
+
+
+@pytest.fixture(scope="module", params=["directly", *_KINDS])
+def prober(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prober]:
+    if request.param == "directly":
+        yield Prober(site, None)
+        return
+    with _KINDS[request.param](tmp_path_factory.mktemp("probed") / "proxy", backend=site.port) as proxy:
+        yield Prober(site, proxy)
+
+
+@pytest.fixture(scope="module")
+def seen(prober: Prober) -> dict[str, Seen]:
+    """Every probe's result: most of their time is waiting."""
+    with ThreadPoolExecutor(8) as pool:
+        tried = list(pool.map(prober.tried, PROBES))
+    return {
+        name: Seen(answers=answers_in(octets), octets=octets, is_reached=prober.is_revoked(token))
+        for name, token, octets in tried
+    }
+
+
+def test_hidden_request_does_what_it_says_where_it_is_not_hidden(prober: Prober) -> None:
+    """So that what follows can fail."""
+    token = prober.token()
+
+    answers = answers_in(prober.send(prober.hidden(token)))
+
+    assert answers == 1
+    assert eventually(lambda: prober.is_revoked(token))
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_no_probe_gets_a_second_answer_or_reaches_a_second_handler(seen: dict[str, Seen], name: str) -> None:
+    found = seen[name]
+
+    assert found.answers <= 1, found.octets
+    assert not found.is_reached
+
+
+def test_others_are_answered_as_ever_while_probes_fly(prober: Prober) -> None:
+    """Nobody's answer is given to somebody else."""
+    page = f"GET /healthz HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode()
+    with ThreadPoolExecutor(8) as pool:
+        probes = [pool.submit(prober.tried, name) for name in list(PROBES)[:40:2]]
+        told = [pool.submit(prober.send, page) for _ in range(40)]
+
+    assert all(probe.result() for probe in probes)
+    assert {answers_in(one.result()) for one in told} == {1}
+    assert all(b'"checks"' in one.result() for one in told)
