@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from pydantic import SecretStr
@@ -88,3 +90,10 @@ def token_of(concord: Concord, name: str, *scopes: Permission) -> dict[str, str]
     user = concord.users.get(name)
     token, _ = Identity(concord).create_token(user, "test", scopes or user.role.permissions, days=1, by=SHELL)
     return {"Authorization": f"Bearer {token}"}
+
+
+def every_route(app: FastAPI) -> Iterator[APIRoute]:
+    """Those of all routers that were taken in."""
+    for route in app.routes:
+        inner = getattr(route, "original_router", None)
+        yield from (one for one in (inner.routes if inner else [route]) if isinstance(one, APIRoute))

@@ -11,7 +11,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
@@ -27,12 +27,12 @@ from concord.model.account import Account
 from concord.settings import DatabaseSettings
 from tests.bench.corpus import WORDS
 
-ACCOUNTS: Final = 50
+ACCOUNTS: Final = 300
 FOLDERS: Final = ("INBOX", "INBOX", "INBOX", "Orders", "Rechnungen/2026", "归档")
 WAITING: Final = 100
 PACE: Final = timedelta(seconds=2.592)  # a million in a month
 _AT_ONCE: Final = 10_000
-_MOMENT: Final = "%Y-%m-%d %H:%M:%S.%f"
+MOMENT: Final = "%Y-%m-%d %H:%M:%S.%f"
 _COLUMNS: Final = (
     "id", "account_id", "folder", "uidvalidity", "uid", "event_id", "state", "priority", "sha256", "size",
     "archive_key", "internal_date", "flags", "message_id", "subject", "sender", "sent_at", "attempts", "failures",
@@ -51,11 +51,12 @@ def fill(engine: Engine, count: int = 1_000_000, *, seed: int = 1, until: dateti
     end = until or datetime.now(UTC)
     keeper = SqlAccounts(engine, lambda: end - timedelta(days=365))
     for number in range(ACCOUNTS):
-        keeper.add(Account(name=f"team{number:02}", host="imap.example.com", user=f"team{number:02}@example.com"))
+        keeper.add(Account(name=f"team{number:03}", host="imap.example.com", user=f"team{number:03}@example.com"))
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL statement_timeout = 0"))
-        _put(connection, _messages(count, random.Random(seed), end.replace(tzinfo=None)))  # noqa: S311 - not secret
+        rows = _messages(count, random.Random(seed), end.replace(tzinfo=None))  # noqa: S311 - not secret
+        put(connection, "messages", _COLUMNS, rows)
         for statement in _FOLLOWING:
             connection.execute(text(_for(connection, statement)))
     settle(engine)
@@ -77,7 +78,7 @@ def _messages(count: int, chance: random.Random, end: datetime) -> Iterator[_Row
     people = [(chance.choice(words).capitalize(), f"{_name(chance)}@{_name(chance)}.example") for _ in range(20_000)]
     uids = dict.fromkeys(range(1, ACCOUNTS + 1), 0)
     for number in range(1, count + 1):
-        account = min(int(chance.expovariate(0.1)) + 1, ACCOUNTS)
+        account = min(int(chance.expovariate(5 / ACCOUNTS)) + 1, ACCOUNTS)
         uids[account] += 1
         seen = end - PACE * (count - number)
         yield _message(number, (account, uids[account]), chance, (words, people), (seen, number > count - WAITING))
@@ -92,15 +93,15 @@ def _message(
 ) -> _Row:
     words, people = parts
     seen, waits = when
-    moment = seen.strftime(_MOMENT)
+    moment = seen.strftime(MOMENT)
     name, address = people[int(len(people) * chance.random() ** 2)]
     subject = f"{chance.choice(words)} {chance.choice(words)} {chance.choice(words)} {chance.randrange(10**6):06}"
     draw = chance.random()
     state = "archived" if waits else "quarantined" if draw < 0.0005 else "skipped" if draw < 0.02 else "processed"
     code, error = _REASONS[number % 3] if state == "quarantined" else (None, None)
     digest = f"{chance.getrandbits(256):064x}"
-    sent = (seen - timedelta(seconds=chance.randrange(3, 300))).strftime(_MOMENT)
-    done = (seen + timedelta(seconds=chance.randrange(1, 9))).strftime(_MOMENT)
+    sent = (seen - timedelta(seconds=chance.randrange(3, 300))).strftime(MOMENT)
+    done = (seen + timedelta(seconds=chance.randrange(1, 9))).strftime(MOMENT)
     return (
         number, place[0], chance.choice(FOLDERS), 1700000000, place[1], f"{chance.getrandbits(128):032x}", state,
         (0, 1, 1, 1, 1, 1, 1, 1, 1, 2)[number % 10], digest, chance.randrange(2_000, 200_000), f"raw/{digest}", moment,
@@ -114,16 +115,17 @@ def _name(chance: random.Random) -> str:
     return "".join(chance.choice("abcdefghiklmnoprstuvwz") for _ in range(chance.randrange(5, 11)))
 
 
-def _put(connection: Connection, rows: Iterator[_Row]) -> None:
+def put(connection: Connection, table: str, names: Sequence[str], rows: Iterable[_Row]) -> None:
+    """Many rows, as fast as the database takes them."""
     driver = connection.connection.driver_connection
-    columns = ", ".join(_COLUMNS)
+    columns = ", ".join(f'"{name}"' for name in names)
     if isinstance(driver, sqlite3.Connection):
-        marks = ", ".join("?" * len(_COLUMNS))
-        while some := list(islice(rows, _AT_ONCE)):
-            driver.executemany(f"INSERT INTO messages ({columns}) VALUES ({marks})", some)  # noqa: S608 - our own names
+        marks, left = ", ".join("?" * len(names)), iter(rows)
+        while some := list(islice(left, _AT_ONCE)):
+            driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", some)  # noqa: S608 - our own names
         return
     assert isinstance(driver, psycopg.Connection)
-    with driver.cursor() as cursor, cursor.copy(f"COPY messages ({columns}) FROM STDIN".encode()) as copy:
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
         for row in rows:
             copy.write_row(row)
 

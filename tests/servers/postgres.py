@@ -45,6 +45,11 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
 
+    @property
+    def pid(self) -> int:
+        """The running server's, as it wrote it down."""
+        return int(self._pid_file.read_text(encoding="ascii").split()[0])
+
     def url(self, database: str = "postgres", *, password: str = PASSWORD) -> str:
         """As `database.url` takes it."""
         return f"postgresql://postgres:{password.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
@@ -82,10 +87,9 @@ class PostgresServer:
         """Stop at once, as after a crash, and wait until it is gone."""
         if self._process is None:
             return
-        # runuser passes no SIGQUIT on: the server itself is asked, by the number it wrote down.
-        pid_file = self._data / "postmaster.pid"
-        if pid_file.exists():
-            os.kill(int(pid_file.read_text(encoding="ascii").split()[0]), signal.SIGQUIT)
+        # runuser passes no SIGQUIT on: the server itself is asked.
+        if self._pid_file.exists():
+            os.kill(self.pid, signal.SIGQUIT)
         self._process.wait(timeout=30)
         self._process = None
 
@@ -104,6 +108,10 @@ class PostgresServer:
     @property
     def _data(self) -> Path:
         return self.folder / "data"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._data / "postmaster.pid"
 
     def _initialise(self) -> None:
         password = self.folder / "password"

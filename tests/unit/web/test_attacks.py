@@ -7,24 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from concord.bootstrap import Concord
 from concord.model.user import Permission, Role
 from concord.web.app import make_app
-from tests.web_world import Browser, csrf, token_of
+from tests.web_world import Browser, csrf, every_route, token_of
 
 # Flower's own pages are asked over the network: tests/integration looks at them. Its bare address only adds a slash.
 ELSEWHERE = ("/admin/flower",)
 OPEN = {"/healthz", "/", "/static/{name}", "/admin/login", "/admin/preferences"}
 SAFE = {"GET", "HEAD"}
-
-
-def every_route(app: FastAPI) -> Iterator[APIRoute]:
-    """Those of all routers that were taken in."""
-    for route in app.routes:
-        inner = getattr(route, "original_router", None)
-        yield from (one for one in (inner.routes if inner else [route]) if isinstance(one, APIRoute))
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
