@@ -17,7 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from concord.adapters.redis import connect, translated
+from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.task_names import CANARY, URGENT
 from concord.errors import QueueDownError
 from concord.model.worker import WorkerLimits
@@ -41,7 +41,7 @@ class RedisPulse:
     def __init__(self, app: Celery, settings: RedisSettings) -> None:
         self._app = app
         self._prefix = settings.key_prefix
-        self._client = connect(settings)
+        self._client = connect(impatient(settings))
 
     def workers(self) -> list[WorkerPulse]:
         with translated():

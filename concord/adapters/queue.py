@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from concord.adapters.redis import connect, translated
+from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
     BEHIND,
@@ -118,7 +118,8 @@ class CeleryQueue:
 
     @cached_property
     def _client(self) -> redis.Redis:
-        return connect(self._settings.redis)
+        """Only for looking: what is sent goes through Celery's own."""
+        return connect(impatient(self._settings.redis))
 
 
 def step_key(queue: str, step: int) -> str:

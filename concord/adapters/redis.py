@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
@@ -18,6 +18,8 @@ from concord.errors import QueueDownError, SettingsError
 from concord.settings import RedisSettings
 
 SENTINEL_PORT = 26379
+# For whoever only looks, while somebody waits to be shown what there is.
+LOOK_SECONDS: Final = 3
 _TLS_REQUIREMENTS = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 
 
@@ -43,6 +45,15 @@ def connect(settings: RedisSettings) -> redis.Redis:
         settings.sentinel_service, redis.Redis
     )
     return master
+
+
+def impatient(settings: RedisSettings) -> RedisSettings:
+    """The same, for looking: a Redis that hangs counts as away within a few seconds."""
+    quick = {
+        "socket_timeout": min(settings.socket_timeout, LOOK_SECONDS),
+        "connect_timeout": min(settings.connect_timeout, LOOK_SECONDS),
+    }
+    return settings.model_copy(update=quick)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from concord.errors import ConcordError
+from concord.errors import ConcordError, QueueDownError
 from concord.manager.proof import queue_of
 from concord.manager.units import members
 from concord.model.daemon import ADMIN, BEAT, Activity, DaemonState, instance_of, unit_name
@@ -87,6 +87,7 @@ class _Look:
     settings: Settings
     host: str
     troubles: list[Trouble] = field(default_factory=list)
+    redis_is_away: bool = False
 
     def status(self) -> Status:
         now = self.ports.clock()
@@ -94,9 +95,9 @@ class _Look:
         kind = self._ask("service manager", lambda: self.ports.supervisor().kind)
         found = self._ask("service manager", lambda: self.ports.supervisor().states(names)) if kind else None
         states = {state.name: state for state in found or ()}
-        pulses = self._ask("workers", lambda: self.ports.pulse().workers())
-        depths = self._ask("queues", lambda: self.ports.queue().depth())
-        tick = self._ask("Beat", lambda: self.ports.pulse().last_tick())
+        pulses = self._ask_redis("workers", lambda: self.ports.pulse().workers())
+        depths = self._ask_redis("queues", lambda: self.ports.queue().depth())
+        tick = self._ask_redis("Beat", lambda: self.ports.pulse().last_tick())
         local = {one.instance: one for one in pulses or () if self._is_here(one)}
         rows = tuple(self._row(name, states.get(name), local, depths, tick, now) for name in names)
         return Status(
@@ -113,10 +114,15 @@ class _Look:
         try:
             return question()
         except ConcordError as error:
+            self.redis_is_away = self.redis_is_away or isinstance(error, QueueDownError)
             # One Redis behind three questions is one trouble.
             if not any(one.error.explain() == error.explain() for one in self.troubles):
                 self.troubles.append(Trouble(what=what, error=error))
             return None
+
+    def _ask_redis(self, what: str, question: Callable[[], T]) -> T | None:
+        """Once it has not answered it is not asked again: whoever looks would wait as long for each question."""
+        return None if self.redis_is_away else self._ask(what, question)
 
     def _is_here(self, pulse: WorkerPulse) -> bool:
         return pulse.node.partition("@")[2] == self.host

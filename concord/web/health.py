@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from concord.adapters.redis import connect, translated
+from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.sql import schema
 from concord.adapters.sql.sealed import verify_key
 from concord.bootstrap import Concord
@@ -163,8 +163,7 @@ def _database(concord: Concord) -> str:
 
 
 def _redis(concord: Concord) -> str:
-    quick = {"socket_timeout": round(ANSWER_SECONDS), "connect_timeout": round(ANSWER_SECONDS)}
-    with translated(), connect(concord.settings.redis.model_copy(update=quick)) as client:
+    with translated(), connect(impatient(concord.settings.redis)) as client:
         client.ping()
     return "It answers"
 

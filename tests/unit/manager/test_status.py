@@ -103,6 +103,17 @@ def test_without_redis_the_rest_is_told_and_redis_named_once(host: MemoryHost) -
     assert row(found, "worker@mail").tasks is None
 
 
+def test_redis_that_does_not_answer_is_asked_once(host: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs takes seconds to be called away; a page cannot wait that long for each of its questions."""
+    host.pulse.down = True
+    asked: list[str] = []
+    monkeypatch.setattr(host.queue, "depth", lambda: asked.append("depth"))
+
+    host.manager.status()
+
+    assert asked == []
+
+
 def test_without_redis_nobody_says_that_all_works(host: MemoryHost) -> None:
     settled(host)
     host.queue.down = host.pulse.down = True
