@@ -41,7 +41,7 @@ def browse(request: Request, _me: Reader, parts: Parts) -> Response:
     """The ledger, the newest first."""
     filters = given(request, *_FILTERS)
     found = lookup.named(parts, filters["q"]) if filters["q"] else lookup.Named()
-    listing = Listing[Message](items=()) if found.only else _listing(request, parts, filters)
+    listing: Listing[Message] = Listing(items=()) if found.only else _listing(request, parts, filters)
     return render(
         request,
         "mail/messages.html",
