@@ -34,7 +34,7 @@ class OAuthPanel:
 def panel(parts: Concord, account: Account) -> OAuthPanel:
     """Of one account."""
     home = provider_of(account.host).oauth
-    clients = [one for one in parts.oauth_clients.all() if _fits(one, home)]
+    clients = [one for one in parts.oauth_clients.all() if _fits(one, home, account)]
     clients.sort(key=lambda one: (one.name != account.oauth_client, one.name))
     grant = parts.oauth_grants.get(account.id) if account.auth.is_oauth else None
     refused = grant is not None and grant.refused_at is not None
@@ -47,6 +47,7 @@ def panel(parts: Concord, account: Account) -> OAuthPanel:
     )
 
 
-def _fits(client: OAuthClient, home: str | None) -> bool:
-    """Google's and Microsoft's tokens are for their own servers only."""
-    return bool(client.issuer) or client.provider is OAuthProvider.OTHER or client.provider.value == home
+def _fits(client: OAuthClient, home: str | None, account: Account) -> bool:
+    """Google's and Microsoft's tokens are for their own servers only; of another provider only its mailboxes know."""
+    other = bool(client.issuer) or client.provider is OAuthProvider.OTHER
+    return account.auth.is_oauth if other else client.provider.value == home

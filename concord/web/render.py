@@ -20,6 +20,7 @@ from concord import __version__
 from concord.web import assets, cookies, flash, labels
 from concord.web.i18n import N_, gettext, ngettext, spoken
 from concord.web.language import Language
+from concord.web.retold import retold
 
 THEME: Final = "concord_theme"
 THEMES: Final = ("light", "dark")
@@ -86,6 +87,7 @@ def environment() -> Environment:
         "count": count,
         "told": told,
         "told_with": told_with,
+        "retold": retold,
         "fact": fact,
         "pair": lambda text: (text, text),  # a choice that is called what it is
         "label": labels.label,
