@@ -48,11 +48,13 @@ def command_page() -> Iterator[str]:
     yield _header("CONCORD", "1", "User commands")
     yield from (".SH NAME", "concord \\- turns mail into events", ".SH SYNOPSIS", ".B concord", "COMMAND [OPTIONS]")
     yield from (".SH DESCRIPTION", "Concord polls IMAP mailboxes, archives every message, turns each into an event,")
-    yield "brings it to handlers and starts workflows. This command looks after it; the daemons are described in"
+    yield "brings it to handlers and starts workflows. This command looks after it, as do the pages and the API of"
+    yield from (".BR concord\\-admin.service (8);", "the other daemons are described in")
     yield ".BR concord\\-celery.target (8)."
     yield from (".SH COMMANDS", *_commands(get_command(app), "concord"))
     yield from (".SH EXIT STATUS", "0 done, 1 it did not work, 2 it was asked for in a way that cannot work.")
-    yield from (".SH SEE ALSO", ".BR concord.toml (5),", ".BR concord\\-celery.target (8)")
+    yield from (".SH SEE ALSO", ".BR concord.toml (5),", ".BR concord\\-admin.service (8),")
+    yield ".BR concord\\-celery.target (8)"
 
 
 def _commands(command: Any, path: str) -> Iterator[str]:
@@ -89,7 +91,8 @@ def settings_page() -> Iterator[str]:
     yield from (".SH DESCRIPTION", "Every setting, with its default.", ".nf", "")
     sample = (ROOT / "deploy/concord.toml").read_text(encoding="utf-8")
     yield from (_escape(line) for line in sample.splitlines())
-    yield from (".fi", ".SH SEE ALSO", ".BR concord (1),", ".BR concord\\-celery.target (8)")
+    yield from (".fi", ".SH SEE ALSO", ".BR concord (1),", ".BR concord\\-admin.service (8),")
+    yield ".BR concord\\-celery.target (8)"
 
 
 def completion(shell: str) -> str:

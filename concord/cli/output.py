@@ -98,6 +98,11 @@ def warn(sentence: str) -> None:
     print(f"Warning: {shown(sentence)}", file=sys.stderr)
 
 
+def aside(sentence: str) -> None:
+    """For a person, beside an answer that a program may read."""
+    print(shown(sentence), file=sys.stderr)
+
+
 def verdict(name: str, *, ok: bool, detail: str, cause: str = "", remedy: str = "") -> None:
     """A check's line, and what to do where it failed."""
     sign = typer.style("✓", fg="green") if ok else typer.style("✗", fg="red")

@@ -8,7 +8,7 @@ import typer
 
 from concord.cli.identity import caller
 from concord.cli.options import Json
-from concord.cli.output import emit, plain, say, table
+from concord.cli.output import aside, emit, plain, say, table
 from concord.cli.session import here
 from concord.model.user import Permission
 
@@ -48,7 +48,7 @@ def create(
         emit(plain(kept) | {"scopes": sorted(kept.scopes), "token": token})
         return
     print(token)
-    say(
+    aside(
         f"Use it as 'Authorization: Bearer …'. It is not shown again; take it back with: concord token revoke {kept.id}"
     )
 
