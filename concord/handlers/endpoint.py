@@ -121,8 +121,8 @@ def parse_url(text: str) -> httpx.URL:
     """Read a receiver's URL. Raises ValueError with what is wrong, never with the URL itself."""
     try:
         url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"it is not a URL: {error}") from None
+    except httpx.InvalidURL:
+        raise ValueError("it is not a URL") from None
     if url.scheme not in ("http", "https"):
         raise ValueError("the URL begins with https:// or http://")
     if not url.host:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from concord.errors import Mistake, UsageError, did_you_mean
+
+# By the checker's own code for what is wrong.
+_SENTENCES: Final[Mapping[str, str]] = {
+    "int_parsing": "it is not a whole number",
+    "int_parsing_size": "it is not a whole number",
+    "int_type": "it is not a whole number",
+    "int_from_float": "it is not a whole number",
+    "float_parsing": "it is not a number",
+    "float_type": "it is not a number",
+    "finite_number": "it is not a number",
+    "greater_than": "it is too small",
+    "greater_than_equal": "it is too small",
+    "less_than_equal": "it is too big",
+    "string_too_short": "it is empty",
+    "string_too_long": "it is too long",
+    "string_type": "it is not text",
+    "string_unicode": "it is not text",
+    "dict_type": "it is not a table of names and values",
+}
 
 
 class Options(BaseModel):
@@ -49,5 +68,20 @@ def _told(mistake: ErrorDetails, model: type[Options], kind: str) -> UsageError:
         )
     if mistake["type"] == "missing":
         return UsageError("An option is missing", kind=kind, option=option, remedy=f"Give '{option}'; {remedy}")
-    cause = mistake["msg"].removeprefix("Value error, ")
-    return UsageError("An option cannot be used", kind=kind, option=option, cause=cause, remedy="Correct the option")
+    about = _own_words(mistake)
+    cause = about[0] if about else _SENTENCES.get(mistake["type"], mistake["msg"])
+    facts = {"limit": _limit(mistake), "header": about[1] if len(about) > 1 else None}
+    return UsageError(
+        "An option cannot be used", kind=kind, option=option, cause=cause, **facts, remedy="Correct the option"
+    )
+
+
+def _own_words(mistake: ErrorDetails) -> tuple[str, ...]:
+    """What a check of ours says: a sentence, and what of several it is about."""
+    raised = mistake.get("ctx", {}).get("error")
+    return tuple(str(word) for word in raised.args) if isinstance(raised, ValueError) else ()
+
+
+def _limit(mistake: ErrorDetails) -> object:
+    context = mistake.get("ctx", {})
+    return next((context[name] for name in ("gt", "ge", "le", "min_length", "max_length") if name in context), None)

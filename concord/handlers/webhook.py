@@ -47,9 +47,9 @@ class WebhookOptions(Options):
     def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                raise ValueError(f"'{name}' cannot be sent as a header")
+                raise ValueError("a header cannot be sent: its name or value has characters that HTTP forbids", name)
             if name.lower() in _OURS or name.lower().startswith("webhook-"):
-                raise ValueError(f"'{name}' is set by Concord itself")
+                raise ValueError("a header is set by Concord itself", name)
         return headers
 
 

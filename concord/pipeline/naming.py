@@ -8,6 +8,7 @@ from typing import Final
 from concord.errors import Mistake, UsageError
 
 LONGEST: Final = 100
+_STEPS: Final = (".", "..")  # a browser takes them out of an address (RFC 3986, section 5.2.4)
 _NONE: Final[Mapping[str, str]] = {
     "rule": "A rule has no name",
     "handler": "A handler has no name",
@@ -26,12 +27,13 @@ def name_mistake(noun: str, name: str, path: tuple[str | int, ...] = ("name",)) 
     """What is wrong with a name of that noun (rule, handler, workflow, step); None where nothing is."""
     if not name.strip():
         return Mistake(path, UsageError(_NONE[noun], remedy="Give it one with name = …"))
-    if len(name) <= LONGEST and name.isprintable() and "/" not in name and not name.startswith("-"):
+    fits = len(name) <= LONGEST and name.isprintable() and "/" not in name and not name.startswith("-")
+    if fits and name not in _STEPS:
         return None
     error = UsageError(
         _UNFIT[noun],
         **{noun: name},
-        cause=f"a name is 1 to {LONGEST} printable characters, without '/', not beginning with '-'",
+        cause=f"a name is 1 to {LONGEST} printable characters, without '/', not '.' or '..', not beginning with '-'",
         remedy="Choose another name",
     )
     return Mistake(path, error)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from concord.bootstrap import Concord
 
 
+def fresh() -> str:
+    """A secret for a handler that is about to be kept."""
+    return signature.new_secret()
+
+
 def make(parts: Concord, name: str, *, keep: bool, by: Caller) -> str:
     """Make a secret and sign with it from now on; to be shown once, for nobody can read it again.
 

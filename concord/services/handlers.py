@@ -19,10 +19,10 @@ from concord.errors import (
     did_you_mean,
 )
 from concord.handlers import Handlers, WorkflowSteps, reach
-from concord.handlers.showing import shown
+from concord.handlers.showing import HIDDEN, restored, shown
 from concord.handlers.trial import Trial, attempt
 from concord.model.caller import Caller
-from concord.model.rule import HandlerSpec, WorkflowStepSpec
+from concord.model.rule import HandlerSpec, Rule, WorkflowStepSpec
 from concord.pipeline.book_document import handler_to_document, read_handler
 from concord.pipeline.dispatch import BUILT_IN
 from concord.pipeline.event import preview
@@ -81,10 +81,13 @@ def read_form(
 ) -> tuple[HandlerSpec, list[Mistake]]:
     """A handler as a form says it, and every mistake with its field; a URL that must not be called is one, too.
 
-    `secret` is a new one; without it, that of `before` stays.
+    `secret` is a new one; without it, that of `before` stays, as do values of headers that were not shown.
     """
     spec, mistakes = read_handler(document)
     spec = replace(spec, secret=before.secret) if before else spec
+    options, hidden = revealed(spec.kind, spec.options, before.options if before else {})
+    spec = replace(spec, options=options)
+    mistakes += hidden
     if spec.kind:
         mistakes += Handlers.mistakes(spec.kind, spec.options, has_secret=bool(spec.secret or secret))
     if secret is not None and not any(one.path == ("secret",) for one in mistakes):
@@ -97,6 +100,15 @@ def read_form(
         told = UsageError(refused.message, remedy=refused.advice, **refused.fields)
         mistakes.append(Mistake(("options", "url"), told))
     return spec, mistakes
+
+
+def revealed(kind: str, options: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Mistake]]:
+    """Options with what a form did not show put back; else without it, and what is wrong."""
+    try:
+        return restored(kind, options, kept), []
+    except UsageError as error:
+        shown_ones = {name: value for name, value in options["headers"].items() if value != HIDDEN}
+        return {**options, "headers": shown_ones}, [Mistake(("options", "headers"), error)]
 
 
 def prepared(parts: Concord, spec: HandlerSpec, *, replacing: bool = False) -> HandlerSpec:
@@ -140,9 +152,9 @@ def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> HandlerSp
         return parts.rulebook.save_handler(replace(find(parts, name), enabled=enabled))
 
 
-def users_of(parts: Concord, name: str) -> list[str]:
+def users_of(parts: Concord, name: str) -> list[Rule]:
     """The rules that name it."""
-    return [rule.name for rule in parts.rulebook.rules() if name in rule.handlers]
+    return [rule for rule in parts.rulebook.rules() if name in rule.handlers]
 
 
 def remove(parts: Concord, name: str, *, by: Caller) -> None:
@@ -153,8 +165,12 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
             raise ConflictError(
                 "The handler is in use",
                 handler=name,
-                rules=", ".join(users),
+                rules=", ".join(rule.name for rule in users),
                 remedy="Take it out of these rules first, with 'concord rule add NAME --replace' or 'concord apply'",
+            )
+        if not any(one.name == name for one in parts.rulebook.handlers()):
+            raise ConflictError(
+                "The handler is built in", handler=name, remedy="Switch it off if nothing is to be sent to it"
             )
         parts.rulebook.remove_handler(name)
 
@@ -164,8 +180,16 @@ def try_out(parts: Concord, name: str, *, event: UUID | None = None, by: Caller)
 
     Raises NotFoundError, and what reading the event from the archive raises.
     """
-    with audited(parts.audit, by, "handler.test", name, detail=f"event {event}" if event else "a sample") as note:
-        spec = find(parts, name)
+    return try_draft(parts, find(parts, name), event=event, by=by)
+
+
+def try_draft(
+    parts: Concord, spec: HandlerSpec, *, secret: str | None = None, event: UUID | None = None, by: Caller
+) -> Trial:
+    """The same with one that need not be kept. Raises SecretKeyError too."""
+    detail = f"event {event}" if event else "a sample"
+    with audited(parts.audit, by, "handler.test", spec.name or spec.kind, detail=detail) as note:
+        spec = spec if secret is None else replace(spec, secret=parts.sealing().seal(secret))
         document = parts.archive.read(parts.outbox.event(event).archive_key) if event else _sample()
         consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
         trial = attempt(spec, consignment, parts.tools)

@@ -19,10 +19,10 @@ from concord.errors import (
 from concord.handlers import WorkflowSteps, reach
 from concord.handlers.showing import shown
 from concord.model.caller import Caller
-from concord.model.rule import WorkflowSpec
+from concord.model.rule import Rule, WorkflowSpec, WorkflowStepSpec
 from concord.pipeline.book_document import read_workflow, workflow_to_document
 from concord.services.differences import differing
-from concord.services.handlers import HandlerChecks
+from concord.services.handlers import HandlerChecks, revealed
 from concord.services.retrying import Retried, listed, numbered
 
 if TYPE_CHECKING:
@@ -38,15 +38,30 @@ def find(parts: Concord, name: str) -> WorkflowSpec:
     return known[name]
 
 
-def read_form(parts: Concord, document: Mapping[str, Any]) -> tuple[WorkflowSpec, list[Mistake]]:
-    """A workflow as a form says it, and every mistake with its field; URLs that must not be called are some, too."""
+def read_form(
+    parts: Concord,
+    document: Mapping[str, Any],
+    *,
+    before: WorkflowSpec | None = None,
+    were: Sequence[str] | None = None,
+) -> tuple[WorkflowSpec, list[Mistake]]:
+    """A workflow as a form says it, and every mistake with its field; URLs that must not be called are some, too.
+
+    Values of headers that were not shown are those of the step of `before` with that name; `were` has, for each step,
+    the name it had then.
+    """
     spec, mistakes = read_workflow(document)
+    kept = {step.name: step.options for step in before.steps} if before else {}
+    steps: list[WorkflowStepSpec] = []
     for place, step in enumerate(spec.steps):
-        found = WorkflowSteps.mistakes(step.kind, step.options) if step.kind else []
+        former = were[place] if were and place < len(were) else step.name
+        options, found = revealed(step.kind, step.options, kept.get(former, {}))
+        steps.append(step := replace(step, options=options))
+        found += WorkflowSteps.mistakes(step.kind, step.options) if step.kind else []
         if not found and (refused := reach.refusal(step.kind, step.options, parts.tools)):
             found = [Mistake(("options", "url"), UsageError(refused.message, remedy=refused.advice, **refused.fields))]
         mistakes += [Mistake(("steps", place, *one.path), one.error) for one in found]
-    return spec, mistakes
+    return replace(spec, steps=tuple(steps)), mistakes
 
 
 def save(parts: Concord, spec: WorkflowSpec, *, replacing: bool = False, by: Caller) -> WorkflowSpec:
@@ -74,9 +89,9 @@ def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> WorkflowS
         return parts.rulebook.save_workflow(replace(find(parts, name), enabled=enabled))
 
 
-def users_of(parts: Concord, name: str) -> list[str]:
+def users_of(parts: Concord, name: str) -> list[Rule]:
     """The rules that start it."""
-    return [rule.name for rule in parts.rulebook.rules() if name in rule.workflows]
+    return [rule for rule in parts.rulebook.rules() if name in rule.workflows]
 
 
 def remove(parts: Concord, name: str, *, by: Caller) -> None:
@@ -87,7 +102,7 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
             raise ConflictError(
                 "The workflow is in use",
                 workflow=name,
-                rules=", ".join(users),
+                rules=", ".join(rule.name for rule in users),
                 remedy="Take it out of these rules first",
             )
         parts.rulebook.remove_workflow(name)

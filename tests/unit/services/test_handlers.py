@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from concord.errors import NotFoundError, UsageError
+from concord.errors import ConflictError, NotFoundError, UsageError
 from concord.handlers.signature import MOST_KEYS, Signer
 from concord.model.caller import Caller
 from concord.model.rule import HandlerSpec, WorkflowSpec, WorkflowStepSpec
@@ -156,3 +156,66 @@ def test_the_audit_learns_no_secret_and_no_token_in_a_url(parts: MemoryConcord) 
     assert "options" in told
     for hidden in ("secret-path", "other-path", "hunter2", "abc", secret):
         assert hidden not in told
+
+
+def written(**options: object) -> dict[str, object]:
+    return {"name": "crm", "kind": "webhook", "options": {"url": "https://hooks.example.com/T0", **options}}
+
+
+KEPT = HandlerSpec(
+    name="crm", kind="webhook", options={"url": "https://hooks.example.com/T0", "headers": {"X-Key": "open-sesame"}}
+)
+
+
+def test_what_a_form_does_not_show_of_a_header_stays(parts: MemoryConcord) -> None:
+    spec, mistakes = handlers.read_form(parts, written(headers={"X-Key": "…", "X-Team": "sales"}), before=KEPT)
+
+    assert mistakes == []
+    assert spec.options["headers"] == {"X-Key": "open-sesame", "X-Team": "sales"}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (written(headers={"X-Other": "…"}), "has no value"),
+        (written(headers={"X-Key": "…"}, url="https://elsewhere.example.com/T0"), "another one"),
+        (written(headers={"X-Key": "…"}, url="http://hooks.example.com/T0"), "another one"),
+        (written(headers={"X-Key": "…"}, url="https://hooks.example.com:8443/T0"), "another one"),
+    ],
+)
+def test_a_hidden_header_goes_to_no_other_receiver(
+    parts: MemoryConcord, document: dict[str, object], said: str
+) -> None:
+    spec, mistakes = handlers.read_form(parts, document, before=KEPT)
+
+    assert [(one.path, said in one.error.message) for one in mistakes] == [(("options", "headers"), True)]
+    assert "open-sesame" not in repr(spec)
+
+
+def test_a_step_that_is_renamed_keeps_its_hidden_headers(parts: MemoryConcord) -> None:
+    before = WorkflowSpec(name="flow", steps=(WorkflowStepSpec(name="one", kind="webhook", options=KEPT.options),))
+    step = {**written(headers={"X-Key": "…"}), "name": "two"}
+
+    spec, mistakes = workflows.read_form(parts, {"name": "flow", "steps": [step]}, before=before, were=["one"])
+    _, refused = workflows.read_form(parts, {"name": "flow", "steps": [step]}, before=before)
+
+    assert mistakes == []
+    assert spec.steps[0].options["headers"] == {"X-Key": "open-sesame"}
+    assert [one.path for one in refused] == [("steps", 0, "options", "headers")]
+
+
+def test_what_is_built_in_cannot_be_removed_but_a_changed_one_goes_back(parts: MemoryConcord) -> None:
+    with pytest.raises(ConflictError, match="built in"):
+        handlers.remove(parts, "log", by=BY)
+
+    handlers.switch(parts, "log", enabled=False, by=BY)
+    handlers.remove(parts, "log", by=BY)
+
+    assert handlers.find(parts, "log").enabled
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_name_is_one_that_browsers_take_out_of_an_address(parts: MemoryConcord, name: str) -> None:
+    _, mistakes = handlers.read_form(parts, {"name": name, "kind": "log"})
+
+    assert [one.path for one in mistakes] == [("name",)]
