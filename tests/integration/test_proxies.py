@@ -1,83 +1,35 @@
-"""nginx and Caddy, set up by our samples, before a real admin service: pages, streams, addresses, and no smuggling."""
+"""nginx and Caddy, set up by our samples, before a real admin service: pages, streams, large bodies, addresses."""
 
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
-from concord.bootstrap import Concord
-from concord.model.audit import AuditEntry, AuditFilter
-from concord.services.identity import Identity
-from tests.servers.proxies import NAME, Caddy, Nginx, Proxy
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.proxied import FLOWER_PASSWORD, KINDS, VISITOR, Site, proxied_site
+from tests.servers.proxies import NAME, Proxy
+from tests.servers.redis import RedisServer
 from tests.servers.service import Service
-from tests.smuggling import PROBES, answers_in
-from tests.waiting import eventually
-from tests.web_world import PASSWORD, SHELL, token_of, web_concord
-
-# Where visitors are: neither the proxy's address nor one that is believed.
-VISITOR: Final = "127.0.0.7"
-FLOWER_PASSWORD: Final = "fl0wer-Zw1ebelkuchen"
-# What is not answered in this time is not answered: a probe whose end is a matter of opinion leaves a server waiting.
-PATIENCE: Final = 2.0
-_KINDS: Final[Mapping[str, type[Proxy]]] = {"nginx": Nginx, "caddy": Caddy}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A running admin service, its parts as seen from this process, and the ports of its daemons."""
-
-    concord: Concord
-    port: int
-    flower: int
-
-    def audited(self, action: str) -> AuditEntry:
-        """The newest row of that action."""
-        return self.concord.audit.entries(AuditFilter(action=action, limit=1))[0]
+from tests.web_world import PASSWORD, token_of
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    url, port, flower = f"sqlite:///{folder}/concord.db", free_port(), free_port()
-    settings = f"""
-        [admin]
-        port = {port}
-        base_url = "https://{NAME}"
-        proxies = ["127.0.0.1/32"]
-        [flower]
-        port = {flower}
-        [archive]
-        path = "{folder}/archive"
-    """
-    with web_concord(folder, database=url, redis=redis_server.url) as concord:
-        assert concord.settings.secret_key
-        credentials = {
-            "secret_key": concord.settings.secret_key.get_secret_value(),
-            "database__url": url,
-            "redis__url": redis_server.url,
-            "flower__password": FLOWER_PASSWORD,
-        }
-        with Service("admin", folder, settings=settings, credentials=credentials) as admin:
-            assert admin.is_ready(), admin.log
-            yield Site(concord=concord, port=port, flower=flower)
+    with proxied_site(tmp_path_factory.mktemp("site"), redis_server) as site:
+        yield site
 
 
-@pytest.fixture(scope="module", params=_KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def proxy(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp(request.param) / "proxy"
-    with _KINDS[request.param](folder, backend=site.port) as proxy:
+    with KINDS[request.param](folder, backend=site.port) as proxy:
         yield proxy
 
 
@@ -268,119 +220,3 @@ def test_flower_is_behind_the_login(proxy: Proxy, site: Site, tmp_path: Path, re
     assert page.status_code == 200
     assert f"https://{NAME}/admin/flower/static/" in page.headers["content-security-policy"]
     assert others == {404}
-
-
-# Smuggling.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What came of one probe."""
-
-    answers: int
-    octets: bytes
-    is_reached: bool  # the hidden request, by its effect
-
-
-@dataclass(slots=True)
-class Prober:
-    """Sends probes over fresh connections. Each hides a request that revokes a token made for it."""
-
-    site: Site
-    proxy: Proxy | None
-    login: Mapping[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.login = token_of(self.site.concord, "alice")
-
-    def hidden(self, token: int) -> bytes:
-        """One more request, entire and good."""
-        lines = [f"DELETE /api/v1/tokens/{token} HTTP/1.1", f"Host: {NAME}"]
-        lines += [f"{name}: {value}" for name, value in self.login.items()]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-    def token(self) -> int:
-        """That nobody is to revoke."""
-        alice = self.site.concord.users.get("alice")
-        _, kept = Identity(self.site.concord).create_token(alice, "hidden", alice.role.permissions, days=1, by=SHELL)
-        return kept.id
-
-    def is_revoked(self, token: int) -> bool:
-        """By whom, nobody asks."""
-        return any(one.id == token and one.revoked_at for one in self.site.concord.api_tokens.all())
-
-    def send(self, octets: bytes) -> bytes:
-        """All that comes back until the other side hangs up, or says nothing for a while."""
-        heard = b""
-        with self._connected() as connection:
-            connection.settimeout(PATIENCE)
-            try:
-                connection.sendall(octets)
-                while piece := connection.recv(65536):
-                    heard += piece
-            except (TimeoutError, OSError):
-                pass
-        return heard
-
-    def _connected(self) -> socket.socket:
-        port = self.proxy.port if self.proxy else self.site.port
-        plain = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(VISITOR, 0))
-        if self.proxy is None:
-            return plain
-        trust = ssl.create_default_context(cafile=str(self.proxy.certificates.ca_file))
-        return trust.wrap_socket(plain, server_hostname=NAME)
-
-    def tried(self, name: str) -> tuple[str, int, bytes]:
-        """One probe."""
-        token = self.token()
-        return name, token, self.send(PROBES[name](self.hidden(token)))
-
-
-@pytest.fixture(scope="module", params=["directly", *_KINDS])
-def prober(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prober]:
-    if request.param == "directly":
-        yield Prober(site, None)
-        return
-    with _KINDS[request.param](tmp_path_factory.mktemp("probed") / "proxy", backend=site.port) as proxy:
-        yield Prober(site, proxy)
-
-
-@pytest.fixture(scope="module")
-def seen(prober: Prober) -> dict[str, Seen]:
-    """Every probe's result: most of their time is waiting."""
-    with ThreadPoolExecutor(8) as pool:
-        tried = list(pool.map(prober.tried, PROBES))
-    return {
-        name: Seen(answers=answers_in(octets), octets=octets, is_reached=prober.is_revoked(token))
-        for name, token, octets in tried
-    }
-
-
-def test_hidden_request_does_what_it_says_where_it_is_not_hidden(prober: Prober) -> None:
-    """So that what follows can fail."""
-    token = prober.token()
-
-    answers = answers_in(prober.send(prober.hidden(token)))
-
-    assert answers == 1
-    assert eventually(lambda: prober.is_revoked(token))
-
-
-@pytest.mark.parametrize("name", PROBES)
-def test_no_probe_gets_a_second_answer_or_reaches_a_second_handler(seen: dict[str, Seen], name: str) -> None:
-    found = seen[name]
-
-    assert found.answers <= 1, found.octets
-    assert not found.is_reached
-
-
-def test_others_are_answered_as_ever_while_probes_fly(prober: Prober) -> None:
-    """Nobody's answer is given to somebody else."""
-    page = f"GET /healthz HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode()
-    with ThreadPoolExecutor(8) as pool:
-        probes = [pool.submit(prober.tried, name) for name in list(PROBES)[:40:2]]
-        told = [pool.submit(prober.send, page) for _ in range(40)]
-
-    assert all(probe.result() for probe in probes)
-    assert {answers_in(one.result()) for one in told} == {1}
-    assert all(b'"checks"' in one.result() for one in told)
