@@ -315,3 +315,26 @@ def test_a_mark_is_any_place_whether_its_row_is_there_or_not(world: World, lists
 
     assert uids(lists.messages(ALL, View(before=gone))) == [2, 1]
     assert uids(lists.messages(ALL, View(before=replace(gone, id=0)))) == [1]
+
+
+def test_rules_that_matched_lately_are_counted_with_their_last_mail(world: World, lists: SqlLists) -> None:
+    first = world.finished(matched=("orders", "all"))
+    world.clock.forward(MINUTE)
+    last = world.finished(matched=("all",))
+    world.finished(matched=())
+
+    lately = lists.rule_hits()
+
+    assert lately.judged == 3
+    assert {name: hits.amount for name, hits in lately.hits.items()} == {"orders": 1, "all": 2}
+    assert lately.hits["all"].message_id == last.claim.message.id
+    assert lately.hits["all"].at == START + MINUTE
+    assert lately.hits["orders"].message_id == first.claim.message.id
+
+
+def test_only_the_newest_steps_are_looked_at_for_rules(world: World, lists: SqlLists) -> None:
+    world.finished(matched=("old",))
+    world.finished(matched=("new",))
+    (steps,) = {len(world.steps(message.id)) for message in lists.messages(ALL).items}
+
+    assert set(lists.rule_hits(steps=steps).hits) == {"new"}

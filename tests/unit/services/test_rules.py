@@ -80,3 +80,43 @@ def test_a_form_has_all_mistakes_at_once(parts: MemoryConcord) -> None:
 
     assert [mistake.path for mistake in mistakes] == [("name",), ("position",), ("match", "from", 1), ("handlers", 0)]
     assert rule.match == Match(from_=("*", "re:("))
+
+
+def test_the_last_position_there_is_stays_one(parts: MemoryConcord) -> None:
+    parts.rulebook.save_rule(Rule(name="z", position=2**31 - 1))
+
+    rules.save(parts, Rule(name="zz", position=rules.last_position(parts)), by=BY)
+
+    assert order(parts)[-2:] == ["z", "zz"]
+
+
+def test_a_rule_is_changed_in_place_under_another_name(parts: MemoryConcord) -> None:
+    before = rules.find(parts, "a")
+
+    changed = rules.change(parts, before, Rule(name="new", position=5, stop=True), by=BY)
+
+    assert (changed.id, order(parts)) == (before.id, ["b", "new", "c"])
+    assert [row.action for row in parts.audit.entries()[:2]] == ["rule.edit", "rule.rename"]
+
+
+def test_a_change_that_is_wrong_renames_nothing(parts: MemoryConcord) -> None:
+    with pytest.raises(UsageError):
+        rules.change(parts, rules.find(parts, "a"), Rule(name="new", handlers=("nobody",)), by=BY)
+
+    assert order(parts) == ["a", "b", "c"]
+
+
+def test_a_draft_needs_no_name_and_takes_nobodys(parts: MemoryConcord) -> None:
+    before = rules.find(parts, "a")
+
+    assert rules.read_draft(parts, {"name": ""}, None) == (Rule(name=""), [])
+    assert rules.read_draft(parts, {"name": "b"}, before)[0].name == ""
+    assert rules.read_draft(parts, {"name": "a"}, before)[0].name == "a"
+
+
+def test_a_rule_is_found_by_its_number(parts: MemoryConcord) -> None:
+    before = rules.find(parts, "a")
+
+    assert rules.of_id(parts, before.id) == before
+    with pytest.raises(NotFoundError):
+        rules.of_id(parts, 999)
