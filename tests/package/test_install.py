@@ -60,6 +60,24 @@ def test_installation_tells_what_to_do_next(installed: Installation) -> None:
     assert "warning" not in installed.said.lower()
 
 
+def test_operators_documents_are_in_the_package(installed: Installation) -> None:
+    files = installed.host.machine.output("dpkg -L concord")
+
+    for name in (
+        "doc/concord/README.md",
+        "doc/concord/examples/nginx/concord.conf",
+        "doc/concord/examples/caddy/Caddyfile",
+    ):
+        assert f"/usr/share/{name}" in files
+    for page in (
+        "man1/concord.1",
+        "man5/concord.toml.5",
+        "man8/concord-admin.service.8",
+        "man8/concord-celery.target.8",
+    ):
+        assert f"/usr/share/man/{page}" in files
+
+
 def test_first_mail_becomes_an_event(installed: Installation, note: Note) -> None:
     """W1, P1 to P7."""
     host = installed.host
