@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.package.host import TARGET, WORKERS, Host
 
 EXTRA = "concord-worker@extra.service"
+RULE = "/etc/polkit-1/rules.d/50-concord.rules"
+WANTS = "/etc/systemd/system/concord-celery.target.wants"
+# What a name would have to be like to become a line of polkit's rule, a path, or another unit.
+TRICKS = (
+    "..",
+    "...",
+    "-rf",
+    "cron.service",
+    "cron.service\nx",
+    'x", "cron.service',
+    "x\\x2f..",
+    "UPPER",
+    "x@y",
+    "x*",
+    "$(id)",
+    "%n",
+)
 
 
 def test_added_worker_is_started_by_the_user_concord_and_consumes(host: Host) -> None:
@@ -75,6 +94,74 @@ def test_root_follows_no_link_and_opens_no_file_of_the_user_concord(host: Host) 
     assert host.machine.output("stat -c '%Y %s %U %a' /etc/shadow") == before
     host.machine.run(f"rm -f {folder}/evil.* {folder}/fifo.json {folder}/ssh.service.json '{folder}/x y.json'")
     host.machine.run("systemctl start concord-workers.service")
+
+
+def test_name_of_a_file_adds_no_word_to_what_root_writes(host: Host) -> None:
+    """M3: names are all that root reads there; what is none of a worker's leads to no unit and into no rule."""
+    folder = host.machine.path("/etc/concord/workers")
+    rule, wants = host.machine.path(RULE).read_text(encoding="utf-8"), host.machine.output(f"ls {WANTS}")
+    names = [*TRICKS, "n" * 40]
+    for name in names:
+        host.machine.run(["touch", "--", f"/etc/concord/workers/{name}.json"], user="concord")
+
+    host.machine.run("systemctl start concord-workers.service && concord worker polkit --write")
+
+    assert host.machine.path(RULE).read_text(encoding="utf-8") == rule
+    assert host.machine.output(f"ls {WANTS}") == wants
+    assert "cron" not in rule
+    for name in names:
+        (folder / f"{name}.json").unlink()
+
+
+def test_unit_of_an_added_worker_is_the_packages_own_whatever_concord_tries(host: Host) -> None:
+    """M3: no command, no user and no sandbox of its own choice; and what lies in its file gives nothing away."""
+    host.machine.run("ln -s /etc/shadow /etc/concord/workers/evil.json", user="concord")
+    host.machine.run("systemctl start concord-workers.service")
+    unit = "concord-worker@evil.service"
+    evil = "[Service]\nUser=root\nExecStart=\nExecStart=/bin/touch /evil\n"
+    for place in (
+        f"/etc/systemd/system/{unit}",
+        f"/etc/systemd/system/{unit}.d/evil.conf",
+        f"/run/systemd/system/{unit}.d/evil.conf",
+        f"/run/systemd/system.control/{unit}.d/evil.conf",
+        f"{WANTS}/{unit}",
+        "/etc/polkit-1/rules.d/00-evil.rules",
+        "/etc/concord/workers.new",
+    ):
+        folder = place.rpartition("/")[0]
+        assert not host.machine.ok(f"mkdir -p {folder} && printf '{evil}' > {place}", user="concord"), place
+    assert not host.machine.ok("mv /etc/concord/workers /etc/concord/away", user="concord")
+
+    shown = host.machine.show(unit, "FragmentPath", "DropInPaths", "User", "ExecStart", "NoNewPrivileges")
+    assert shown["FragmentPath"].endswith("/systemd/system/concord-worker@.service")
+    assert [path.rpartition("/")[2] for path in shown["DropInPaths"].split()] == ["common.conf"]
+    assert (shown["User"], shown["NoNewPrivileges"]) == ("concord", "yes")
+    assert "argv[]=/usr/bin/concord worker run evil ;" in shown["ExecStart"]
+
+    host.machine.run(["systemctl", "start", unit], check=False)
+    host.machine.run(["systemctl", "stop", unit])
+    told = host.machine.journal(unit)
+    assert "A worker's file cannot be read" in told
+    assert "root:" not in told
+    assert not host.machine.path("/evil").exists()
+    host.machine.run("rm /etc/concord/workers/evil.json; systemctl start concord-workers.service")
+
+
+def test_file_that_is_none_harms_neither_its_worker_nor_the_admin_service(host: Host) -> None:
+    """M6: endless, a pipe, a folder: told as what it is, and nobody waits or runs out of memory."""
+    folder = "/etc/concord/workers"
+    host.machine.run(f"truncate -s 8G {folder}/endless.json; mkfifo {folder}/fifo.json", user="concord")
+    host.machine.run("systemctl start concord-workers.service")
+    before = host.main_pids()
+
+    rows = json.loads(host.machine.run("concord service status --json", user="concord", check=False).stdout)
+
+    causes = {trouble["what"]: trouble["error"]["facts"]["cause"] for trouble in rows["troubles"]}
+    assert causes == {"worker@endless": "it is longer than 64 KiB", "worker@fifo": "it is no regular file"}
+    told = host.machine.output("curl -s http://127.0.0.1:3000/healthz")
+    assert '"status":"ok"' in told.replace(" ", "")
+    assert host.main_pids() == before
+    host.machine.run(f"rm {folder}/endless.json {folder}/fifo.json; systemctl start concord-workers.service")
 
 
 def test_many_workers_are_refused(host: Host) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path
 from pydantic import Field
+from starlette.responses import Response
 
 from concord.errors import NotFoundError, SettingsError
 from concord.manager.config import WorkerDocument, check_form, json_schema
@@ -100,12 +101,16 @@ def change_worker(wanted: WorkerDocument, me: Admin, parts: Parts, name: Instanc
 
 
 @router.delete(
-    "/{name}", openapi_extra=needs(Permission.ADMIN), responses={**not_found(), 409: {"description": "It runs."}}
+    "/{name}",
+    status_code=HTTPStatus.NO_CONTENT,
+    openapi_extra=needs(Permission.ADMIN),
+    responses={**not_found(), 409: {"description": "It runs."}},
 )
-def remove_worker(me: Admin, parts: Parts, name: Instance) -> None:
+def remove_worker(me: Admin, parts: Parts, name: Instance) -> Response:
     """Take its file away, once it is stopped. `poll` and `mail` stay, and go back to the settings."""
     _refuse_unknown(parts, name)
     workers.remove(parts, name, by=me.caller)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 def _refuse_unknown(parts: Parts, name: str) -> None:

@@ -167,7 +167,7 @@ def test_a_worker_is_added_changed_and_removed(program: Browser, host: MemoryHos
     assert (made.status_code, made.json()["config"]["concurrency"], made.json()["known_to_manager"]) == (201, 4, True)
     assert (changed.json()["config"]["concurrency"], changed.json()["restart_needed"]) == (5, True)
     assert (again.json()["restart_needed"], again.json()["schedule_follows"]) == (False, True)
-    assert gone.status_code == 200
+    assert gone.status_code == 204
     names = [one["name"] for one in program.get("/api/v1/workers", headers=headers).json()["items"]]
     assert names == ["poll", "mail"]
 
