@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from concord.errors import Mistake, UsageError
@@ -26,6 +28,7 @@ _SENTENCES: Final = {
     "brackets": "an IPv6 address stands here without brackets",
     "port": "it has a port in it",
     "letters": "a host name is letters, digits, dots and hyphens",
+    "file": "it is no ordinary file",
     "pem": "it has no certificate in PEM form",
     "nameless": "a folder has no name",
     "every": "'*' already is every folder",
@@ -217,9 +220,14 @@ def _check_ca_file(account: Account) -> None:
             remedy="Leave the CA file out, or choose tls implicit or starttls",
         )
     try:
+        # Devices and pipes are never read to their end.
+        if not stat.S_ISREG(Path(account.ca_file).stat().st_mode):
+            raise _bad_ca_file(account, _SENTENCES["file"])
         ssl.create_default_context(cafile=account.ca_file)
     except ssl.SSLError:
         raise _bad_ca_file(account, _SENTENCES["pem"]) from None
+    except ValueError:  # a NUL
+        raise _bad_ca_file(account, _SENTENCES["file"]) from None
     except OSError as error:
         raise _bad_ca_file(account, error.strerror or str(error)) from None
 

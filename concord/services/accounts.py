@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ExistsError, Mistake
+from concord.errors import ExistsError, Mistake, UsageError
 from concord.model.account import Account
 from concord.model.caller import Caller
 from concord.pipeline.account_check import (
@@ -54,6 +54,19 @@ def read_form(said: Mapping[str, Any], base: Account | None = None) -> tuple[Acc
     told = {mistake.path for mistake in mistakes}
     further = account_mistakes(account, today=datetime.now(UTC).date())
     return account, [*mistakes, *(mistake for mistake in further if mistake.path not in told)]
+
+
+def secret_mistakes(account: Account, password: str | None, base: Account | None = None) -> list[Mistake]:
+    """What is wrong with a form's password: none where one is needed, one of no use, or the kept one told elsewhere."""
+    needed = base is None or (base.auth.is_oauth and not account.auth.is_oauth)
+    try:
+        if password is not None or needed:
+            check_secret(account, password)
+        elif base is not None:
+            check_keeps_secret(base, account)
+    except UsageError as error:
+        return [Mistake(("password",), error)]
+    return []
 
 
 def refuse_taken(parts: Concord, name: str) -> None:

@@ -118,7 +118,7 @@ class Guard:
                 _dress(message, scope)
             await send(message)
 
-        refusal = self._refusal(headers, str(scope["http_version"]))
+        refusal = self._refusal(headers, str(scope["http_version"])) or _refused_place(scope)
         if refusal:
             await refusal(scope, receive, send_guarded)
             return
@@ -143,6 +143,13 @@ class Guard:
     def _is_ours(self, hosts: Iterable[str]) -> bool:
         asked = [_name(host) for host in hosts]
         return len(asked) == 1 and asked[0] in self._names
+
+
+def _refused_place(scope: Scope) -> ASGIApp | None:
+    """No name of ours has a NUL in it, and PostgreSQL takes none even to say so."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        return problem(HTTPStatus.BAD_REQUEST)
+    return None
 
 
 def _dress(message: Message, scope: Scope) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -16,6 +18,7 @@ from concord.web.render import query
 from concord.web.rest import cursor, place_of
 
 LONGEST: Final = 300
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _PER_PAGE: Final = 50
 _BIGGEST: Final = 2**63 - 1
 _DIGITS: Final = 20  # more are no number of a row, however long it takes to read them
@@ -25,6 +28,16 @@ Word = TypeVar("Word", bound=StrEnum)
 def given(request: Request, *names: str) -> dict[str, str]:
     """The filters of an address, cut to what a person types."""
     return {name: request.query_params.get(name, "").strip()[:LONGEST] for name in names}
+
+
+def whole_days(filters: Mapping[str, str]) -> dict[str, str]:
+    """The filters of a form, whose last day is meant whole."""
+    until = filters.get("until", "")
+    if not _DAY.fullmatch(until):
+        return dict(filters)
+    with suppress(ValueError, OverflowError):
+        until = (date.fromisoformat(until) + timedelta(days=1)).isoformat()
+    return {**filters, "until": until}
 
 
 def word(kind: type[Word], text: str | None) -> Word | None:
@@ -53,9 +66,9 @@ def numbers(texts: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def view_of(before: str | None, after: str | None, *, limit: int = _PER_PAGE) -> View:
-    """Which page. Raises UsageError for a mark that we did not make."""
-    return View(before=_mark(before or None), after=_mark(after or None), limit=limit)
+def view_of(before: str | None, after: str | None, *, limit: int = _PER_PAGE, ids: type[int | UUID] = int) -> View:
+    """Which page of a list whose rows have such ids. Raises UsageError for a mark that we did not make."""
+    return View(before=_mark(before or None, ids), after=_mark(after or None, ids), limit=limit)
 
 
 def mark(place: Mark | None) -> str:
@@ -73,13 +86,13 @@ def turns(request: Request, filters: Mapping[str, str], found: Listing[Any]) -> 
     }
 
 
-def _mark(text: str | None) -> Mark | None:
+def _mark(text: str | None, ids: type[int | UUID]) -> Mark | None:
     parts = place_of(text, 2)
     if parts is None:
         return None
     try:
         at = datetime.fromisoformat(parts[0]).astimezone(UTC)
-        known: int | UUID = int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else UUID(parts[1])
+        known = ids(parts[1])
     except (ValueError, OverflowError):
         known, at = -1, datetime.now(UTC)
     if isinstance(known, int) and not 0 <= known <= _BIGGEST:

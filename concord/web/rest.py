@@ -31,6 +31,7 @@ ROOT: Final = "/api/v1"
 MOST: Final = 200
 _KEY: Final = "idempotency-key"
 _LONGEST_KEY: Final = 255
+_NUL: Final = rb"\u0000"
 _REPEATED: Final = ("content-type", "location")
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 Item = TypeVar("Item")
@@ -71,10 +72,16 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The framework's, with the key looked up before and kept after."""
         call = super().get_route_handler()
+
+        async def sound(request: Request) -> Response:
+            refuse_nul(await request.body())
+            return await call(request)
+
         if self.methods != {"POST"}:
-            return call
+            return sound
 
         async def once(request: Request) -> Response:
+            refuse_nul(await request.body())
             key = request.headers.get(_KEY)
             if key is None:
                 return await call(request)
@@ -83,6 +90,26 @@ class Route(APIRoute):
             return await _once(request, call, key)
 
         return once
+
+
+def refuse_nul(body: bytes) -> None:
+    """PostgreSQL takes no NUL in a text, and nobody means one. Raises UsageError."""
+    if _NUL not in body:
+        return
+    try:
+        found = _has_nul(json.loads(body))
+    except (ValueError, RecursionError):
+        return  # the framework says what is wrong with it
+    if found:
+        raise UsageError("A text holds a NUL character", remedy="Leave U+0000 out")
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any("\0" in name or _has_nul(held) for name, held in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))
 
 
 def api_router(noun: str, *, tag: str) -> APIRouter:

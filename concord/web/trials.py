@@ -53,15 +53,11 @@ class Trial:
 
     def run(self, parts: Concord, by: Caller) -> None:
         """Begin, in a thread of its own. Raises ConflictError where too many run already."""
-        if not _running.acquire(blocking=False):
-            raise ConflictError(
-                "Too many connection tests run at this moment",
-                limit=MOST_AT_ONCE,
-                remedy="Wait until one has ended; each takes a minute at most",
-            )
-        threading.Thread(target=self._run, args=(parts, by), name=f"test {self.account.name}", daemon=True).start()
+        _take_turn()
+        threading.Thread(target=self.work, args=(parts, by), name=f"test {self.account.name}", daemon=True).start()
 
-    def _run(self, parts: Concord, by: Caller) -> None:
+    def work(self, parts: Concord, by: Caller) -> None:
+        """The test itself, by whoever has taken his turn."""
         try:
             for step in accounts.test(parts, self.account, by=by):
                 self.steps.append(step)
@@ -70,6 +66,25 @@ class Trial:
         finally:
             self.ended = True
             _running.release()
+
+
+def tried(parts: Concord, account: Account, *, by: Caller) -> list[CheckStep]:
+    """A whole test in this thread. Raises ConflictError where too many run already; SecretKeyError."""
+    trial = Trial(account=account)
+    _take_turn()
+    trial.work(parts, by)
+    if trial.trouble:
+        raise trial.trouble
+    return trial.steps
+
+
+def _take_turn() -> None:
+    if not _running.acquire(blocking=False):
+        raise ConflictError(
+            "Too many connection tests run at this moment",
+            limit=MOST_AT_ONCE,
+            remedy="Wait until one has ended; each takes a minute at most",
+        )
 
 
 def trials_of(request: Request) -> Shelf[Trial]:

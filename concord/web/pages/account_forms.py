@@ -13,7 +13,6 @@ from concord.errors import ConcordError, ExistsError, Mistake, NotFoundError, Us
 from concord.model.account import Account, AuthKind
 from concord.model.discovery import Discovery, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS, Provider, provider_named, provider_of
-from concord.pipeline.account_check import check_keeps_secret, check_password
 from concord.services import accounts
 from concord.services.discovery import discover
 from concord.web.account_form import BLANK, Given, given_by, given_of, in_words, plain_mistake, said_by, told
@@ -165,15 +164,7 @@ class _Reading:
         confirmed = bool(self.given.get("plain"))
         if wrong := plain_mistake(self.account, confirmed=confirmed):
             self.mistakes.append(wrong)
-        try:
-            if self.password is not None:
-                check_password(self.account.name, self.password)
-            elif self.before is not None:
-                check_keeps_secret(self.before, self.account)
-            elif not self.account.auth.is_oauth:
-                check_password(self.account.name, "")
-        except UsageError as error:
-            self.mistakes.append(Mistake(("password",), error))
+        self.mistakes += accounts.secret_mistakes(self.account, self.password, self.before)
 
     def _of_trial(self) -> str | None:
         """The password that was typed for a test of the same form."""

@@ -13,7 +13,8 @@ from concord.errors import ConcordError
 from concord.model.user import Permission
 from concord.services import mail
 from concord.web import wanted
-from concord.web.lists import given, turns, view_of
+from concord.web.downloads import saved
+from concord.web.lists import given, turns, view_of, whole_days
 from concord.web.problem import facts_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
@@ -21,6 +22,7 @@ from concord.web.visitor import Parts, Visitor, page
 router = APIRouter(prefix="/admin/events", include_in_schema=False)
 
 Reader = Annotated[Visitor, Depends(page(Permission.READ))]
+MailReader = Annotated[Visitor, Depends(page(Permission.MAIL))]
 
 
 @router.get("")
@@ -28,7 +30,7 @@ def events(request: Request, _me: Reader, parts: Parts) -> Response:
     """The newest first."""
     filters = given(request, "q", "account", "since", "until")
     marks = given(request, "before", "after")
-    listing = parts.lists.events(wanted.events(filters), view_of(marks["before"], marks["after"]))
+    listing = parts.lists.events(wanted.events(whole_days(filters)), view_of(marks["before"], marks["after"], ids=UUID))
     return render(
         request,
         "mail/events.html",
@@ -60,3 +62,11 @@ def event(request: Request, me: Reader, parts: Parts, event_id: UUID) -> Respons
         deliveries=parts.outbox.deliveries(event_id=event_id, limit=200)[::-1],
         runs=parts.outbox.runs(event_id=event_id, limit=50)[::-1],
     )
+
+
+@router.get("/{event_id}/document")
+def document(me: MailReader, parts: Parts, event_id: UUID) -> Response:
+    """The JSON that handlers get, as a file."""
+    found = mail.open_event(parts, parts.outbox.event(event_id), by=me.caller)
+    octets = json.dumps(found, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+    return saved((piece for piece in (octets,)), f"event-{event_id}.json")
