@@ -18,6 +18,8 @@ from concord.errors import AddressForbiddenError, HandlerError
 Resolver = Callable[[str, int], Sequence[str]]
 """The addresses of a host, in order of preference; OSError where it has none."""
 
+WEBHOOKS: Final = "webhook.allow_networks"
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -49,7 +51,7 @@ class EgressGuard:
 
     allow: Sequence[Network]
     resolve: Resolver
-    setting: str = "webhook.allow_networks"  # what an operator changes to allow more
+    setting: str = WEBHOOKS  # what an operator changes to allow more
 
     def addresses(self, host: str, port: int, *, seconds: float) -> list[str]:
         """Where to connect to, checked. One forbidden address refuses the host: mixed answers are made to fool guards.
@@ -63,7 +65,7 @@ class EgressGuard:
                     "Calling this address is not allowed",
                     host=host,
                     address=address,
-                    remedy=f"If it is meant to be on a private network, list that network in {self.setting}",
+                    remedy=self._remedy(),
                 )
         return found
 
@@ -74,6 +76,12 @@ class EgressGuard:
         if any(candidate in network for network in self.allow for candidate in (plain, inner) if candidate):
             return True
         return is_public(plain) if inner is None else is_public(inner)
+
+    def _remedy(self) -> str | None:
+        """None: the error's own, which is translated."""
+        if self.setting == WEBHOOKS:
+            return None
+        return f"If it is meant to be on a private network, list that network in {self.setting}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,12 @@ SHORTEST, LONGEST = 24, 64
 _RANDOM: Final = 32
 # Two are enough to change from one to the next; more would only make headers longer.
 MOST_KEYS: Final = 5
+_SENTENCES: Final = {
+    "empty": "it is empty",
+    "many": "it is more than 5 secrets",
+    "base64": "after 'whsec_' it is not base64",
+    "length": "it does not have 24 to 64 octets",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +37,9 @@ class Signer:
         """Read secrets as they are written, `whsec_` and base64, separated by spaces. Raises UsageError."""
         words = written.split()
         if not words:
-            raise _malformed("it is empty")
+            raise _malformed("empty")
         if len(words) > MOST_KEYS:
-            raise _malformed(f"it is more than {MOST_KEYS} secrets")
+            raise _malformed("many")
         return cls(keys=tuple(_key(word) for word in words))
 
     def headers(self, key: str, timestamp: int, body: bytes) -> dict[str, str]:
@@ -58,15 +64,15 @@ def _key(word: str) -> bytes:
     try:
         key = base64.b64decode(word.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
-        raise _malformed(f"after '{PREFIX}' it is not base64") from None
+        raise _malformed("base64") from None
     if not SHORTEST <= len(key) <= LONGEST:
-        raise _malformed(f"it has {len(key)} octets, not {SHORTEST} to {LONGEST}")
+        raise _malformed("length")
     return key
 
 
-def _malformed(cause: str) -> UsageError:
+def _malformed(wrong: str) -> UsageError:
     return UsageError(
         "A webhook's secret cannot be used",
-        cause=cause,
+        cause=_SENTENCES[wrong],
         remedy=f"Make one with: echo {PREFIX}$(head -c 32 /dev/urandom | base64)",
     )

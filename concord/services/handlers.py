@@ -119,7 +119,9 @@ def prepared(parts: Concord, spec: HandlerSpec, *, replacing: bool = False) -> H
     known = {one.name: one for one in parts.rulebook.handlers()}
     if spec.name in known and not replacing:
         raise ExistsError(
-            "There is a handler of that name already", handler=spec.name, remedy="Change it with --replace"
+            "There is a handler of that name already",
+            handler=spec.name,
+            remedy="Take another name, or change the handler that is there: with --replace on the command line",
         )
     spec = replace(spec, secret=known[spec.name].secret) if spec.name in known else spec
     HandlerChecks().handler(spec, None)
@@ -166,7 +168,7 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
                 "The handler is in use",
                 handler=name,
                 rules=", ".join(rule.name for rule in users),
-                remedy="Take it out of these rules first, with 'concord rule add NAME --replace' or 'concord apply'",
+                remedy="Take it out of these rules first",
             )
         if not any(one.name == name for one in parts.rulebook.handlers()):
             raise ConflictError(

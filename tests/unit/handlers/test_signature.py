@@ -39,8 +39,8 @@ def test_each_of_several_secrets_signs_during_rotation() -> None:
     [
         ("", "it is empty"),
         ("whsec_not*base64", "not base64"),
-        ("whsec_c2hvcnQ=", "it has 5 octets"),
-        ("whsec_" + "QUFB" * 30, "it has 90 octets"),
+        ("whsec_c2hvcnQ=", "24 to 64 octets"),
+        ("whsec_" + "QUFB" * 30, "24 to 64 octets"),
     ],
 )
 def test_a_malformed_secret_is_refused_unshown(secret: str, cause: str) -> None:
