@@ -259,6 +259,10 @@ class Accounts(Protocol):
 
     def all(self, *, enabled_only: bool = False) -> list[Account]: ...
 
+    def names(self) -> list[str]:
+        """All accounts', in order: lists that people choose from want no more."""
+        ...
+
     def get(self, account: int | str) -> Account:
         """By id or name. Raises NotFoundError."""
         ...

@@ -69,6 +69,7 @@ def environment() -> Environment:
     """All templates, compiled once."""
     made = Environment(
         loader=PackageLoader("concord.web"),
+        auto_reload=False,  # a running service knows nothing of templates that an upgrade just installed
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -65,7 +65,7 @@ def test_an_account_comes_back_as_it_was_written(world: World) -> None:
 def test_accounts_are_listed_by_name(world: World) -> None:
     world.accounts.add(FULL)
 
-    assert [found.name for found in world.accounts.all()] == ["buero", "sales"]
+    assert [found.name for found in world.accounts.all()] == world.accounts.names() == ["buero", "sales"]
     assert [found.name for found in world.accounts.all(enabled_only=True)] == ["sales"]
 
 
@@ -136,6 +136,7 @@ def test_a_removed_account_is_gone_and_its_messages_stay(world: World) -> None:
     world.accounts.remove("sales")
 
     assert world.accounts.all() == []
+    assert world.accounts.names() == []
     assert world.accounts.statuses() == {}
     assert world.ledger.get(ref.id).account == "sales"
     with pytest.raises(NotFoundError):

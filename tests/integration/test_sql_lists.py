@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
 
+from concord.adapters.sql import paging
 from concord.adapters.sql.browsing import SqlLists
 from concord.adapters.sql.paging import Pace
 from concord.errors import ArchiveMissingError, HandlerRefusedError
@@ -158,6 +160,26 @@ def test_looking_for_words_ends_in_time_and_goes_on_from_there(world: World) -> 
 
     assert [uids(page) for page in pages] == [[], [], [1]]
     assert [page.looked_to for page in pages] == [START + 5 * MINUTE, START + 2 * MINUTE, None]
+
+
+def test_a_look_that_would_end_too_late_is_not_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of three rows takes 20 ms; the third would end after the 50 that there are."""
+    clock = count()
+    monkeypatch.setattr(paging, "monotonic", lambda: next(clock) * 0.02)
+    hurried = SqlLists(world.engine, Pace(seconds=0.05, first=3, most=3))
+    come(world, *range(1, 13))
+
+    page = hurried.messages(MessagesWanted(search="nothing"))
+
+    assert (uids(page), page.looked_to) == ([], START + 6 * MINUTE)
+
+
+def test_deliveries_of_an_account_are_looked_at_one_by_one(world: World, lists: SqlLists) -> None:
+    """A join would read all of its events first."""
+    with plans(world.engine) as told:
+        lists.deliveries(DeliveriesWanted(account="sales"))
+
+    assert any("CORRELATED SCALAR SUBQUERY" in plan or "SubPlan" in plan for plan in told)
 
 
 def test_with_time_left_it_looks_on_by_itself(world: World) -> None:

@@ -11,8 +11,8 @@ import pytest
 from concord.bootstrap import Concord
 from concord.errors import QueueDownError
 from concord.web.app import make_app
-from tests.unit.web.test_attacks import ELSEWHERE, every_route
-from tests.web_world import Browser, web_concord
+from tests.unit.web.test_attacks import ELSEWHERE
+from tests.web_world import Browser, every_route, web_concord
 
 
 @pytest.fixture

@@ -48,6 +48,12 @@ class SqlAccounts:
         with reading(self._engine) as connection:
             return [account_of(row) for row in connection.execute(wanted)]
 
+    def names(self) -> list[str]:
+        """Of all, in order."""
+        wanted = select(accounts.c.name).where(_LIVING).order_by(accounts.c.name)
+        with reading(self._engine) as connection:
+            return list(connection.execute(wanted).scalars())
+
     def get(self, account: int | str) -> Account:
         """By id or name."""
         with reading(self._engine) as connection:

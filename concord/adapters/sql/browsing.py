@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
 
 from concord.adapters.sql import runs
 from concord.adapters.sql.clean import clean
@@ -215,10 +215,17 @@ def _held(word: str) -> Condition:
 
 
 def _of_account(name: str | None) -> list[Condition]:
-    """The event knows whose mail it was."""
+    """The event knows whose mail it was.
+
+    Asked of each row by itself: of an EXISTS PostgreSQL makes a join, for which it reads all of an account's events.
+    """
     if name is None:
         return []
-    return [lambda row: exists().where(events.c.id == row.event_id, events.c.account == clean(name))]
+
+    def holds(row: Any) -> ColumnElement[bool]:
+        return select(events.c.account).where(events.c.id == row.event_id).scalar_subquery() == clean(name)
+
+    return [holds]
 
 
 def _ids_of(connection: Connection, name: str) -> list[int]:

@@ -7,9 +7,9 @@ Chinese words; that by trigrams makes inserts eight times as dear, wants an exte
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, literal, select, tuple_
@@ -21,7 +21,7 @@ from concord.model.listing import Mark, View
 class Pace:
     """How long one question looks, and at how many rows at once: few first, for frequent words are found soon."""
 
-    seconds: float = 0.05  # a page is there in a tenth of a second
+    seconds: float = 0.05  # a page is there in a tenth of a second; what will not be done by then is not begun
     first: int = 1_000
     most: int = 10_000
 
@@ -116,7 +116,8 @@ def _look(
     newer, start = view.after is not None, view.after or view.before
     if not question.others:
         return _take(connection, _along(question, start, newer).limit(limit)), None
-    deadline, amount = time.monotonic() + pace.seconds, pace.first
+    begun, amount = monotonic(), pace.first
+    deadline = begun + pace.seconds
     rows: tuple[Mark, ...] = ()
     while True:
         window = _along(question, start, newer)
@@ -126,9 +127,10 @@ def _look(
         ends = _take(connection, _along(question, start, newer, bare=True).offset(amount - 1).limit(1))
         if not ends:
             return rows, None
-        if time.monotonic() >= deadline:
+        now, following = monotonic(), min(4 * amount, pace.most)
+        if now + (now - begun) * following / amount >= deadline:
             return rows, ends[0]
-        start, amount = ends[0], min(4 * amount, pace.most)
+        start, amount, begun = ends[0], following, now
 
 
 def _along(question: Question, start: Mark | None, newer: bool, *, bare: bool = False) -> Select[Any]:  # noqa: FBT001 - as above

@@ -219,6 +219,9 @@ audit: Final = Table(
     Column("detail", CleanText(REASON), nullable=False),
     # SHA-256 over the former row's hash and this row: a row changed, added in between or taken away shows.
     Column("hash", String),
+    # Who did something long ago, and what was done with one thing: few rows among very many.
+    Index(None, "actor", "id"),
+    Index(None, "subject", "id"),
     # An id is the next page's mark: none is ever given twice.
     sqlite_autoincrement=True,
 )

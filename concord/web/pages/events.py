@@ -37,7 +37,7 @@ def events(request: Request, _me: Reader, parts: Parts) -> Response:
         filters=filters,
         listing=listing,
         turns=turns(request, filters, listing),
-        accounts=[account.name for account in parts.accounts.all()],
+        accounts=parts.accounts.names(),
     )
 
 

@@ -41,6 +41,8 @@ def upgrade() -> None:
     _lists()
     op.add_column("audit", sa.Column("address", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.add_column("audit", sa.Column("hash", sa.String(), nullable=True))
+    for column in ("actor", "subject"):
+        op.create_index(op.f(f"ix_audit_{column}_id"), "audit", [column, "id"], unique=False)
     _chain()
 
 
