@@ -25,9 +25,10 @@ test: ## The whole suite on real servers, with coverage (TESTS=tests/unit: a par
 ifdef TESTS
 	@exec $(BIN)/pytest $(TESTS)
 else
-# Then the package's machines, side by side, for most of their time is waiting; then what must be alone. The last summary
-# counts all three runs, and so does the coverage.
-	@$(BIN)/pytest -n 2 --dist loadfile $(MEASURED) --write-reports=$(REPORTS).1 \
+# The packages are built meanwhile; what is wrong with that, their own tests tell. Then the package's machines, side by side,
+# for most of their time is waiting; then what must be alone. The last summary counts all three runs, and so does the coverage.
+	@packaging/build-deb --worktree >.run/packages.log 2>&1 & \
+	  $(BIN)/pytest -n 2 --dist loadfile $(MEASURED) --write-reports=$(REPORTS).1 \
 	    tests/unit tests/integration tests/browser tests/acceptance; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
 	  $(BIN)/pytest -n $(MACHINES) -m "not alone" $(MEASURED) --cov-append --write-reports=$(REPORTS).2 tests/package; \

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.figures import Note
 from tests.package.host import Host
+
+# What this shows is of Concord and the libraries that it brings, the same on each release: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["trixie"], indirect=True, scope="session")
 
 DEAF_WITHIN = 180
 CREDENTIAL = "/etc/concord/credentials/redis__url"
