@@ -56,7 +56,7 @@ messages: ## Bring the catalogue of translations in step with the words that pag
 	@packaging/bootstrap
 	@exec $(BIN)/python -m tests.catalogue
 
-bench: ## Measure mails per second, from mailbox to handler
+bench: ## Measure mails per second, and how long pages take with a million of them: 20 minutes
 	@packaging/bootstrap test
 	@exec $(BIN)/python -m tests.bench
 

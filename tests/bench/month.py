@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, bindparam, text, update
 
 from concord import mime
 from concord.adapters.sql.outbox_tables import events
 from concord.adapters.sql.tables import messages
+from concord.adapters.sql.types import UtcDateTime
 from concord.bootstrap import Concord
 from concord.model.audit import AuditEntry, canonical, link
 from concord.model.message import Message, MessageState
@@ -48,7 +49,7 @@ def furnish(concord: Concord, *, until: datetime | None = None) -> None:
     with concord.engine.begin() as connection:
         put(connection, "numbers", ("step", "series", "at", "value"), _numbers(chance, end))
         _audit(connection, chance, end)
-        connection.execute(text(_STATES), {"now": end.replace(tzinfo=None).strftime(MOMENT)})
+        connection.execute(_STATES, {"now": end})
     _rulebook(concord)
     _archive(concord)
 
@@ -93,15 +94,15 @@ def _entry(chance: random.Random, number: int, at: datetime) -> AuditEntry:
     )
 
 
-_STATES: Final = """
+_STATES: Final = text("""
 UPDATE account_states SET
     state = CASE WHEN account_id % 40 = 0 THEN 'unreachable' ELSE 'ok' END,
     failures = CASE WHEN account_id % 40 = 0 THEN 3 ELSE 0 END,
     last_error = CASE WHEN account_id % 40 = 0 THEN 'The server did not answer (host=imap.example.com)' END,
-    last_error_at = CASE WHEN account_id % 40 = 0 THEN CAST(:now AS TIMESTAMP) END,
-    last_poll = CAST(:now AS TIMESTAMP), last_success = CAST(:now AS TIMESTAMP),
-    unaccounted = 0, reconciled_at = CAST(:now AS TIMESTAMP)
-"""
+    last_error_at = CASE WHEN account_id % 40 = 0 THEN :now END,
+    last_poll = :now, last_success = :now,
+    unaccounted = 0, reconciled_at = :now
+""").bindparams(bindparam("now", type_=UtcDateTime))
 
 
 def _rulebook(concord: Concord) -> None:

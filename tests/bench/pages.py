@@ -1,6 +1,6 @@
 """How long pages take with a million messages on PostgreSQL, beside a bare FastAPI application in the same run.
 
-`python -m tests.bench.pages [COUNT] [--sqlite]`. Requests go one after another over one kept connection to the admin
+`python -m tests.bench.pages [COUNT] [--sqlite] [--rounds N]`. Requests go one after another over one kept connection to the admin
 service, a process of its own; each is followed by one to the application beside it. Machines are noisy: a page's CPU
 time, in the service and in the database, says more than its time by the clock.
 """
@@ -34,9 +34,9 @@ from tests.web_world import PASSWORD, SHELL
 
 MILLION: Final = 1_000_000
 ROUNDS: Final = 3
-REQUESTS: Final = 40
+REQUESTS: Final = 25
 # The overview looks at everything once in two seconds, for all who ask: here each request waits until that is old.
-LOOKS: Final = 15
+LOOKS: Final = 12
 OLD_SECONDS: Final = 2.1
 # What the issue asks for.
 PAGE_MS: Final = 100.0
@@ -99,12 +99,12 @@ class Site:
         return self.service.seconds(), self.database.seconds() if self.database else 0.0
 
 
-def measure(count: int = MILLION, *, sqlite: bool = False) -> None:
+def measure(count: int = MILLION, *, sqlite: bool = False, rounds: int = ROUNDS) -> None:
     """Measure, and print a table."""
     with site(count, sqlite=sqlite) as one:
         asked = places(one.stack.concord, one.visitor)
         taken = {name: Taken() for name in asked}
-        for name in [*asked] * ROUNDS:
+        for name in [*asked] * rounds:
             one.one_round(taken[name], asked[name], is_overview=name == OVERVIEW)
         report(taken)
         say(f"The service's process had {one.service.peak() / 1e6:.0f} MB of memory at most.")
@@ -127,7 +127,7 @@ def site(count: int, *, sqlite: bool) -> Iterator[Site]:
         settle(stack.concord.engine)
         Identity(stack.concord).add_user("bench", Role.ADMIN, PASSWORD, by=SHELL)
         database = "PostgreSQL" if postgres else "SQLite"
-        say(f"{count:,} messages on {database}, made in {time.monotonic() - began:.0f} s; {ROUNDS} rounds")
+        say(f"{count:,} messages on {database}, made in {time.monotonic() - began:.0f} s")
         stack.start("admin")
         yield Site(
             stack=stack,
@@ -165,8 +165,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description="How long pages take.")
     parser.add_argument("count", type=int, nargs="?", default=MILLION, help="messages (a million)")
     parser.add_argument("--sqlite", action="store_true", help="on SQLite instead of PostgreSQL")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of {REQUESTS} requests to each page ({ROUNDS})")
     given = parser.parse_args()
-    measure(given.count, sqlite=given.sqlite)
+    measure(given.count, sqlite=given.sqlite, rounds=given.rounds)
 
 
 if __name__ == "__main__":
