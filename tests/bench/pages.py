@@ -1,8 +1,8 @@
 """How long pages take with a million messages on PostgreSQL, beside a bare FastAPI application in the same run.
 
-`python -m tests.bench.pages [COUNT] [--sqlite] [--rounds N]`. Requests go one after another over one kept connection to the admin
-service, a process of its own; each is followed by one to the application beside it. Machines are noisy: a page's CPU
-time, in the service and in the database, says more than its time by the clock.
+`python -m tests.bench.pages [COUNT] [--sqlite] [--rounds N]`. Requests go one after another over one kept connection
+to the admin service, a process of its own; each is followed by one to the application beside it. Machines are noisy: a
+page's CPU time, in the service and in the database, says more than its time by the clock.
 """
 
 from __future__ import annotations
