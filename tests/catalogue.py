@@ -22,7 +22,8 @@ from babel.messages.pofile import read_po, write_po
 ROOT: Final = Path(__file__).parents[1]
 CONCORD: Final = ROOT / "concord"
 CHINESE: Final = CONCORD / "web/locale/zh_CN/LC_MESSAGES/concord.po"
-KEYWORDS: Final[dict[str, Any]] = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
+# `told` is the progress of what is under way.
+KEYWORDS: Final[dict[str, Any]] = {"_": None, "N_": None, "gettext": None, "told": None, "ngettext": (1, 2)}
 _JINJA: Final = {"extensions": "jinja2.ext.do", "silent": "false", "newstyle_gettext": "true"}
 # Keywords of an error that are no facts, and facts that are never shown by name.
 _NO_FACTS: Final = frozenset({"remedy", "log", "status", "headers", "facts", "place", "mistakes"})
