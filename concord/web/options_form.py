@@ -23,6 +23,7 @@ NAMES: Final = tuple(dict.fromkeys(name for names in (*FIELDS.values(), _OTHERS)
 _NUMBERS: Final = frozenset(("timeout", "maxlen", "remember", "max_bytes"))
 _DIGITS: Final = 18  # what 63 bits hold
 LONGEST: Final = 20_000
+DEEPEST: Final = 20
 _KINDS: Final[Mapping[str, str]] = {
     "webhook": N_("Webhook"),
     "redis-stream": N_("Redis stream"),
@@ -93,7 +94,13 @@ def json_mistake(value: object) -> str:
         return N_("it has a number or a text that JSON does not know")
     if "\\u0000" in written:
         return N_("it has a number or a text that JSON does not know")
-    return N_("it is too long") if len(written) > LONGEST else ""
+    return N_("it is too long") if len(written) > LONGEST or _is_deeper(value, DEEPEST) else ""
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether tables and lists lie in one another more than that often."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner)
 
 
 def _told(error: UsageError) -> str:
