@@ -1,9 +1,11 @@
-"""The API's description: OpenAPI 3.1, and a page that people read it on."""
+"""The API's description: OpenAPI 3.1, and pages that people read it on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -13,6 +15,7 @@ from starlette.responses import Response
 
 from concord import __version__
 from concord.model.user import Permission
+from concord.web.problem import Refusal
 from concord.web.render import render
 from concord.web.rest import Problem
 from concord.web.visitor import Visitor, api, page
@@ -27,6 +30,8 @@ All that the pages do. Send `Authorization: Bearer TOKEN`; `concord token create
 * Lists come in pages, the newest first: give `next` of one page as `cursor` for the following.
 * A `POST` with an `Idempotency-Key` is done once: within a day its repetition answers the same.
 """
+PLACE: Final = "/api/docs"
+Reader = Annotated[Visitor, Depends(page(Permission.READ))]
 _VERBS: Final = ("get", "post", "put", "patch", "delete")
 
 
@@ -52,15 +57,29 @@ def openapi(request: Request, _me: Annotated[Visitor, Depends(api(Permission.REA
     return JSONResponse(document(request.app))
 
 
-@router.get("/api/docs")
-def docs(request: Request, _me: Annotated[Visitor, Depends(page(Permission.READ))]) -> Response:
-    """For people."""
+@router.get(PLACE)
+def docs(request: Request, _me: Reader) -> Response:
+    """For people: every call in a line, by what it is about."""
+    groups = {tag: (slug(tag), some) for tag, some in _groups(document(request.app)).items()}
+    return render(request, "api/docs.html", groups=groups)
+
+
+@router.get(f"{PLACE}/{{group}}")
+def group(request: Request, _me: Reader, group: str) -> Response:
+    """Calls about one thing in full, and the shapes that they take and give: all on one page would be too heavy."""
     tree = document(request.app)
-    groups: dict[str, list[Operation]] = {}
-    for operation in _operations(tree):
-        groups.setdefault(operation.tag, []).append(operation)
+    found = next(((tag, some) for tag, some in _groups(tree).items() if slug(tag) == group), None)
+    if found is None:
+        raise Refusal(HTTPStatus.NOT_FOUND)
+    tag, operations = found
     schemas = tree["components"]["schemas"]
-    return render(request, "api/docs.html", groups=groups, schemas=schemas, words=type_in_words)
+    shapes = {name: schemas[name] for name in sorted(_named_in([asdict(one) for one in operations], schemas))}
+    return render(request, "api/group.html", tag=tag, operations=operations, schemas=shapes, words=type_in_words)
+
+
+def slug(tag: str) -> str:
+    """As an address holds it."""
+    return tag.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +95,35 @@ class Operation:
     parameters: list[Mapping[str, Any]]
     body: Mapping[str, Any] | None
     answers: dict[str, Mapping[str, Any] | None]  # schema by status
+
+    @property
+    def anchor(self) -> str:
+        """Its place on the page."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.verb}{self.path}".lower()).strip("-")
+
+
+def _groups(tree: Mapping[str, Any]) -> dict[str, list[Operation]]:
+    groups: dict[str, list[Operation]] = {}
+    for operation in _operations(tree):
+        groups.setdefault(operation.tag, []).append(operation)
+    return groups
+
+
+def _named_in(node: Any, schemas: Mapping[str, Any]) -> set[str]:
+    """Every shape that is named there, and those that these name."""
+    found: set[str] = set()
+    left = [node]
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping):
+            name = str(one.get("$ref", "")).rpartition("/")[2]
+            if name and name not in found:
+                found.add(name)
+                left.append(schemas[name])
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return found
 
 
 def _operations(tree: Mapping[str, Any]) -> Iterator[Operation]:

@@ -52,6 +52,7 @@ def details(site: Site) -> list[str]:
         "/admin/workers/worker@mail",
         "/admin/workers/worker@mail/config",
         "/admin/users/bob",
+        "/api/docs/workers",
     ]
 
 
