@@ -33,7 +33,7 @@ def name_mistake(noun: str, name: str, path: tuple[str | int, ...] = ("name",)) 
     error = UsageError(
         _UNFIT[noun],
         **{noun: name},
-        cause=f"a name is 1 to {LONGEST} printable characters, without '/', not '.' or '..', not beginning with '-'",
+        cause="a name is 1 to 100 printable characters, without '/', not '.' or '..', not beginning with '-'",
         remedy="Choose another name",
     )
     return Mistake(path, error)

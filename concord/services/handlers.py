@@ -95,7 +95,8 @@ def read_form(
             Handlers.check_secret(spec.kind, secret)
         except UsageError as error:
             mistakes.append(Mistake(("secret",), error))
-    refused = None if mistakes else reach.refusal(spec.kind, spec.options, parts.tools)
+    unread = any(one.path[:2] == ("options", "url") for one in mistakes)
+    refused = None if unread else reach.refusal(spec.kind, spec.options, parts.tools)
     if refused:
         told = UsageError(refused.message, remedy=refused.advice, **refused.fields)
         mistakes.append(Mistake(("options", "url"), told))

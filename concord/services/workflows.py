@@ -58,8 +58,11 @@ def read_form(
         options, found = revealed(step.kind, step.options, kept.get(former, {}))
         steps.append(step := replace(step, options=options))
         found += WorkflowSteps.mistakes(step.kind, step.options) if step.kind else []
-        if not found and (refused := reach.refusal(step.kind, step.options, parts.tools)):
-            found = [Mistake(("options", "url"), UsageError(refused.message, remedy=refused.advice, **refused.fields))]
+        unread = any(one.path[:2] == ("options", "url") for one in found)
+        refused = None if unread else reach.refusal(step.kind, step.options, parts.tools)
+        if refused:
+            told = UsageError(refused.message, remedy=refused.advice, **refused.fields)
+            found.append(Mistake(("options", "url"), told))
         mistakes += [Mistake(("steps", place, *one.path), one.error) for one in found]
     return replace(spec, steps=tuple(steps)), mistakes
 

@@ -78,7 +78,7 @@ def list_handlers(
             (spec, shown_options(spec.kind, spec.options), sum(spec.name in rule.handlers for rule in rules))
             for spec in handlers.specs(parts)
         ],
-        kinds=Handlers.kinds(),
+        kinds=sorted(Handlers.kinds(), key=lambda kind: kind == "log"),
         defaults=parts.settings.dispatch.default_handlers,
         kind_words=kind_words,
     )
