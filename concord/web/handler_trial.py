@@ -66,9 +66,10 @@ def shown(trial: Trial | None, trouble: ConcordError | None = None) -> dict[str,
     remedy = ""
     if error:
         remedy = remedy_of(error) if trial else error.advice
-    return {"trial": trial, "failure": error, "failure_facts": _facts(error) if error else {}, "remedy": remedy}
+    return {"trial": trial, "failure": error, "failure_facts": _facts(error, trial) if error else {}, "remedy": remedy}
 
 
-def _facts(error: ConcordError) -> dict[str, str]:
-    """Without what the answer's headers say below, and what only a worker goes by."""
-    return {name: text for name, text in facts_of(error).items() if name not in ("retry_after", "busy")}
+def _facts(error: ConcordError, trial: Trial | None) -> dict[str, str]:
+    """Without what stands beside the calls, and what only a worker goes by."""
+    beside = ("status", "retry_after", "busy") if trial and trial.calls else ("retry_after", "busy")
+    return {name: text for name, text in facts_of(error).items() if name not in beside}

@@ -443,7 +443,7 @@ def test_the_api_tells_every_mistake_with_its_place(mallory: Browser, concord: C
 
     assert answer.status_code == 422
     places = {one["pointer"] for one in answer.json()["errors"]}
-    assert places == {"/name", "/options/headers", "/options/timeout", "/options/colour"}
+    assert places == {"/name", "/options/url", "/options/headers", "/options/timeout", "/options/colour"}
     private = mallory.post(API, headers=token_of(concord, "bob"), json=wanted(options={"url": "http://10.1.2.3/"}))
     (one,) = private.json()["errors"]
     assert one["pointer"] == "/options/url"
