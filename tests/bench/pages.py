@@ -150,7 +150,7 @@ def report(taken: dict[str, Taken]) -> None:
         half, ratio = statistics.median(one.times), statistics.median(one.times) / statistics.median(one.beside)
         cpu = f"{1000 * one.service / len(one.times):17.1f}{1000 * one.database / len(one.times):10.1f}"
         verdict = f"  over {limit:.0f} ms" if one.p95 > limit else ""
-        say(f"{name:46}{half:11.1f}{one.p95:8.1f}{ratio:9.1f}{cpu}{one.octets / 1000:7.1f}{verdict}")
+        say(f"{name[:45]:46}{half:11.1f}{one.p95:8.1f}{ratio:9.1f}{cpu}{one.octets / 1000:7.1f}{verdict}")
     say(f"{over} of {len(taken)} pages are over the limit of {PAGE_MS:.0f} ms, the overview's {OVERVIEW_MS:.0f} ms.")
 
 
