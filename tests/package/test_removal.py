@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tests.package.host import DAEMONS, TARGET, Host
 
+EXTRA = "concord-worker@extra.service"
+RULE = "/etc/polkit-1/rules.d/50-concord.rules"
+
 LOOK = (
     "find / -xdev -iname '*concord*' ! -path '/proc/*' ! -path '/sys/*' ! -path '/root/*' ! -path '/tmp/*' "
     "! -path '/var/lib/concord/*' ! -path '/var/log/journal/*' ! -path '/var/log/*.log' | sort"
@@ -17,21 +20,25 @@ def test_removal_stops_everything_and_keeps_what_is_an_operators(host: Host) -> 
     host.deliver("office", 3)
     host.wait_for_events()
     machine = host.machine
+    machine.run("concord worker add extra --type mail --concurrency 1", user="concord")
+    machine.run("concord service start --only worker@extra", user="concord")
 
     machine.run("apt-get remove -y concord </dev/null")
 
     assert host.processes() == []
-    assert not any(host.active([TARGET, *DAEMONS]))
-    for kept in ("concord.toml", "credentials/secret_key"):
+    assert not any(host.active([TARGET, EXTRA, *DAEMONS]))
+    for kept in ("concord.toml", "credentials/secret_key", "workers/extra.json"):
         assert machine.path(f"/etc/concord/{kept}").exists()
     assert machine.path("/var/lib/concord/concord.db").exists()
     assert not machine.path("/usr/lib/concord").exists()
+    assert not machine.path(RULE).exists()
 
 
 def test_installing_again_goes_on_with_the_same_data(host: Host, deb: Path) -> None:
     host.machine.install(deb)
 
-    host.wait_until_up()
+    host.wait_until_up([EXTRA, *DAEMONS])
+    assert EXTRA in host.machine.path(RULE).read_text(encoding="utf-8")
     host.deliver("office")
     host.wait_for_events()
     assert len(host.events()) == 4

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.package.host import TARGET, WORKERS, Host
+import pytest
+
+from tests.package.host import ADMIN, DAEMONS, TARGET, WORKERS, Host
 
 EXTRA = "concord-worker@extra.service"
 RULE = "/etc/polkit-1/rules.d/50-concord.rules"
@@ -162,6 +164,19 @@ def test_file_that_is_none_harms_neither_its_worker_nor_the_admin_service(host: 
     assert '"status":"ok"' in told.replace(" ", "")
     assert host.main_pids() == before
     host.machine.run(f"rm {folder}/endless.json {folder}/fifo.json; systemctl start concord-workers.service")
+
+
+@pytest.mark.parametrize("unit", DAEMONS)
+def test_of_the_daemons_only_the_admin_service_reaches_the_workers_files(host: Host, unit: str) -> None:
+    """D2: whoever reads mail from strangers does not."""
+    probe = "/etc/concord/workers/probe"
+    within = ["nsenter", f"--target={host.machine.main_pid(unit)}", "--mount"]
+
+    done = host.machine.run([*within, "touch", probe], check=False)
+
+    assert (done.returncode == 0) == (unit == ADMIN), done.stderr
+    assert unit == ADMIN or "Read-only file system" in done.stderr
+    host.machine.run(["rm", "-f", probe])
 
 
 def test_many_workers_are_refused(host: Host) -> None:
