@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -24,7 +26,7 @@ from concord.web.problem import (
     status_of,
 )
 from concord.web.render import render
-from concord.web.visitor import SAFE, SignInNeededError
+from concord.web.visitor import SAFE, SignInNeededError, by_session
 
 SIGN_IN: Final = "/admin/login"
 _API: Final = ("/api/", "/healthz")
@@ -65,14 +67,14 @@ async def _refusal(request: Request, error: Exception) -> Response:
     if is_program(request):
         facts = dict(error.facts)
         return problem(error.status, error.sentence, remedy=error.remedy, headers=error.headers, facts=facts)
-    return _page(request, error.status, error.sentence, remedy=error.remedy, facts=error.facts)
+    return await _page(request, error.status, error.sentence, remedy=error.remedy, facts=error.facts)
 
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConcordError)  # noqa: S101 - registered for nothing else
     if is_program(request):
         return problem_of(error)
-    answer = _page(
+    answer = await _page(
         request,
         status_of(error),
         error.message,
@@ -88,7 +90,9 @@ async def _input(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
     if is_program(request):
         return problem_of_input(error.errors())
-    return _page(request, HTTPStatus.UNPROCESSABLE_ENTITY, "The address or the form holds something it cannot hold.")
+    return await _page(
+        request, HTTPStatus.UNPROCESSABLE_ENTITY, "The address or the form holds something it cannot hold."
+    )
 
 
 async def _framework(request: Request, error: Exception) -> Response:
@@ -96,7 +100,7 @@ async def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if is_program(request):
         return problem(error.status_code, headers=error.headers)
-    answer = _page(request, HTTPStatus(error.status_code), SENTENCES.get(error.status_code, ""))
+    answer = await _page(request, HTTPStatus(error.status_code), SENTENCES.get(error.status_code, ""))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -105,8 +109,17 @@ async def _bug(request: Request, _error: Exception) -> Response:
     """Without the exception's own words: nobody can say that no secret is among them. The log has its traceback."""
     if is_program(request):
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
-    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR])
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return render(request, "refusal.html", status=status, code=status, sentence=SENTENCES[status])
 
 
-def _page(request: Request, status: HTTPStatus, sentence: str, **told: Any) -> Response:
+async def _known(request: Request) -> None:
+    """Where no page let anybody in, whoever has signed in has the menu all the same."""
+    if getattr(request.state, "visitor", None) is None:
+        with suppress(ConcordError):
+            request.state.visitor = await run_in_threadpool(by_session, request)
+
+
+async def _page(request: Request, status: HTTPStatus, sentence: str, **told: Any) -> Response:
+    await _known(request)
     return render(request, "refusal.html", status=status, code=status, sentence=sentence, **told)

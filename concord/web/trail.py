@@ -1,10 +1,15 @@
-"""The steps of a mail's trail in plain words (P19)."""
+"""The steps of a mail's trail in plain words, and the facts of each (P19)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
 
+from concord.model.message import Step
 from concord.web.i18n import N_
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -34,3 +39,89 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
 def words(what: str) -> tuple[str, str]:
     """Its tone, and its sentence to be translated; an unknown step is told by its name."""
     return _WORDS.get(what, ("quiet", what))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownFact:
+    """A fact of a step: its name to be translated, and how its value is shown."""
+
+    name: str
+    kind: str  # text, moment, octets, code, codes, story or link
+    value: Any
+    place: str = ""
+
+
+# By name; what is not here is shown as it stands.
+_FACTS: Final[Mapping[str, tuple[str, str]]] = {
+    "attempt": (N_("Try"), "text"),
+    "version": (N_("Concord's version"), "text"),
+    "due_at": (N_("Next try"), "moment"),
+    "size": (N_("Size"), "octets"),
+    "error_code": (N_("Reason"), "code"),
+    "error": (N_("Error"), "story"),
+    "reason": (N_("What happened"), "story"),
+    "event": (N_("Event"), "link"),
+    "priority": (N_("Priority"), "code"),
+    "state": (N_("State"), "code"),
+    "matched": (N_("Rules that match"), "text"),
+    "handlers": (N_("Goes to"), "text"),
+    "workflows": (N_("Workflows"), "text"),
+    "defects": (N_("Oddities of the mail"), "codes"),
+    "delivery": (N_("Delivery"), "link"),
+    "deliveries": (N_("Deliveries"), "text"),
+    "handler": (N_("Handler"), "text"),
+    "workflow": (N_("Workflow"), "text"),
+    "step": (N_("Step"), "text"),
+    "output": (N_("Result"), "text"),
+    "why": (N_("Why"), "text"),
+    "status": (N_("HTTP status"), "text"),
+    "uid": (N_("New UID"), "text"),
+    "from_uid": (N_("Old UID"), "text"),
+}
+# Of no use to a person, or said by the step itself.
+_SILENT: Final = frozenset(("counts", "archive_key", "skipped", "uidvalidity", "from_uidvalidity"))
+_CODE: Final = re.compile(r"[a-z_]+")
+
+
+def facts(step: Step) -> list[ShownFact]:
+    """What is worth knowing of a step."""
+    told = ((name, value) for name, value in step.detail.items() if value not in (None, "", [], {}))
+    return [fact for name, value in told if name not in _SILENT for fact in _fact(step, name, value)]
+
+
+def _fact(step: Step, name: str, value: object) -> Iterator[ShownFact]:
+    if name == "run" and step.what.startswith("workflow."):
+        yield ShownFact(name=N_("Run"), kind="link", value=f"#{value}", place=f"/admin/workflows/{value}")
+        return
+    if name == "run":
+        if value:  # the first round is none
+            yield ShownFact(name=N_("Replay"), kind="text", value=str(value))
+        return
+    title, kind = _FACTS.get(name, (name.replace("_", " "), "text"))
+    if name == "delivery":
+        yield ShownFact(name=title, kind=kind, value=f"#{value}", place=f"/admin/deliveries/{value}")
+    elif name == "event":
+        yield ShownFact(name=title, kind=kind, value=str(value), place=f"/admin/events/{value}")
+    elif name == "error" and _CODE.fullmatch(str(value)):
+        yield ShownFact(name=N_("Reason"), kind="code", value=str(value))
+    elif kind == "moment":
+        yield from _moment(title, value)
+    elif kind == "codes" and isinstance(value, list):
+        yield ShownFact(name=title, kind=kind, value=[str(one) for one in value])
+    elif kind == "octets" and isinstance(value, int):
+        yield ShownFact(name=title, kind=kind, value=value)
+    else:
+        yield ShownFact(name=title, kind="text" if kind in ("octets", "codes") else kind, value=_text(value))
+
+
+def _moment(title: str, value: object) -> Iterator[ShownFact]:
+    try:
+        yield ShownFact(name=title, kind="moment", value=datetime.fromisoformat(str(value)))
+    except ValueError:
+        yield ShownFact(name=title, kind="text", value=str(value))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)

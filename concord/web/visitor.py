@@ -61,7 +61,7 @@ def page(permission: Permission = Permission.READ, *, asks: bool = False) -> Cal
     """
 
     async def visitor(request: Request) -> Visitor:
-        found = await run_in_threadpool(_by_session, request)
+        found = await run_in_threadpool(by_session, request)
         if found is None:
             raise SignInNeededError
         if asks:
@@ -79,7 +79,7 @@ def api(permission: Permission = Permission.READ) -> Callable[[Request], Awaitab
     async def visitor(request: Request) -> Visitor:
         if "authorization" in request.headers:
             return _allowed(request, await run_in_threadpool(_by_token, request), permission)
-        found = await run_in_threadpool(_by_session, request)
+        found = await run_in_threadpool(by_session, request)
         if found is None:
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,
@@ -122,7 +122,8 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _by_session(request: Request) -> Visitor | None:
+def by_session(request: Request) -> Visitor | None:
+    """Whoever this browser's session is of."""
     value = cookies.session_of(request)
     found = concord_of(request).sessions.find(value) if value else None
     if found is None:

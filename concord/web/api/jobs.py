@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Request
 from pydantic import Field
@@ -12,6 +12,10 @@ from concord.errors import DaemonFailedError
 from concord.manager.control import Moved
 from concord.model.user import Permission
 from concord.services.jobs import Job, JobState
+from concord.services.messages import ReplayTotals
+from concord.services.replaying import ReplayPreview
+from concord.services.retrying import Retried
+from concord.web.api.mail_models import RetriedOut
 from concord.web.i18n import gettext
 from concord.web.jobs import jobs_of
 from concord.web.pages.sync import Stats
@@ -19,10 +23,19 @@ from concord.web.problem import facts_of, status_of
 from concord.web.rest import Model, Page, Problem, api_router, needs, not_found
 from concord.web.visitor import Visitor, api
 
+_FAILURES: Final = 50
 router = api_router("jobs", tag="Workers")
 
 Reader = Annotated[Visitor, Depends(api(Permission.READ))]
 Name = Annotated[str, Path(max_length=40, description="As the call that began it said.")]
+
+
+class ReplayFailure(Model):
+    """A message that cannot be run again, and why."""
+
+    message_id: int
+    detail: str
+    remedy: str
 
 
 class JobLine(Model):
@@ -30,6 +43,45 @@ class JobLine(Model):
 
     at: datetime
     text: str = Field(description="In the language of Accept-Language.")
+
+
+class ReplayTold(Model):
+    """What a replay of many messages did, or would do."""
+
+    dry_run: bool
+    messages: int = Field(description="In a dry run, all that would be replayed.")
+    tried: int = Field(description="On so many of them, the first, the rules were tried.")
+    deliveries: int = Field(description="New ones, from those that were tried.")
+    reprocessed: int = Field(description="They had no event yet, and are processed like new mail.")
+    failed: int
+    failures: list[ReplayFailure] = Field(description="Some of them.")
+    to: dict[str, int] = Field(description="In a dry run: what each handler would get.")
+    matched: dict[str, int] = Field(description="In a dry run: how many each rule matches.")
+
+    @classmethod
+    def of(cls, result: object) -> ReplayTold | None:
+        """None for the result of another action."""
+        if isinstance(result, ReplayPreview):
+            done, tried, reprocessed, to, matched = len(result.ids), result.tried, 0, result.to, result.matched
+        elif isinstance(result, ReplayTotals):
+            done, tried, reprocessed = result.messages, result.messages + result.failed, result.reprocessed
+            to = matched = ()
+        else:
+            return None
+        return cls(
+            dry_run=isinstance(result, ReplayPreview),
+            messages=done,
+            tried=tried,
+            deliveries=result.deliveries,
+            reprocessed=reprocessed,
+            failed=result.failed,
+            failures=[
+                ReplayFailure(message_id=number, detail=gettext(error.message), remedy=gettext(error.advice))
+                for number, error in result.failures[:_FAILURES]
+            ],
+            to=dict(to),
+            matched=dict(matched),
+        )
 
 
 class JobOut(Model):
@@ -46,6 +98,9 @@ class JobOut(Model):
     problem: Problem | None = Field(description="Why it failed, and what to do.")
     daemons: list[str] | None = Field(description="What was moved, once that is done.")
     sync: Stats | None = Field(description="What became of the schedule after a start.")
+    retried: RetriedOut | None = Field(description="What came of trying many again.")
+
+    replay: ReplayTold | None = Field(description="What a replay of many messages did, or would do.")
 
     @classmethod
     def of(cls, job: Job) -> JobOut:
@@ -63,6 +118,8 @@ class JobOut(Model):
             problem=_problem(job),
             daemons=list(moved.daemons) if moved else None,
             sync=Stats.of(moved.sync) if moved and moved.sync else None,
+            replay=ReplayTold.of(job.result),
+            retried=RetriedOut.of(job.result) if isinstance(job.result, Retried) else None,
         )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Path, Request
@@ -15,9 +14,8 @@ from concord.manager.control import Moved
 from concord.manager.status import Status
 from concord.model.daemon import Activity
 from concord.model.user import Permission
-from concord.services.jobs import Job, JobState
-from concord.web.jobs import jobs_of
-from concord.web.live import event, is_over, pause
+from concord.services.jobs import Job
+from concord.web.jobs import follow, jobs_of
 from concord.web.problem import facts_of
 from concord.web.render import render, text_of
 from concord.web.visitor import Visitor, page
@@ -27,9 +25,6 @@ router = APIRouter(prefix="/admin/workers/jobs", include_in_schema=False)
 
 Me = Annotated[Visitor, Depends(page(Permission.READ))]
 Name = Annotated[str, Path(max_length=40)]
-_EVERY_SECONDS: Final = 0.5
-_BEAT_TURNS: Final = 30
-_LONGEST_TURNS: Final = 600
 
 
 @router.get("/{name}")
@@ -50,30 +45,13 @@ def live(request: Request, _me: Me, name: Name) -> Response:
         found = jobs_of(request).get(name)
     except NotFoundError:
         return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(request, found), media_type="text/event-stream", headers=headers)
 
-
-async def _events(request: Request, found: Job) -> AsyncIterator[str]:
-    yield "retry: 1000\n\n"
-    sent = ""
-    for turn in range(_LONGEST_TURNS):
-        # Where the service itself ends, the browser asks the next one, which says so.
-        if is_over() or await request.is_disconnected():
-            return
-        # Asked before the page is made: what it shows then is the end.
-        over = found.state is not JobState.RUNNING
+    async def html(over: bool) -> str:  # noqa: FBT001 - asked by `follow` alone
         status = await look_anew(request) if over else None
-        html = await run_in_threadpool(text_of, request, "workers/_job.html", **_told(found, status))
-        if html != sent:
-            sent = html
-            yield event(html)
-        elif turn % _BEAT_TURNS == 0:
-            yield ":\n\n"
-        if over:
-            yield "event: end\ndata:\n\n"
-            return
-        await pause(_EVERY_SECONDS)
+        return await run_in_threadpool(text_of, request, "workers/_job.html", **_told(found, status))
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(follow(request, found, html), media_type="text/event-stream", headers=headers)
 
 
 def _told(found: Job, status: Status | None) -> dict[str, Any]:

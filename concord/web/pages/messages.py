@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from concord.bootstrap import Concord
 from concord.errors import ConcordError
-from concord.model.listing import Listing
+from concord.model.account import Priority
+from concord.model.listing import Listing, MessagesWanted
 from concord.model.message import Message, MessageState
 from concord.model.user import Permission
 from concord.services import lookup, mail, messages
@@ -19,10 +20,11 @@ from concord.web import mail_frame, wanted
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
-from concord.web.lists import given, numbers, turns, view_of
+from concord.web.lists import given, numbers, turns, view_of, whole_days
 from concord.web.openings import openings_of
 from concord.web.problem import facts_of
 from concord.web.render import render
+from concord.web.trail import facts as trail_facts
 from concord.web.trail import words
 from concord.web.visitor import Parts, Visitor, page
 
@@ -33,7 +35,10 @@ Reader = Annotated[Visitor, Depends(page(Permission.READ))]
 MailReader = Annotated[Visitor, Depends(page(Permission.MAIL))]
 Operator = Annotated[Visitor, Depends(page(Permission.OPERATE))]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
-_FILTERS: Final = ("q", "account", "state", "priority", "since", "until")
+_FILTERS: Final = ("q", "account", "folder", "state", "priority", "since", "until")
+# Of these there are few as a rule, and an index knows them.
+_COUNTED: Final = tuple(state for state in MessageState if state is not MessageState.PROCESSED)
+MOST_COUNTED: Final = 1000
 
 
 @router.get(LIST)
@@ -49,8 +54,12 @@ def browse(request: Request, _me: Reader, parts: Parts) -> Response:
         named=found,
         listing=listing,
         turns=turns(request, filters, listing),
-        accounts=[account.name for account in parts.accounts.all()],
+        accounts=parts.accounts.names(),
+        folders=parts.lists.folders(filters["account"] or None),
+        priorities=list(Priority),
         states=list(MessageState),
+        amounts={state: parts.lists.amount(MessagesWanted(state=state), most=MOST_COUNTED) for state in _COUNTED},
+        most=MOST_COUNTED,
     )
 
 
@@ -89,7 +98,7 @@ def replay(request: Request, me: Operator, parts: Parts, form: Form, message_id:
 
 def _listing(request: Request, parts: Concord, filters: dict[str, str]) -> Listing[Message]:
     marks = given(request, "before", "after")
-    return parts.lists.messages(wanted.messages(filters), view_of(marks["before"], marks["after"]))
+    return parts.lists.messages(wanted.messages(whole_days(filters)), view_of(marks["before"], marks["after"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +132,7 @@ def _shown(request: Request, me: Visitor, parts: Concord, message: Message, aske
         event=parts.outbox.event_of(message.id),
         deliveries=deliveries,
         runs=parts.outbox.runs(event_id=message.event_id, limit=50)[::-1],
-        steps=[(step, *words(step.what)) for step in parts.ledger.trail(message.id)],
+        steps=[(step, *words(step.what), trail_facts(step)) for step in parts.ledger.trail(message.id)],
         can_retry=message.state in messages.CAN_BE_RETRIED,
         handlers=messages.handler_names(parts),
         preview=asked.preview,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from concord.model.progress import Told
 from concord.model.user import Permission
 from concord.services import messages
+from concord.services.retrying import Retried
 from concord.web import wanted
+from concord.web.causes import todo
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
+from concord.web.jobs import soon
 from concord.web.lists import given, turns, view_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
@@ -21,6 +25,7 @@ router = APIRouter(prefix="/admin/quarantine", include_in_schema=False)
 
 Reader = Annotated[Visitor, Depends(page(Permission.READ))]
 Operator = Annotated[Visitor, Depends(page(Permission.OPERATE))]
+LIST: Final = "/admin/quarantine"
 
 
 @router.get("")
@@ -37,6 +42,8 @@ def quarantine(request: Request, _me: Reader, parts: Parts) -> Response:
         listing=listing,
         turns=turns(request, filters, listing),
         reasons=reasons,
+        todo=todo,
+        accounts=[account.name for account in parts.accounts.all()],
         more=more,
     )
 
@@ -45,10 +52,16 @@ def quarantine(request: Request, _me: Reader, parts: Parts) -> Response:
 def retry_all(request: Request, me: Operator, parts: Parts, form: Form) -> Response:
     """All of a reason, or all there are."""
     filters = {"reason": form.text("reason")[:100], "account": form.text("account")[:300]}
-    done = messages.retry_all(parts, wanted.quarantined(filters), subject=subject_of(filters), by=me.caller)
-    return see_other(
-        request, "/admin/quarantine", N_("Messages that are processed again: %(count)s."), count=len(done.changed)
-    )
+    subject = subject_of(filters)
+
+    def work(told: Told) -> Retried:
+        return messages.retry_all(parts, wanted.quarantined(filters), subject=subject, by=me.caller, told=told)
+
+    job = soon(request, "message.retry", subject, work, by=me.caller)
+    if not isinstance(job.result, Retried) or job.result.trouble:
+        return see_other(request, f"/admin/jobs/{job.id}")
+    done = len(job.result.changed)
+    return see_other(request, LIST, N_("Messages that are processed again: %(count)s."), count=done)
 
 
 def subject_of(filters: wanted.Filters) -> str:

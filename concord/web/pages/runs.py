@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -14,7 +15,7 @@ from concord.web import wanted
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
-from concord.web.lists import given, numbers, turns, view_of
+from concord.web.lists import given, numbers, turns, view_of, whole_days
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -23,6 +24,7 @@ router = APIRouter(prefix="/admin/workflows", include_in_schema=False)
 Reader = Annotated[Visitor, Depends(page(Permission.READ))]
 Operator = Annotated[Visitor, Depends(page(Permission.OPERATE))]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+_LONGEST: Final = 4000  # characters of a step's output
 LIST: Final = "/admin/workflows"
 
 
@@ -31,7 +33,7 @@ def runs(request: Request, _me: Reader, parts: Parts) -> Response:
     """The newest first."""
     filters = given(request, "state", "workflow", "account", "since", "until")
     marks = given(request, "before", "after")
-    listing = parts.lists.runs(wanted.runs(filters), view_of(marks["before"], marks["after"]))
+    listing = parts.lists.runs(wanted.runs(whole_days(filters)), view_of(marks["before"], marks["after"]))
     return render(
         request,
         "mail/runs.html",
@@ -39,6 +41,7 @@ def runs(request: Request, _me: Reader, parts: Parts) -> Response:
         listing=listing,
         turns=turns(request, filters, listing),
         workflows=[spec.name for spec in parts.rulebook.workflows()],
+        accounts=[account.name for account in parts.accounts.all()],
         states=list(RunState),
     )
 
@@ -48,7 +51,9 @@ def run(request: Request, _me: Reader, parts: Parts, run_id: Id) -> Response:
     """One, step by step."""
     found = parts.outbox.run(run_id)
     done = {step.position: step for step in found.steps}
-    return render(request, "mail/run.html", run=found, done=done)
+    outputs = {place: json.dumps(step.output, ensure_ascii=False, indent=2)[:_LONGEST] for place, step in done.items()}
+    event = parts.outbox.event(found.event_id)
+    return render(request, "mail/run.html", run=found, event=event, done=done, outputs=outputs)
 
 
 @router.post("/retry")

@@ -43,7 +43,8 @@ _JOBS: Final = 5
 def workers(request: Request, _me: Me) -> Response:
     """The page."""
     status = from_thread.run(look_anew, request)
-    return render(request, "workers/workers.html", **_context(status), jobs=jobs_of(request).recent()[:_JOBS])
+    jobs = [job for job in jobs_of(request).recent() if job.action.startswith("service.")]
+    return render(request, "workers/workers.html", **_context(status), jobs=jobs[:_JOBS])
 
 
 @router.get("/live")
