@@ -99,7 +99,6 @@ class JobOut(Model):
     daemons: list[str] | None = Field(description="What was moved, once that is done.")
     sync: Stats | None = Field(description="What became of the schedule after a start.")
     retried: RetriedOut | None = Field(description="What came of trying many again.")
-
     replay: ReplayTold | None = Field(description="What a replay of many messages did, or would do.")
 
     @classmethod
