@@ -45,6 +45,8 @@ def test_upgrade_with_mail_flowing_loses_and_doubles_none(host: Host, versions: 
     host.add_account("office", interval=1)
     host.deliver("office", 5)
     host.wait_for_events()
+    host.machine.run("concord worker add extra --type mail --concurrency 1", user="concord")
+    host.machine.run("concord service start --only worker@extra", user="concord")
 
     # As on a machine that is no test.
     host.machine.path(UNSAFE_IO).unlink()
@@ -63,7 +65,8 @@ def test_upgrade_with_mail_flowing_loses_and_doubles_none(host: Host, versions: 
     note("upgrade with mail flowing, lost or doubled", f"0 of {len(host.delivered)}")
     host.machine.put(UNSAFE_IO, "force-unsafe-io\n")
     assert host.query("SELECT count(*) FROM probe") == [[0]]
-    assert all(host.active([TARGET, MIGRATE, *DAEMONS]))
+    assert all(host.active([TARGET, MIGRATE, "concord-worker@extra.service", *DAEMONS]))
+    host.machine.run("concord service stop --only worker@extra && concord worker remove extra", user="concord")
 
 
 def test_upgrade_leaves_alone_what_an_operator_changed(host: Host, versions: Versions) -> None:
