@@ -58,6 +58,7 @@ class Move:
         self._names = names
         self._whole = whole
         self._jobs: dict[str, str] = {}
+        self._had_failed: set[str] = set()
 
     async def run(self, timeout: float) -> list[Shortfall]:  # noqa: ASYNC109 - one limit for all of the steps
         """Until the move is over for every daemon; those that did not make it. Raises as `Supervisor` says."""
@@ -80,6 +81,8 @@ class Move:
         unit = await self._bus.unit(unit_name(name))
         if activity_of(unit) is Activity.ABSENT:
             raise _unknown(name, unit["LoadState"])
+        if activity_of(unit) is Activity.FAILED:
+            self._had_failed.add(name)
         if self._verb is not Verb.STOP and unit["ActiveState"] == "failed":
             await self._call("ResetFailedUnit", unit["Id"])
 
@@ -121,6 +124,9 @@ class Move:
             if self._bus.ended(self._jobs[unit_name(name)]) == "canceled":
                 return _shortfall(name, unit, _RESULTS["canceled"])
             await asyncio.sleep(_PAUSE)
+        if name in self._had_failed and unit["ActiveState"] == "failed":
+            # systemd leaves it at that; whoever stopped it has seen that it had failed.
+            await self._call("ResetFailedUnit", unit["Id"])
         return None
 
     async def _needed(self, unit: dict[str, Any], activity: Activity) -> dict[str, Any] | None:

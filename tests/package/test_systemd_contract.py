@@ -197,6 +197,16 @@ class TestSystemd(RealSupervisorContract):
 
         assert (state.activity, state.detail) == (Activity.FAILED, "its process ended with status 3")
 
+    def test_daemon_that_had_failed_and_was_stopped_is_stopped(self, hosted: UnderSystemd) -> None:
+        """M4: the whole is called stopped then, not half broken."""
+        with pytest.raises(DaemonFailedError):
+            hosted.supervisor.start([BROKEN, GOOD], timeout=20)
+
+        hosted.supervisor.stop([BROKEN, GOOD], timeout=20)
+
+        assert activities(hosted.supervisor, BROKEN, GOOD) == [Activity.STOPPED, Activity.STOPPED]
+        assert hosted.machine.output("systemctl --failed --no-legend --plain") == ""
+
     def test_what_failed_before_time_was_up_tells_its_cause(self, hosted: UnderSystemd) -> None:
         with pytest.raises(DaemonFailedError) as caught:
             hosted.supervisor.start([MUTE, NEEDY], timeout=2)
