@@ -26,7 +26,7 @@ CHINESE: Final = CONCORD / "web/locale/zh_CN/LC_MESSAGES/concord.po"
 KEYWORDS: Final[dict[str, Any]] = {"_": None, "N_": None, "gettext": None, "told": None, "ngettext": (1, 2)}
 _JINJA: Final = {"extensions": "jinja2.ext.do", "silent": "false", "newstyle_gettext": "true"}
 # Keywords of an error that are no facts, and facts that are never shown by name.
-_NO_FACTS: Final = frozenset({"remedy", "log", "status", "headers", "facts", "place", "mistakes"})
+_NO_FACTS: Final = frozenset({"remedy", "log", "headers", "facts", "place", "mistakes"})
 HEADER: Final = """\
 # Simplified Chinese for Concord's admin site. `make messages` adds what is new.
 #
