@@ -179,3 +179,14 @@ def test_a_stranger_finds_no_menu_where_nothing_is(mallory: Browser) -> None:
 
     assert page.status_code == 404
     assert "/admin/quarantine" not in page.text
+
+
+def test_a_senders_address_stands_beside_the_name_that_anybody_may_take(mails: Mails, bob: Browser) -> None:
+    mails.arrive(mail("Order", sender="Your Bank <mallory@evil.example>"), mail("Plain", sender="ann@example.com"))
+
+    for path in ("/admin/messages", "/admin/events"):
+        page = bob.get(path).text
+        assert "Your Bank<div" in page, path
+        assert ">mallory@evil.example<" in page, path
+        assert "ann@example.com" in page, path
+        assert "&lt;ann@example.com" not in page, path
