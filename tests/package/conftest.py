@@ -18,8 +18,11 @@ from tests.package.trees import SUITES
 
 # A machine does what takes time: boots, installs, waits for watchdogs; the first test of a run builds the packages.
 TEST_SECONDS = 1800
-# Few tests that wait for minutes: begun last, they would keep everybody waiting.
-LONGEST_FIRST = ("test_redis_away", "test_upgrade", "test_redis_silent", "test_stop_matrix", "test_watchdog")
+# Modules that take minutes: begun last, they would keep everybody waiting.
+LONGEST_FIRST = (
+    "test_upgrade", "test_supervisord", "test_stop_matrix", "test_redis_away", "test_redis_silent", "test_removal",
+    "test_workers", "test_admin_site", "test_target", "test_admin_troubles", "test_watchdog", "test_install",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/package" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
-    items.sort(key=lambda item: item.path.stem not in LONGEST_FIRST)
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
