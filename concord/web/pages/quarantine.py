@@ -43,7 +43,7 @@ def quarantine(request: Request, _me: Reader, parts: Parts) -> Response:
         turns=turns(request, filters, listing),
         reasons=reasons,
         todo=todo,
-        accounts=[account.name for account in parts.accounts.all()],
+        accounts=parts.accounts.names(),
         more=more,
     )
 

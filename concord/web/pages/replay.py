@@ -104,7 +104,7 @@ def _asked(
         status=HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
         fields=fields,
         ids=[text for text in fields["ids"].split(",") if text],
-        accounts=[account.name for account in parts.accounts.all()],
+        accounts=parts.accounts.names(),
         folders=parts.lists.folders(),
         priorities=list(Priority),
         handlers=messages.handler_names(parts),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -206,7 +205,7 @@ def _form(request: Request, parts: Parts, sheet: _Sheet) -> Response:
         handlers=sorted(known | set(sheet.given.handlers)),
         workflows=sorted(rules.workflow_names(parts) | set(sheet.given.workflows)),
         off=_off(parts),
-        accounts=[account.name for account in islice(parts.accounts.all(), _SUGGESTED)],
+        accounts=parts.accounts.names()[:_SUGGESTED],
         priorities=list(Priority),
         defaults=parts.settings.dispatch.default_handlers,
         often=_OFTEN,

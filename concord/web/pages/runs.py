@@ -41,7 +41,7 @@ def runs(request: Request, _me: Reader, parts: Parts) -> Response:
         listing=listing,
         turns=turns(request, filters, listing),
         workflows=[spec.name for spec in parts.rulebook.workflows()],
-        accounts=[account.name for account in parts.accounts.all()],
+        accounts=parts.accounts.names(),
         states=list(RunState),
     )
 
