@@ -71,7 +71,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 def _listener(settings: AdminSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     try:
-        return socket.create_server((settings.address, settings.port), family=family)
+        listener = socket.create_server((settings.address, settings.port), family=family)
     except OSError as error:
         raise CannotListenError(
             "The admin service cannot listen there",
@@ -80,3 +80,7 @@ def _listener(settings: AdminSettings) -> socket.socket:
             cause=error.strerror,
             remedy="Stop what listens there ('ss -ltnp' names it), or correct admin.address and admin.port",
         ) from error
+    # Connections inherit it. asyncio sets it only where a socket names its protocol, and these do not: then an answer's
+    # body waits for the browser's acknowledgement of its head, 40 ms each time.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
