@@ -184,7 +184,7 @@ def test_what_a_provider_says_is_escaped(bob: Browser, mailbox: Account, app: st
     assert "&lt;script&gt;" in shown.text
 
 
-@pytest.mark.parametrize("query", ["", "code=x", "state=x", "code=%00&state=%ff", "state=" + "x" * 9000])
+@pytest.mark.parametrize("query", ["", "code=x", "state=x", "code=%01&state=%ff", "state=" + "x" * 9000])
 def test_a_callback_out_of_nowhere_is_refused(bob: Browser, query: str) -> None:
     assert bob.get(f"/admin/oauth/callback?{query}").status_code == 422
 

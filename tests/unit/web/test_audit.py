@@ -116,7 +116,7 @@ def test_pages_lead_to_older_rows_and_back(rows: list[AuditEntry], carol: Browse
 
 
 @pytest.mark.parametrize(
-    "wrong", ["action=a%27b", "outcome=well", "via=air", "since=yesterday", "until=2026-02-30", "action=%00"]
+    "wrong", ["action=a%27b", "outcome=well", "via=air", "since=yesterday", "until=2026-02-30", "action=%01"]
 )
 def test_a_filter_that_cannot_be_is_told(carol: Browser, wrong: str) -> None:
     page = carol.get(f"/admin/audit?{wrong}")
@@ -126,7 +126,7 @@ def test_a_filter_that_cannot_be_is_told(carol: Browser, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", ["before=x", "before=99999999999999999999", "after=-1", "before=%D9%A3", "actor=%00%FF"]
+    "odd", ["before=x", "before=99999999999999999999", "after=-1", "before=%D9%A3", "actor=%01%FF"]
 )
 def test_an_odd_address_is_no_failure(carol: Browser, odd: str) -> None:
     assert carol.get(f"/admin/audit?{odd}").status_code == 200
@@ -213,7 +213,7 @@ def test_the_api_narrows_and_shows_one(concord: Concord, rows: list[AuditEntry],
 
 
 @pytest.mark.parametrize(
-    "wrong", ["action=A%20b", "outcome=well", "since=2026-01-31", "cursor=x", "limit=0", "via=%00", "format=xml"]
+    "wrong", ["action=A%20b", "outcome=well", "since=2026-01-31", "cursor=x", "limit=0", "via=%01", "format=xml"]
 )
 def test_the_api_refuses_what_does_not_fit(concord: Concord, mallory: Browser, wrong: str) -> None:
     header = token_of(concord, "alice", Permission.READ, Permission.ADMIN)
