@@ -6,8 +6,10 @@ Alice is an admin, Bob an operator, Carol a viewer; Mallory has no account.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +63,17 @@ def csrf(page: Response) -> str:
     return found[1]
 
 
+@cache
+def empty_database() -> bytes:
+    """SQLite's file with the schema of today; made once, for it takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "concord.db")
+        engine = Concord(Settings(database=DatabaseSettings(url=SecretStr(f"sqlite:///{file}")))).engine
+        schema.upgrade(engine)
+        engine.dispose()
+        return file.read_bytes()
+
+
 @contextmanager
 def web_concord(
     folder: Path, *, database: str = "", redis: str = "unix:///nowhere/redis.sock", **more: Any
@@ -74,9 +87,12 @@ def web_concord(
         **more,
     )
     concord = Concord(settings)
+    if not database:
+        (folder / "concord.db").write_bytes(empty_database())
     # As argon2 works, without its cost.
     concord.passwords = Argon2(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    schema.upgrade(concord.engine)
+    if database:
+        schema.upgrade(concord.engine)
     for name, role in PEOPLE.items():
         Identity(concord).add_user(name, role, PASSWORD, by=SHELL)
     try:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from babel.messages.catalog import Catalog
 
-from tests.catalogue import composed, everything, kept
+from tests.catalogue import Said, composed, everything, kept
 
 HOLE = re.compile(r"%\((\w+)\)[sd]")
 
 
-def test_everything_that_pages_may_show_is_translated() -> None:
+@pytest.fixture(scope="module")
+def words() -> list[Said]:
+    """All that pages may show: found once, for the whole source is read."""
+    return everything()
+
+
+def test_everything_that_pages_may_show_is_translated(words: list[Said]) -> None:
     catalogue = kept()
-    said = {one.message for one in everything() if one.message}
+    said = {one.message for one in words if one.message}
 
     assert sorted(message for message in said if not text_of(catalogue, message)) == []
 
 
-def test_translations_are_filled_with_what_the_original_is() -> None:
+def test_translations_are_filled_with_what_the_original_is(words: list[Said]) -> None:
     catalogue = kept()
-    for one in everything():
+    for one in words:
         holes = set(HOLE.findall(one.message))
         told = set(HOLE.findall(text_of(catalogue, one.message)))
         assert told <= holes | set(HOLE.findall(one.plural)), one.message
@@ -32,8 +39,8 @@ def test_no_sentence_is_put_together_where_nobody_can_translate_it() -> None:
     assert composed() == []
 
 
-def test_catalogue_has_nothing_that_nobody_says() -> None:
-    said = {one.message for one in everything()}
+def test_catalogue_has_nothing_that_nobody_says(words: list[Said]) -> None:
+    said = {one.message for one in words}
     ids = [one.id[0] if isinstance(one.id, tuple) else one.id for one in kept() if one.id]
 
     assert [one for one in ids if one not in said] == []
