@@ -29,7 +29,7 @@ else
 # for most of their time is waiting; then what must be alone. The last summary counts all three runs, and so does the coverage.
 	@packaging/build-deb --worktree >.run/packages.log 2>&1 & \
 	  $(BIN)/pytest -n 2 --dist loadfile $(MEASURED) --write-reports=$(REPORTS).1 \
-	    tests/unit tests/integration tests/browser tests/acceptance; first=$$?; \
+	    tests/unit tests/web tests/integration tests/browser tests/acceptance; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
 	  $(BIN)/pytest -n $(MACHINES) -m "not alone" $(MEASURED) --cov-append --write-reports=$(REPORTS).2 tests/package; \
 	  second=$$?; [ $$second -le 1 ] || exit $$second; \

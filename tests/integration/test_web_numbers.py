@@ -11,7 +11,7 @@ import pytest
 from concord.bootstrap import Concord
 from concord.errors import QueueDownError
 from concord.web.app import make_app
-from tests.unit.web.test_attacks import ELSEWHERE
+from tests.web.test_attacks import ELSEWHERE
 from tests.web_world import Browser, every_route, web_concord
 
 

@@ -12,8 +12,8 @@ from concord.model.rule import Match, Rule
 from concord.model.user import Permission
 from concord.services import replaying, rules
 from tests.factories import mail
-from tests.unit.web.mails import Mails
 from tests.waiting import eventually
+from tests.web.mails import Mails
 from tests.web_world import SHELL, Browser, token_of
 
 REPLAY = "/admin/replay"

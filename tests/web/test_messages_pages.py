@@ -11,7 +11,7 @@ from concord.model.rule import Rule, WorkflowSpec, WorkflowStepSpec
 from concord.services import rules, workflows
 from concord.web.causes import todo
 from tests.factories import mail
-from tests.unit.web.mails import Mails
+from tests.web.mails import Mails
 from tests.web_world import SHELL, Browser
 
 STEPS = (WorkflowStepSpec(name="ticket", kind="celery", options={"task": "tickets.open", "queue": "tickets"}),)

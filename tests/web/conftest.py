@@ -1,4 +1,4 @@
-"""The admin site in this process, and people's browsers."""
+"""The admin site in this process on a database of its own, and people's browsers; nobody else is spoken to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from concord.bootstrap import Concord
+from tests.unit.conftest import closed_sockets
 from tests.web_world import Browser, web_concord
+
+__all__ = ["closed_sockets"]
 
 
 @pytest.fixture

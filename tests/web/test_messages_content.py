@@ -10,7 +10,7 @@ import pytest
 from concord.bootstrap import Concord
 from concord.web import mail_frame
 from tests.factories import mail
-from tests.unit.web.mails import Mails
+from tests.web.mails import Mails
 from tests.web_world import Browser
 
 PIXEL = base64.b64decode(

@@ -15,7 +15,7 @@ from concord.model.user import Permission
 from concord.web.rest import cursor
 from tests.factories import mail
 from tests.fakes.handlers import make_tools, public
-from tests.unit.web.mails import Mails
+from tests.web.mails import Mails
 from tests.web_world import Browser, token_of
 
 API = "/api/v1"
