@@ -14,11 +14,14 @@ from concord.model.number import COUNTED, SAMPLED, floored
 from tests.browser.chromium import Window, window
 from tests.browser.conftest import MAILBOX, Site
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 @pytest.fixture
 def looking(site: Site, browser: Browser, alice: list[Any]) -> Iterator[Window]:
     """The overview of a site that has done something."""
-    minute = floored(datetime.now(UTC), 60) - timedelta(minutes=2)
+    # The site has recorded a minute itself, perhaps a later one.
+    minute = max(site.stack.concord.numbers.last() or LONG_AGO, floored(datetime.now(UTC), 60) - timedelta(minutes=2))
     for ago in range(30):
         values = {COUNTED: 1.0, SAMPLED: 1.0, "mail.archived": 40 + ago, "lag.p50": 1.5, "queue.email": ago % 4}
         site.stack.concord.numbers.record(minute - timedelta(minutes=ago), values)
