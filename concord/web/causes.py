@@ -12,7 +12,7 @@ _DEFECT: Final = N_(
     "It is a defect of Concord's: report it with a mail's trace; after an update that mends it, try again"
 )
 _SERVER: Final = N_("Open it in another mail program; trying again asks the server for it anew")
-_TODO: Final[Mapping[str, str]] = {
+_WHAT_TO_DO: Final[Mapping[str, str]] = {
     "archive_missing": _RESTORE,
     "archive_damaged": _RESTORE,
     "worker_lost": N_("The worker's log says what killed it, often memory or time; give it more, then try again"),
@@ -38,4 +38,4 @@ _OTHERS: Final = N_("Mend what the error says, then try again")
 
 def todo(code: str | None) -> str:
     """A sentence to be translated."""
-    return _TODO.get(code or "", _OTHERS)
+    return _WHAT_TO_DO.get(code or "", _OTHERS)

@@ -81,13 +81,12 @@ class Route(APIRoute):
             return sound
 
         async def once(request: Request) -> Response:
-            refuse_nul(await request.body())
             key = request.headers.get(_KEY)
             if key is None:
-                return await call(request)
+                return await sound(request)
             if not 0 < len(key) <= _LONGEST_KEY:
                 raise UsageError("The Idempotency-Key cannot be one", remedy="Give 1 to 255 characters, a UUID say")
-            return await _once(request, call, key)
+            return await _once(request, sound, key)
 
         return once
 
