@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,27 +15,56 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from concord.adapters.sql.engine import first_line, is_down, place, reading, transaction
+from concord.adapters.sql.engine import first_line, is_down, place, reading, transaction, translated
 from concord.errors import SchemaError
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Any number that is the same in every Concord: two upgrades of one database take turns.
 _LOCK: Final = 0x636F6E63
+_TURN_PAUSE: Final = 0.2
 
 
 def upgrade(engine: Engine, to: str = "head") -> str:
-    """Bring the schema up to a version, by default this Concord's; the one it then has. All of it or nothing."""
-    with transaction(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            # Building an index may take longer than any question should.
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        _refuse_newer(engine, _current(connection))
+    """Bring the schema up to a version, by default this Concord's; the one it then has.
+
+    Others may go on writing meanwhile. An upgrade that fails is completed by the next one: on SQLite it leaves nothing
+    behind, on PostgreSQL at most some changes of the migration that failed (`migrations/online.py`).
+    """
+    found = version(engine)
+    with _turn(engine) as connection, _translate_refusal(engine, found):
         config = _config()
         config.attributes["connection"] = connection
-        with _told_as_ours(engine, _current(connection)):
-            command.upgrade(config, to)
-        return _current(connection) or ""
+        command.upgrade(config, to)
+    return version(engine) or ""
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[Connection]:
+    """A connection to migrate on, while no other upgrade of this database runs. Refuses a newer schema."""
+    if engine.dialect.name != "postgresql":
+        with transaction(engine) as connection:
+            _refuse_newer(engine, _current(connection))
+            yield connection
+        return
+    with translated(engine), engine.connect() as guard, engine.connect() as connection:
+        _take_turn(guard)
+        _refuse_newer(engine, _current(guard))
+        # Building an index may take longer than any query should.
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.commit()
+        try:
+            yield connection
+        finally:
+            # Its session settings end with it.
+            connection.invalidate()
+            guard.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
+
+
+def _take_turn(guard: Connection) -> None:
+    """Wait for other upgrades without a transaction: CREATE INDEX CONCURRENTLY waits for all that are open."""
+    guard.execution_options(isolation_level="AUTOCOMMIT")
+    while not guard.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK})").scalar():
+        time.sleep(_TURN_PAUSE)
 
 
 def check(engine: Engine) -> None:
@@ -62,15 +92,15 @@ def newest() -> str:
 
 
 @contextmanager
-def _told_as_ours(engine: Engine, found: str | None) -> Iterator[None]:
-    """What a migration meets is told in words that fit: 'run concord db upgrade' would not."""
+def _translate_refusal(engine: Engine, found: str | None) -> Iterator[None]:
+    """Name a migration's failure with a remedy that fits: 'run concord db upgrade' would not."""
     try:
         yield
     except DBAPIError as error:
         if is_down(error):
             raise
         raise SchemaError(
-            "The database could not be brought up to date, and is as it was",
+            "The database could not be brought up to date",
             database=place(engine),
             found=found,
             needed=newest(),
