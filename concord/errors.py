@@ -126,13 +126,7 @@ class ForbiddenError(PermanentError):
     remedy = "Ask an admin for the role, or for a token with the scope, that it needs"
 
 
-# Secrets.
-
-
-class SecretKeyError(UsageError):
-    """The key that opens stored secrets is missing, malformed, or the wrong one."""
-
-    remedy = "Put the key in the credential file 'secret_key'; 'concord secrets init' makes a new one"
+# Looking things up.
 
 
 class LookupFailedError(TransientError):
@@ -154,6 +148,15 @@ class AuditBrokenError(PermanentError):
 
 
 # Infrastructure.
+
+
+class SecretKeyError(InfrastructureError):
+    """The key that opens stored secrets is missing, malformed, or the wrong one.
+
+    A daemon does not start without the key. While a daemon works, whatever needs the key waits.
+    """
+
+    remedy = "Put the key in the credential file 'secret_key'; 'concord secrets init' makes a new one"
 
 
 class DatabaseDownError(InfrastructureError):

@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 from concord.cli import session as sessions
 from concord.cli.output import shown
 from concord.cli.session import Session
-from concord.errors import ConcordError, DaemonFailedError, UsageError
+from concord.errors import ConcordError, DaemonFailedError, SecretKeyError, UsageError
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -86,7 +86,7 @@ def _told(error: BaseException, run: Session) -> int:
 
 def exit_code(error: ConcordError) -> int:
     """Whether the question was wrong, or the answer."""
-    return USAGE if isinstance(error, UsageError) else FAILED
+    return USAGE if isinstance(error, UsageError | SecretKeyError) else FAILED
 
 
 def problem(error: ConcordError) -> dict[str, Any]:

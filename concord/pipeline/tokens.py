@@ -17,7 +17,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from concord.auditing import audited
-from concord.errors import ConcordError, NotFoundError, ProviderDownError, TokenRefusedError
+from concord.errors import ConcordError, NotFoundError, ProviderDownError, SecretKeyError, TokenRefusedError
 from concord.model.account import Account, AuthKind
 from concord.model.caller import Caller
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthProvider, Tokens
@@ -98,7 +98,8 @@ class TokenKeeper:
             except TokenRefusedError as error:
                 status = self.accounts.status(account_id)
                 self.accounts.set_status(account_id, health.failed(status, error, self.clock(), self.poll))
-            except ProviderDownError as error:
+            except (ProviderDownError, SecretKeyError) as error:
+                # A key that does not open this grant may open the others.
                 log.warning("oauth.not_renewed", error=error)
             else:
                 return True
@@ -167,6 +168,8 @@ class TokenKeeper:
             self.grants.release(account.id)
 
     def _asked(self, account: Account, client: OAuthClient, grant: OAuthGrant, kept: str | None) -> str:
+        # Many providers take a refresh token once: a new one that could not be sealed would be lost.
+        self.vault.seal("")
         try:
             tokens = self._ask(account, client, grant)
         except TokenRefusedError as error:

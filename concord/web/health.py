@@ -16,7 +16,7 @@ from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.sql import schema
 from concord.adapters.sql.sealed import verify_key
 from concord.bootstrap import Concord
-from concord.errors import ConcordError, InfrastructureError, SchemaError
+from concord.errors import ConcordError, InfrastructureError, SchemaError, SecretKeyError
 from concord.log.hiding import without_logins
 from concord.model.account import AccountStatus
 from concord.web.i18n import N_
@@ -152,6 +152,8 @@ def _key(concord: Concord) -> str:
     vault = concord.vault
     try:
         verify_key(concord.engine, vault)
+    except SecretKeyError:
+        raise
     except (InfrastructureError, SchemaError):
         return "There is one; whether it is the database's own, the database must say"
     return "It opens this database's secrets"

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from concord.errors import ProviderDownError, TokenRefusedError
+from concord.errors import ProviderDownError, SecretKeyError, TokenRefusedError
 from concord.model.account import AccountState, AuthKind
 from concord.model.oauth import OAuthFlow
 from tests.oauth_world import SECRET, VAULT, OAuthWorld
 from tests.servers.openid import Misdeed, OpenIdServer
-from tests.sql_world import now
+from tests.sql_world import account, now
 
 MINUTE = timedelta(minutes=1)
 
@@ -337,3 +337,37 @@ def test_an_application_that_is_refused_is_an_alarm_too(engine: Engine, provider
     assert [row.action for row in world.audit.rows] == ["oauth.refused"]
     assert "Make a new secret" in caught.value.advice
     assert SECRET not in caught.value.explain()
+
+
+def test_a_grant_that_the_key_does_not_open_holds_up_no_other(
+    oauth: OAuthWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 9, B: a wrong key blames no account, and the round goes on."""
+    oauth.age(left=MINUTE)
+    second = oauth.accounts.add(account("bob", auth=AuthKind.OAUTH2, oauth_client="main", secret=b""))
+    oauth.grants.keep(replace(oauth.grant, account_id=second.id))
+    oauth.grants.keep(replace(oauth.grant, access_token=b"of another key", refresh_token=b"of another key"))
+    monkeypatch.setattr("random.shuffle", lambda ids: ids.sort())  # the closed one first
+
+    with capture_logs() as logs:
+        renewed = oauth.keeper().renew_due()
+
+    assert renewed == 1
+    assert [entry["error"].code for entry in logs if entry["event"] == "oauth.not_renewed"] == ["secret_key"]
+    assert oauth.accounts.status(oauth.account.id).state is AccountState.NEW
+
+
+def test_no_token_is_fetched_that_could_not_be_sealed(oauth: OAuthWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh token that is good once would be lost with it."""
+    oauth.age(left=timedelta(0))
+
+    def refuse(_plain: str) -> bytes:
+        raise SecretKeyError("There is no key for stored secrets")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VAULT, "seal", refuse)
+        with pytest.raises(SecretKeyError):
+            oauth.token()
+
+    assert refreshes(oauth) == 0
+    assert oauth.token()

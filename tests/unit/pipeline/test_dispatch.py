@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from concord.errors import HandlerError, HandlerRefusedError
+from concord.errors import HandlerError, HandlerRefusedError, SecretKeyError
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.rule import HandlerSpec, Match, Rule
 from concord.ports import Consignment
@@ -198,3 +198,17 @@ class SlowHandler:
         self._world.wait(seconds=40)
         self.taken.append(consignment.id)
         return {}
+
+
+def test_a_key_that_does_not_fit_kills_no_delivery_and_counts_no_attempt(ready: World) -> None:
+    """Issue 9, B: a wrong key is infrastructure."""
+    handler(ready, "inbox").failures = [SecretKeyError("The key does not open this secret")] * 9
+
+    ready.dispatch()
+    for _ in range(8):
+        try_again(ready)
+
+    waiting = delivery_to(ready, "inbox")
+    assert (waiting.state, waiting.failures) == (DeliveryState.PENDING, 0)
+    try_again(ready)
+    assert delivery_to(ready, "inbox").state is DeliveryState.DELIVERED

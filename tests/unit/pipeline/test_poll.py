@@ -6,14 +6,14 @@ from datetime import date, timedelta
 
 import pytest
 
-from concord.errors import ArchiveDownError, MailboxDownError, QueueDownError
-from concord.model.account import AccountState, AfterAction, AfterKind, Priority, StartKind, StartPoint
+from concord.errors import ArchiveDownError, InfrastructureError, MailboxDownError, QueueDownError, SecretKeyError
+from concord.model.account import Account, AccountState, AfterAction, AfterKind, Priority, StartKind, StartPoint
 from concord.model.message import AfterState, MessageState
 from concord.model.rule import Match, Rule
 from concord.pipeline.poll import LEASE_MARGIN, PollOutcome
 from concord.settings import PollSettings
 from tests.factories import mail
-from tests.fakes.mailbox import MemorySession
+from tests.fakes.mailbox import MemoryMailbox, MemorySession
 from tests.fakes.world import USER, World
 
 
@@ -476,3 +476,19 @@ def test_idle_poll_selects_nothing(world: World, monkeypatch: pytest.MonkeyPatch
 def with_settings(world: World, **changes: int) -> PollSettings:
     """The world's poll settings with these changed."""
     return world.poll_settings.model_copy(update=changes)
+
+
+def test_a_key_that_does_not_fit_is_no_accounts_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 9, B: it is infrastructure; the first poll with the right key takes the mail."""
+    world.deliver(mail())
+
+    def refuse(_mailbox: MemoryMailbox, _account: Account) -> None:
+        raise SecretKeyError("The key does not open this secret")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryMailbox, "refuse", refuse)
+        with pytest.raises(InfrastructureError):
+            world.poll()
+
+    assert world.accounts.status(world.account.id).state is AccountState.NEW
+    assert world.poll().archived == 1
