@@ -311,6 +311,22 @@ class MailboxFolderError(MailboxError, PermanentError):
     )
 
 
+class FolderRenumberedError(MailboxError, TransientError):
+    """The folder has another UIDVALIDITY than its UIDs were read under: they name other messages now, or none."""
+
+    remedy = "Nothing to do: the next poll reads the folder again and recognises known messages by their content"
+
+
+class MoveUnfinishedError(MailboxError, TransientError):
+    """Messages are copied to their folder, and the originals could not be deleted. `uids` says which."""
+
+    remedy = "Concord deletes the originals later and does not copy them again; check the mailbox's permissions"
+
+    def __init__(self, message: str, *, uids: tuple[int, ...], remedy: str | None = None, **fields: object) -> None:
+        super().__init__(message, remedy=remedy, **fields)
+        self.uids = uids
+
+
 class MailboxQuotaError(MailboxError, TransientError):
     """The mailbox is over its quota, so the server refuses changes."""
 

@@ -141,10 +141,23 @@ class Unreadable:
     oversized: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailFacts:
+    r"""What the server says of a message without handing over its octets."""
+
+    size: int | None  # RFC822.SIZE; None where the server lists the message and does not say
+    is_deleted: bool = False  # it has the flag \Deleted
+
+
 class MailSource(Protocol):
     r"""A logged-in session with one account's server. Every call has a time-out; all raise MailboxError's children.
 
     Nothing here sets \Seen except `mark`: message bytes are read with BODY.PEEK.
+
+    A UID means a message only together with a UIDVALIDITY (RFC 9051 section 2.3.1.1). The calls that take UIDs work
+    only after `select(folder, uidvalidity=...)`, which compares it in this very selection, and raise
+    FolderRenumberedError where the server changes it later in the session. Without the comparison they raise
+    RuntimeError: that is a defect of the caller.
     """
 
     def folders(self) -> list[str]:
@@ -155,8 +168,12 @@ class MailSource(Protocol):
         """STATUS without selecting. Raises MailboxFolderError."""
         ...
 
-    def select(self, folder: str, *, writable: bool = False) -> FolderStatus:
-        """Open a folder; the calls below speak of it. Raises MailboxFolderError."""
+    def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:
+        """Open a folder; the calls below speak of it. Raises MailboxFolderError.
+
+        `uidvalidity` is the one that the caller's UIDs belong to: raises FolderRenumberedError where the folder has
+        another. None: the caller has no UIDs yet, and may only ask for some.
+        """
         ...
 
     def uids(self, low: int, high: int | None = None) -> list[int]:
@@ -175,12 +192,19 @@ class MailSource(Protocol):
         """
         ...
 
+    def describe(self, uids: Sequence[int]) -> dict[int, MailFacts]:
+        """Size and state of each message that is there now; UIDs that vanished are left out."""
+        ...
+
     def mark(self, uids: Sequence[int], flag: str) -> None:
         r"""Add a flag (`\Seen`, `\Flagged`)."""
         ...
 
     def move(self, uids: Sequence[int], folder: str) -> None:
-        """MOVE (RFC 6851), or COPY and delete; makes the folder if it is missing."""
+        """MOVE (RFC 6851), or COPY and delete; makes the folder if it is missing.
+
+        Raises MoveUnfinishedError where messages are copied and the originals could not be deleted.
+        """
         ...
 
     def delete(self, uids: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from concord import mime
-from concord.errors import MailboxError, PollBudgetError
+from concord.errors import FolderRenumberedError, MailboxError, PollBudgetError
 from concord.model.account import Account, AfterKind, FolderCursor, PollLease, Priority, StartKind
 from concord.model.message import AfterState, FetchedMail, MessageState, SeenMail
 from concord.model.rule import Rule
@@ -108,15 +108,16 @@ class FolderVisit:
         self._deadline = deadline
         self._name = name
         self._cursor = cursor
+        self._was_read = False  # in this poll, to the end
         self.taken = Take()  # grows as mails are recorded, also where a trouble ends the visit
 
     def new_mail(self) -> None:
         """Everything above the cursor, and what was unreadable before and is due again."""
         if self._cursor and self._is_unchanged(self._cursor, self._source.status(self._name)):
+            self._was_read = True
             self._try_unreadable(self._cursor)
             return
-        status = self._source.select(self._name)
-        cursor = self._begun(status)
+        status, cursor = self._open()
         batch = self._ports.settings.batch_messages
         uids = self._source.uids(cursor.last_uid + 1)
         for start in range(0, len(uids), batch):
@@ -125,13 +126,14 @@ class FolderVisit:
         self._save(
             uidnext=status.uidnext, messages=status.messages, modseq=status.modseq, checked_at=self._ports.clock()
         )
-        self._try_unreadable(cursor, selected=True)
+        self._was_read = True
+        self._try_unreadable(cursor)
 
     def backfill(self) -> None:
         """What was there before the account began: newest first, for as long as time is left."""
         if self._cursor is None or self._cursor.backfill_next is None:
             return
-        self._source.select(self._name)
+        self._source.select(self._name, uidvalidity=self._cursor.uidvalidity)
         waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next)
         while waiting:
             self._mind_the_time()
@@ -141,15 +143,15 @@ class FolderVisit:
         self._save(backfill_next=None)
 
     def after_actions(self) -> None:
-        """Mark, move or delete on the server what is processed and durable (P12)."""
-        if self._cursor is None or self._account.after.kind is AfterKind.LEAVE:
+        """Mark, move or delete on the server what is processed and durable (P12), in a folder that could be read."""
+        if self._cursor is None or not self._was_read or self._account.after.kind is AfterKind.LEAVE:
             return
         waiting = self._ports.ledger.after_pending(
             self._account.id, self._name, self._cursor.uidvalidity, limit=AFTER_PER_POLL
         )
         if waiting:
             self._mind_the_time()
-            self._source.select(self._name, writable=True)
+            self._source.select(self._name, uidvalidity=self._cursor.uidvalidity, writable=True)
             self._carry_out([uid for _, uid in waiting])
             self._ports.ledger.after_done([message for message, _ in waiting], AfterState.DONE)
             log.info("after.done", folder=self._name, action=str(self._account.after), count=len(waiting))
@@ -180,14 +182,18 @@ class FolderVisit:
             and (status.uidnext, status.messages, status.modseq) == (cursor.uidnext, cursor.messages, cursor.modseq)
         )
 
-    def _begun(self, status: FolderStatus) -> FolderCursor:
-        if self._cursor is None:
-            self._store(self._first_cursor(status))
-        elif self._cursor.uidvalidity != status.uidvalidity:
-            log.warning("folder.renumbered", folder=self._name, was=self._cursor.uidvalidity, now=status.uidvalidity)
-            self._store(self._renumbered(self._cursor, status))
-        assert self._cursor is not None  # noqa: S101 - stored just above
-        return self._cursor
+    def _open(self) -> tuple[FolderStatus, FolderCursor]:
+        """Select the folder under the UIDVALIDITY of its cursor, which is made first where there is none that fits."""
+        if self._cursor is not None:
+            try:
+                return self._source.select(self._name, uidvalidity=self._cursor.uidvalidity), self._cursor
+            except FolderRenumberedError as error:
+                log.warning("folder.renumbered", error=error)
+        status = self._source.select(self._name)
+        begun = self._first_cursor(status) if self._cursor is None else self._renumbered(self._cursor, status)
+        self._store(begun)
+        # The numbers were asked for without a comparison: only where they still hold may messages be named by them.
+        return self._source.select(self._name, uidvalidity=begun.uidvalidity), begun
 
     def _first_cursor(self, status: FolderStatus) -> FolderCursor:
         start = self._account.start
@@ -313,12 +319,11 @@ class FolderVisit:
     def _rules(self) -> list[Rule]:
         return self._ports.rulebook.rules()
 
-    def _try_unreadable(self, cursor: FolderCursor, *, selected: bool = False) -> None:
+    def _try_unreadable(self, cursor: FolderCursor) -> None:
         uids = self._ports.ledger.unfetched(self._account.id, self._name, cursor.uidvalidity, limit=RETRIES_PER_POLL)
         if not uids:
             return
-        if not selected:
-            self._source.select(self._name)
+        self._source.select(self._name, uidvalidity=cursor.uidvalidity)
         self._take(sorted(uids), again=True)
 
     @staticmethod

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from concord.errors import (
+    FolderRenumberedError,
     MailboxBudgetError,
     MailboxDeniedError,
     MailboxDnsError,
@@ -22,6 +23,7 @@ from concord.errors import (
     MailboxQuotaError,
     MailboxThrottledError,
     MailboxTlsError,
+    MoveUnfinishedError,
 )
 from concord.model.account import AccountState, AccountStatus
 from concord.settings import PollSettings
@@ -40,6 +42,8 @@ _STATES: Final[tuple[tuple[type[MailboxError], AccountState], ...]] = (
     (MailboxDownError, AccountState.UNREACHABLE),
     (MailboxForbiddenError, AccountState.UNREACHABLE),
 )
+
+_OF_A_FOLDER: Final = MailboxFolderError | MailboxQuotaError | FolderRenumberedError | MoveUnfinishedError
 
 
 def succeeded(status: AccountStatus, now: datetime) -> AccountStatus:
@@ -63,8 +67,8 @@ def failed(status: AccountStatus, error: MailboxError, now: datetime, settings: 
 
 
 def backs_off(error: MailboxError) -> bool:
-    """A missing folder, a full mailbox or a full connection budget does not keep the rest from being polled."""
-    return not isinstance(error, MailboxFolderError | MailboxQuotaError | MailboxBudgetError)
+    """A trouble of one folder, a full mailbox or a full connection budget does not keep the rest from being polled."""
+    return not isinstance(error, _OF_A_FOLDER | MailboxBudgetError)
 
 
 def pause(error: MailboxError, failures: int, settings: PollSettings) -> timedelta:

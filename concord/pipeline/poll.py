@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import MailboxDownError, MailboxError, NotFoundError, PollBudgetError
+from concord.errors import FolderRenumberedError, MailboxDownError, MailboxError, NotFoundError, PollBudgetError
 from concord.model.account import ALL_FOLDERS, Account, AfterKind, PollLease
 from concord.pipeline import health
 from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take
@@ -138,14 +138,19 @@ class _Visit:
         for visit in self._visits:
             self._try(visit.new_mail)
         for visit in self._visits:
-            self._try(visit.after_actions)
+            self._try(visit.after_actions, renumbered_is_fine=True)
         for visit in self._visits:
-            self._try(visit.backfill)
+            self._try(visit.backfill, renumbered_is_fine=True)
 
-    def _try(self, work: Callable[[], None]) -> None:
+    def _try(self, work: Callable[[], None], *, renumbered_is_fine: bool = False) -> None:
         """One folder's trouble is kept for the report and does not stop the others, unless the session is lost."""
         try:
             work()
+        except FolderRenumberedError as error:
+            # Where the folder was read before that, the next poll reads it again under its new numbers.
+            log.warning("folder.renumbered", error=error)
+            if not renumbered_is_fine:
+                self.trouble = error
         except MailboxError as error:
             if isinstance(error, PollBudgetError) or health.backs_off(error):
                 raise

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import MailboxError, NotFoundError, PollBudgetError
+from concord.errors import FolderRenumberedError, MailboxError, NotFoundError, PollBudgetError
 from concord.model.account import Account, AccountState, AccountStatus, FolderCursor, StartKind
 from concord.model.message import MessageState, SeenMail
 from concord.pipeline.poll import folders_of
@@ -107,9 +107,11 @@ class Reconciler:
             cursor = cursors.get(name)
             if cursor is None:
                 continue
-            status = source.select(name)
-            # With new numbers the poll begins anew, and knows the mails by their content.
-            if status.uidvalidity == cursor.uidvalidity and (uids := self._lacking(account, source, cursor, status)):
+            try:
+                status = source.select(name, uidvalidity=cursor.uidvalidity)
+            except FolderRenumberedError:
+                continue  # the next poll reads the folder again, and recognises the messages by their content
+            if uids := self._lacking(account, source, cursor, status):
                 yield _Gap(cursor=cursor, uids=uids)
 
     def _lacking(self, account: Account, source: MailSource, cursor: FolderCursor, status: FolderStatus) -> list[int]:

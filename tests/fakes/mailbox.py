@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from concord.errors import (
+    FolderRenumberedError,
     MailboxDeniedError,
     MailboxDownError,
+    MailboxError,
     MailboxFolderError,
     MailboxThrottledError,
     MessageUnreadableError,
+    MoveUnfinishedError,
     PollBudgetError,
 )
 from concord.model.account import Account
 from concord.model.message import FetchedMail
-from concord.ports import CheckStep, Clock, FolderStatus, Unreadable
+from concord.ports import CheckStep, Clock, FolderStatus, MailFacts, Unreadable
 
 
 def _now() -> datetime:
@@ -66,6 +69,13 @@ class MemoryMailbox:
     throttled: float | None = None  # seconds to stay away
     unreadable: set[int] = field(default_factory=set)  # UIDs that are listed and not handed over
     before_fetch: Callable[[int], None] | None = None  # told each UID: raise, advance a clock, deliver more
+    sizes: dict[int, int] = field(default_factory=dict)  # UIDs whose size the server announces wrongly
+    has_move: bool = True  # MOVE; else COPY and delete
+    has_uidplus: bool = True  # UID EXPUNGE; else \\Deleted is set and stays
+    before_status: Callable[[str], None] | None = None  # told the folder: raise, change it
+    before_select: Callable[[str, bool], None] | None = None  # told the folder, and whether it shall be written to
+    before_change: Callable[[str, Sequence[int]], None] | None = None  # told the verb and its UIDs: raise to refuse
+    changes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)  # what was carried out: verb and UIDs
     opened: int = 0
 
     def refuse(self, account: Account) -> None:
@@ -168,6 +178,7 @@ class MemorySession:
         self._deadline = deadline
         self._in_memory = in_memory
         self._selected: str | None = None
+        self._uidvalidity: int | None = None  # as compared in the present selection
 
     def folders(self) -> list[str]:
         self._ready()
@@ -175,14 +186,19 @@ class MemorySession:
 
     def status(self, folder: str) -> FolderStatus:
         self._ready()
+        if self._mailbox.before_status:
+            self._mailbox.before_status(folder)
         return self._folder(folder).status
 
-    def select(self, folder: str, *, writable: bool = False) -> FolderStatus:
-        del writable
+    def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:
         self._ready()
-        self._selected = None
+        if self._mailbox.before_select:
+            self._mailbox.before_select(folder, writable)
+        self._selected = self._uidvalidity = None
         status = self._folder(folder).status
-        self._selected = folder
+        self._selected, self._uidvalidity = folder, uidvalidity
+        if uidvalidity is not None:
+            self._compare()
         return status
 
     def uids(self, low: int, high: int | None = None) -> list[int]:
@@ -196,9 +212,11 @@ class MemorySession:
     def fetch(self, uids: Sequence[int], *, max_size: int) -> Iterator[FetchedMail | Unreadable]:
         for uid in uids:
             self._ready()
+            self._compare()
             if self._mailbox.before_fetch:
                 self._mailbox.before_fetch(uid)
                 self._ready()
+                self._compare()
             message = self._messages.get(uid)
             if message is None:
                 continue
@@ -211,26 +229,62 @@ class MemorySession:
             else:
                 yield from self._handed_over(uid, message)
 
-    def mark(self, uids: Sequence[int], flag: str) -> None:
+    def describe(self, uids: Sequence[int]) -> dict[int, MailFacts]:
         self._ready()
+        self._compare()
+        return {
+            uid: MailFacts(
+                size=self._mailbox.sizes.get(uid, len(self._messages[uid].raw)),
+                is_deleted="\\Deleted" in self._messages[uid].flags,
+            )
+            for uid in uids
+            if uid in self._messages
+        }
+
+    def mark(self, uids: Sequence[int], flag: str) -> None:
+        self._begin("STORE", uids)
         for uid in uids:
             if uid in self._messages:
                 self._messages[uid].flags.add(flag)
                 self._current.modseq += 1
 
     def move(self, uids: Sequence[int], folder: str) -> None:
-        self._ready()
+        if not self._mailbox.has_move:
+            self._begin("COPY", uids)
+            self._copy(uids, folder)
+            try:
+                self.delete(uids)
+            except MailboxError as error:
+                raise MoveUnfinishedError("The originals could not be deleted", uids=tuple(uids)) from error
+            return
+        self._begin("MOVE", uids)
+        self._copy(uids, folder)
+        for uid in uids:
+            self._messages.pop(uid, None)
+
+    def _copy(self, uids: Sequence[int], folder: str) -> None:
         into = self._mailbox.folders.setdefault(folder, MemoryFolder())
         for uid in uids:
             if uid in self._messages:
-                into.add(self._messages.pop(uid))
+                into.add(self._messages[uid])
                 self._current.modseq += 1
 
     def delete(self, uids: Sequence[int]) -> None:
-        self._ready()
+        self._begin("DELETE", uids)
         for uid in uids:
-            self._messages.pop(uid, None)
+            if uid in self._messages and not self._mailbox.has_uidplus:
+                self._messages[uid].flags.add("\\Deleted")
+            else:
+                self._messages.pop(uid, None)
             self._current.modseq += 1
+
+    def _begin(self, verb: str, uids: Sequence[int]) -> None:
+        self._ready()
+        self._compare()
+        if self._mailbox.before_change:
+            self._mailbox.before_change(verb, uids)
+            self._compare()
+        self._mailbox.changes.append((verb, tuple(uids)))
 
     def _handed_over(self, uid: int, message: MemoryMessage) -> Iterator[FetchedMail]:
         with tempfile.TemporaryDirectory() as place:
@@ -251,6 +305,14 @@ class MemorySession:
         if self._clock() >= self._deadline:
             raise PollBudgetError("The poll's time is used up", account=self._account.name)
         self._mailbox.refuse(self._account)
+
+    def _compare(self) -> None:
+        """Refuse UIDs of another UIDVALIDITY, and those of none."""
+        if self._uidvalidity is None:
+            raise RuntimeError("select with the UIDVALIDITY that the UIDs belong to")
+        if self._current.uidvalidity != self._uidvalidity:
+            was, self._uidvalidity = self._uidvalidity, None
+            raise FolderRenumberedError("The folder's UIDVALIDITY has changed", folder=self._selected, was=was)
 
     def _folder(self, name: str) -> MemoryFolder:
         try:

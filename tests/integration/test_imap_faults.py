@@ -14,6 +14,7 @@ import pytest
 
 from concord.adapters.imap.session import ImapSession
 from concord.errors import (
+    FolderRenumberedError,
     MailboxDeniedError,
     MailboxDnsError,
     MailboxDownError,
@@ -25,6 +26,7 @@ from concord.errors import (
     MailboxThrottledError,
     MailboxTlsError,
     MessageUnreadableError,
+    MoveUnfinishedError,
     PollBudgetError,
 )
 from concord.model.account import Tls
@@ -60,7 +62,7 @@ def logged_in(polls: Polls, server: EvilImap, seconds: float = 60, **changes: An
 
 
 def taken(source: ImapSession, *uids: int) -> list[FetchedMail | Unreadable]:
-    source.select("INBOX")
+    source.select("INBOX", uidvalidity=7)
     return list(source.fetch(uids, max_size=MAX))
 
 
@@ -379,7 +381,7 @@ def test_a_deadline_during_a_fetch_spoils_no_other_poll(quick: Polls) -> None:
     with EvilImap({1: b"x" * 100}, FETCH=Talk.drip) as server:
         with pytest.raises(PollBudgetError), quick.open(account_at(server.port), seconds=1) as source:
             taken(source, 1)
-        server._answers["FETCH"] = server._fetch
+        server._answers["FETCH"] = server.tell_mails
         with quick.open(account_at(server.port)) as source:
             assert bodies(taken(source, 1)) == {1: b"x" * 100}
 
@@ -492,7 +494,7 @@ def test_a_lying_size_changes_no_octet(quick: Polls, told: int, length: int) -> 
 
     raw = bytes(number % 251 for number in range(length))
     with EvilImap({1: raw}, FETCH=liar) as server, quick.open(account_at(server.port)) as source:
-        source.select("INBOX")
+        source.select("INBOX", uidvalidity=7)
         for item in source.fetch([1], max_size=MAX):
             assert isinstance(item, FetchedMail)
             got = item.content.read_bytes() if isinstance(item.content, Path) else item.content
@@ -508,7 +510,7 @@ def test_a_mail_longer_than_told_is_still_limited(quick: Polls) -> None:
         talk.done()
 
     with EvilImap({1: b"x" * 50_000}, FETCH=liar) as server, quick.open(account_at(server.port)) as source:
-        source.select("INBOX")
+        source.select("INBOX", uidvalidity=7)
         [item] = source.fetch([1], max_size=20_000)
 
     assert isinstance(item, Unreadable)
@@ -589,7 +591,7 @@ def test_a_full_mailbox_is_told_as_quota(quick: Polls) -> None:
     """A5."""
     with EvilImap({1: b"x"}, COPY=says(b"NO [OVERQUOTA] Quota exceeded")) as server:
         with quick.open(account_at(server.port)) as source:
-            source.select("INBOX")
+            source.select("INBOX", uidvalidity=7)
             with pytest.raises(MailboxQuotaError):
                 source.move([1], "Archive")
 
@@ -605,6 +607,42 @@ def test_a_folder_without_uidvalidity_is_not_read(quick: Polls) -> None:
         select(quick, server)
 
 
+@pytest.mark.parametrize("verb", ["mark", "move", "delete", "fetch"])
+def test_a_uidvalidity_that_changes_during_a_session_outdates_the_uids(quick: Polls, verb: str) -> None:
+    """P15, RFC 9051 section 7.1: the server says it in an untagged OK, with the answer to any command."""
+
+    def renumbered(talk: Talk) -> None:
+        talk.say(b"* OK [UIDVALIDITY 8] the mailbox was made again")
+        talk.server.tell_mails(talk)
+
+    with EvilImap({1: b"x"}, FETCH=renumbered) as server, quick.open(account_at(server.port)) as source:
+        source.select("INBOX", uidvalidity=7)
+        commands: dict[str, Callable[[], Any]] = {
+            "mark": lambda: source.mark([1], "\\Seen"),
+            "move": lambda: source.move([1], "Archive"),
+            "delete": lambda: source.delete([1]),
+            "fetch": lambda: list(source.fetch([1], max_size=100)),
+        }
+        with pytest.raises(FolderRenumberedError) as caught:
+            list(source.fetch([1], max_size=100))
+        with pytest.raises(RuntimeError):
+            commands[verb]()
+
+    assert (caught.value.fields["was"], caught.value.fields["now"]) == (7, 8)
+    assert not {"STORE", "COPY", "EXPUNGE"} & set(server.verbs())
+
+
+def test_a_copy_whose_original_stays_is_told(quick: Polls) -> None:
+    """P12: the copy is made, so it must not be made again."""
+    refuses = EvilImap({1: b"x", 2: b"y"}, STORE=lambda talk: talk.done(b"NO not allowed"))
+    with refuses as server, quick.open(account_at(server.port)) as source:
+        source.select("INBOX", uidvalidity=7)
+        with pytest.raises(MoveUnfinishedError) as caught:
+            source.move([1, 2], "Archive")
+
+    assert caught.value.uids == (1, 2)
+
+
 def test_a_folder_that_may_not_be_written_is_named(quick: Polls) -> None:
     with EvilImap() as server, pytest.raises(MailboxFolderError) as caught:
         select(quick, server, writable=True)
@@ -616,7 +654,7 @@ def test_without_uidplus_nothing_is_expunged(quick: Polls) -> None:
     """P12: the flag is set and stays, since EXPUNGE and a writable CLOSE would take what others marked."""
     with EvilImap({1: b"x"}, capabilities=b"IMAP4rev1") as server:
         with quick.open(account_at(server.port)) as source:
-            source.select("INBOX")
+            source.select("INBOX", uidvalidity=7)
             source.delete([1])
 
         assert "STORE" in server.verbs()
@@ -626,7 +664,7 @@ def test_without_uidplus_nothing_is_expunged(quick: Polls) -> None:
 
 def test_without_move_mails_are_copied_then_deleted(quick: Polls) -> None:
     with EvilImap({1: b"x", 2: b"y"}) as server, quick.open(account_at(server.port)) as source:
-        source.select("INBOX")
+        source.select("INBOX", uidvalidity=7)
         source.move([1, 2], "Archive")
 
         assert [command for command in server.commands if command.startswith(b"UID")] == [

@@ -22,7 +22,7 @@ from concord.model.message import FetchedMail
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.evil_imap import EvilImap, Talk
-from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on, now
+from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on, now, open_folder
 
 HELLO = b"Subject: hello\r\n\r\nHello.\r\n"
 
@@ -285,7 +285,7 @@ def test_one_tls_context_serves_all_accounts(tmp_path: Path) -> None:
 def test_a_batch_of_small_mails_is_one_question(polls: Polls) -> None:
     mails = {uid: b"mail %d" % uid for uid in range(1, 31)}
     with EvilImap(mails) as server, polls.open(account_at(server.port)) as source:
-        source.select("INBOX")
+        source.select("INBOX", uidvalidity=7)
         items = list(source.fetch(list(mails), max_size=1000))
 
         assert len(items) == 30
@@ -302,7 +302,7 @@ def test_five_megabytes_need_little_memory(polls: Polls, dovecot: Dovecot, mailb
     before = grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     with polls.open(account_on(dovecot, mailbox_user, tls)) as source:
-        source.select("INBOX")
+        open_folder(source)
         for item in source.fetch([uid], max_size=50_000_000):
             assert isinstance(item, FetchedMail)
             assert isinstance(item.content, Path)
@@ -318,7 +318,7 @@ def test_an_abandoned_fetch_leaves_no_file(polls: Polls, dovecot: Dovecot, mailb
     uid = dovecot.deliver(mailbox_user, b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" * 400_000)
 
     with polls.open(account_on(dovecot, mailbox_user)) as source:
-        source.select("INBOX")
+        open_folder(source)
         items = source.fetch([uid], max_size=50_000_000)
         mail = next(items)
         assert isinstance(mail, FetchedMail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,13 +13,13 @@ from typing import Protocol
 
 import pytest
 
-from concord.errors import MailboxFolderError, PollBudgetError
+from concord.errors import FolderRenumberedError, MailboxFolderError, PollBudgetError
 from concord.model.account import Account, Tls
 from concord.model.message import FetchedMail
-from concord.ports import MailSource, MailSources, Unreadable
+from concord.ports import MailFacts, MailSource, MailSources, Unreadable
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.servers.dovecot import Dovecot
-from tests.servers.imap_accounts import Polls, account_on
+from tests.servers.imap_accounts import Polls, account_on, open_folder
 
 MAX = 50 * 1024 * 1024
 HELLO = b"Subject: hello\r\nFrom: a@example.com\r\n\r\nHello, world.\r\n"
@@ -80,7 +80,7 @@ def test_a_mail_arrives_with_its_very_octets(mailbox: Mailbox) -> None:
     [uid] = mailbox.put(HELLO)
 
     with mailbox.open() as source:
-        source.select("INBOX")
+        open_folder(source)
         [mail] = source.fetch([uid], max_size=MAX)
 
     assert read(mail) == HELLO
@@ -95,7 +95,7 @@ def test_reading_leaves_mails_unseen(mailbox: Mailbox) -> None:
     uids = mailbox.put(HELLO, HELLO)
 
     with mailbox.open() as source:
-        source.select("INBOX", writable=True)
+        open_folder(source, writable=True)
         assert len(list(source.fetch(uids, max_size=MAX))) == 2
 
     assert mailbox.server.flags(mailbox.user) == {uids[0]: (), uids[1]: ()}
@@ -105,7 +105,7 @@ def test_flags_come_with_the_mail(mailbox: Mailbox) -> None:
     uid = mailbox.server.deliver(mailbox.user, HELLO, flags=("\\Seen", "\\Flagged"))
 
     with mailbox.open() as source:
-        source.select("INBOX")
+        open_folder(source)
         [mail] = source.fetch([uid], max_size=MAX)
 
     assert isinstance(mail, FetchedMail)
@@ -146,11 +146,11 @@ def test_mails_since_a_day_are_found(mailbox: Mailbox) -> None:
 def test_vanished_uids_are_left_out(mailbox: Mailbox) -> None:
     first, second, third = mailbox.put(HELLO, HELLO, HELLO)
     with mailbox.open() as source:
-        source.select("INBOX", writable=True)
+        open_folder(source, writable=True)
         source.delete([second])
 
     with mailbox.open() as source:
-        source.select("INBOX")
+        open_folder(source)
         items = list(source.fetch([first, second, third, third + 7], max_size=MAX))
 
     assert [item.uid for item in items] == [first, third]
@@ -161,7 +161,7 @@ def test_mails_come_in_the_order_asked_for(mailbox: Mailbox) -> None:
     wanted = uids[::-2]
 
     with mailbox.open() as source:
-        source.select("INBOX")
+        open_folder(source)
         items = list(source.fetch(wanted, max_size=MAX))
 
     assert [item.uid for item in items] == wanted
@@ -175,7 +175,7 @@ def test_a_big_mail_comes_as_a_file(mailbox: Mailbox) -> None:
     paths = []
 
     with mailbox.open() as source:
-        source.select("INBOX")
+        open_folder(source)
         for item in source.fetch([uid], max_size=MAX):
             assert isinstance(item, FetchedMail)
             assert isinstance(item.content, Path)
@@ -192,7 +192,7 @@ def test_an_oversized_mail_is_told_not_fetched(mailbox: Mailbox) -> None:
     small, big = mailbox.put(HELLO, b"Subject: big\r\n\r\n" + b"x" * 76 + b"\r\n" * 600_000)
 
     with mailbox.open() as source:
-        source.select("INBOX")
+        open_folder(source)
         first, second = source.fetch([small, big], max_size=1_000_000)
 
     assert isinstance(first, FetchedMail)
@@ -206,7 +206,7 @@ def test_marking_adds_a_flag(mailbox: Mailbox) -> None:
     uids = mailbox.put(HELLO, HELLO)
 
     with mailbox.open() as source:
-        source.select("INBOX", writable=True)
+        open_folder(source, writable=True)
         source.mark(uids[:1], "\\Seen")
         source.mark(uids[:1], "\\Flagged")
 
@@ -218,7 +218,7 @@ def test_moving_makes_the_missing_folder(mailbox: Mailbox) -> None:
     uids = mailbox.put(HELLO, HELLO)
 
     with mailbox.open() as source:
-        source.select("INBOX", writable=True)
+        open_folder(source, writable=True)
         source.move(uids[:1], "Erledigt/Entwürfe")
         source.move(uids[1:], "Erledigt/Entwürfe")
 
@@ -232,7 +232,7 @@ def test_deleting_spares_what_others_marked(mailbox: Mailbox) -> None:
     ours = mailbox.server.deliver(mailbox.user, HELLO)
 
     with mailbox.open() as source:
-        source.select("INBOX", writable=True)
+        open_folder(source, writable=True)
         source.delete([ours])
 
     assert mailbox.server.flags(mailbox.user) == {theirs: ("\\Deleted",)}
@@ -246,7 +246,7 @@ def test_any_folder_name_can_be_used(mailbox: Mailbox, folder: str) -> None:
     with mailbox.open() as source:
         assert folder in source.folders()
         assert source.status(folder).messages == 1
-        source.select(folder)
+        open_folder(source, folder)
         [mail] = source.fetch([uid], max_size=MAX)
 
     assert read(mail) == HELLO
@@ -282,7 +282,7 @@ def test_any_change_shows_in_the_status(mailbox: Mailbox) -> None:
     [uid] = mailbox.put(HELLO)
     with mailbox.open() as source:
         before = source.status("INBOX")
-        source.select("INBOX", writable=True)
+        open_folder(source, writable=True)
         source.mark([uid], "\\Seen")
     with mailbox.open() as source:
         marked = source.status("INBOX")
@@ -319,6 +319,61 @@ def test_a_renumbered_folder_has_another_uidvalidity(mailbox: Mailbox) -> None:
         after = source.select("INBOX")
         assert source.uids(1) == [1, 2]
     assert after.uidvalidity != before.uidvalidity
+
+
+def test_uids_of_another_uidvalidity_are_refused(mailbox: Mailbox) -> None:
+    """P15: after a renumbering the same numbers name other messages."""
+    [uid] = mailbox.put(HELLO)
+    with mailbox.open() as source:
+        before = source.status("INBOX").uidvalidity
+    mailbox.server.reset_uidvalidity(mailbox.user)
+
+    with mailbox.open() as source:
+        with pytest.raises(FolderRenumberedError):
+            source.select("INBOX", uidvalidity=before, writable=True)
+        with pytest.raises(RuntimeError):
+            source.delete([uid])
+
+    assert mailbox.server.flags(mailbox.user) == {1: ()}
+
+
+@pytest.mark.parametrize("verb", ["fetch", "describe", "mark", "move", "delete"])
+def test_messages_are_named_by_compared_uids_only(mailbox: Mailbox, verb: str) -> None:
+    """P15: a selection that compared no UIDVALIDITY gives UIDs and takes none; leaving the folder ends a comparison."""
+    [uid] = mailbox.put(HELLO)
+
+    with mailbox.open() as source:
+        commands: dict[str, Callable[[], object]] = {
+            "fetch": lambda: list(source.fetch([uid], max_size=MAX)),
+            "describe": lambda: source.describe([uid]),
+            "mark": lambda: source.mark([uid], "\\Seen"),
+            "move": lambda: source.move([uid], "Archive"),
+            "delete": lambda: source.delete([uid]),
+        }
+        status = source.select("INBOX", writable=True)
+        with pytest.raises(RuntimeError):
+            commands[verb]()
+        source.select("INBOX", uidvalidity=status.uidvalidity, writable=True)
+        source.select("INBOX", writable=True)
+        with pytest.raises(RuntimeError):
+            commands[verb]()
+
+    assert mailbox.server.flags(mailbox.user) == {uid: ()}
+
+
+def test_messages_are_described_without_their_octets(mailbox: Mailbox) -> None:
+    uids = mailbox.put(HELLO, HELLO + b"more\r\n")
+    marked = mailbox.server.deliver(mailbox.user, HELLO, flags=("\\Deleted",))
+
+    with mailbox.open() as source:
+        open_folder(source)
+        found = source.describe([*uids, marked, marked + 7])
+
+    assert found == {
+        uids[0]: MailFacts(size=len(HELLO)),
+        uids[1]: MailFacts(size=len(HELLO) + 6),
+        marked: MailFacts(size=len(HELLO), is_deleted=True),
+    }
 
 
 def test_a_poll_without_time_is_refused(mailbox: Mailbox) -> None:

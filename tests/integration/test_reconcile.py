@@ -17,7 +17,7 @@ from tests.factories import mail
 from tests.fakes.queue import MemoryQueue
 from tests.fakes.world import World
 from tests.servers.dovecot import Dovecot
-from tests.servers.imap_accounts import Polls, account_on
+from tests.servers.imap_accounts import Polls, account_on, open_folder
 
 WAIT = AGAIN + timedelta(minutes=1)
 
@@ -63,7 +63,7 @@ class Mailbox:
     def remove(self, uid: int) -> None:
         """As the mailbox's owner does."""
         with self.sources.open(self.account, deadline=self.world.clock() + WAIT) as source:
-            source.select("INBOX", writable=True)
+            open_folder(source, writable=True)
             source.delete([uid])
 
     def uids(self, state: MessageState = MessageState.ARCHIVED) -> list[int]:

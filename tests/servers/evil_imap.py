@@ -70,7 +70,7 @@ class EvilImap:
             "EXAMINE": self._select,
             "SELECT": self._select,
             "SEARCH": self._search,
-            "FETCH": self._fetch,
+            "FETCH": self.tell_mails,
             **answers,
         }
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -142,7 +142,8 @@ class EvilImap:
         talk.say(b"* SEARCH " + b" ".join(b"%d" % uid for uid in self.wanted(talk)))
         talk.done()
 
-    def _fetch(self, talk: Talk) -> None:
+    def tell_mails(self, talk: Talk) -> None:
+        """The answer of a server that behaves."""
         for uid in self.wanted(talk):
             self.send_piece(talk, uid)
         talk.done()

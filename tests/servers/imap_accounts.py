@@ -10,7 +10,7 @@ from concord.adapters.imap import ImapSources
 from concord.adapters.imap.keys import Keys, NoTokens
 from concord.adapters.imap.session import ImapSession
 from concord.model.account import Account, Tls
-from concord.ports import TokenSource
+from concord.ports import FolderStatus, MailSource, TokenSource
 from concord.settings import PollSettings
 from tests.fakes.connections import MemoryConnections
 from tests.fakes.vault import NullVault
@@ -62,3 +62,8 @@ class Polls:
 
     def open(self, account: Account, *, seconds: float = 60) -> AbstractContextManager[ImapSession]:
         return self.sources.open(account, deadline=now() + timedelta(seconds=seconds))
+
+
+def open_folder(source: MailSource, folder: str = "INBOX", *, writable: bool = False) -> FolderStatus:
+    """Select a folder so that its messages may be named by their UIDs."""
+    return source.select(folder, uidvalidity=source.select(folder).uidvalidity, writable=writable)

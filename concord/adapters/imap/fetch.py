@@ -20,7 +20,7 @@ from concord.adapters.imap.answers import Answer
 from concord.adapters.imap.uid_set import batches, uid_set
 from concord.errors import MessageUnreadableError
 from concord.model.message import FetchedMail
-from concord.ports import Unreadable
+from concord.ports import MailFacts, Unreadable
 
 # More than this is not asked for in one go, however small the chunks are and however many the batch may have.
 BATCH_OCTETS: Final = 8 * 1024 * 1024
@@ -148,15 +148,28 @@ def read_pieces(data: Sequence[object], offset: int = 0) -> Iterator[Piece]:
 
     Each answer is read by itself: read together, sequence numbers that shift during the command could mix two mails.
     """
+    for facts in _read(data):
+        piece = _piece(facts, offset)
+        if piece:
+            yield piece
+
+
+def read_facts(data: Sequence[object]) -> Iterator[tuple[int, MailFacts]]:
+    """The answers that say a message's size, by UID."""
+    for facts in _read(data):
+        uid, size = facts.get(b"UID"), facts.get(b"RFC822.SIZE")
+        if isinstance(uid, int) and isinstance(size, int):
+            deleted = any(flag.lower() == "\\deleted" for flag in _flags(facts.get(b"FLAGS") or ()))
+            yield uid, MailFacts(size=size, is_deleted=deleted)
+
+
+def _read(data: Sequence[object]) -> Iterator[dict[bytes, Any]]:
     for answer in _answers(data):
         try:
             found = parse_fetch_response(answer, normalise_times=False, uid_is_key=False)
         except (ValueError, LookupError, TypeError, ProtocolError):
             continue
-        for facts in found.values():
-            piece = _piece(facts, offset)
-            if piece:
-                yield piece
+        yield from found.values()
 
 
 def _answers(data: Sequence[object]) -> Iterator[list[Any]]:

@@ -8,14 +8,22 @@ from typing import Any, Final, TypeVar
 
 from concord.adapters.imap import folder_names
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
-from concord.adapters.imap.fetch import Fetcher
+from concord.adapters.imap.fetch import Fetcher, read_facts
 from concord.adapters.imap.pool import Line
 from concord.adapters.imap.uid_set import batches, uid_set
 from concord.adapters.imap.watchdog import Guard
 from concord.adapters.imap.wire import Client
-from concord.errors import MailboxDownError, MailboxFolderError, MailboxProtocolError, PollBudgetError
+from concord.errors import (
+    FolderRenumberedError,
+    MailboxDownError,
+    MailboxError,
+    MailboxFolderError,
+    MailboxProtocolError,
+    MoveUnfinishedError,
+    PollBudgetError,
+)
 from concord.model.message import FetchedMail
-from concord.ports import Clock, FolderStatus, Unreadable
+from concord.ports import Clock, FolderStatus, MailFacts, Unreadable
 from concord.settings import PollSettings
 
 # A store, move or delete names so many UIDs at most: some servers take command lines of 8,000 octets only.
@@ -46,6 +54,7 @@ class ImapSession:
         self._guard = guard
         self._renew = renew
         self._odd_names: dict[str, bytes] = {}
+        self._uidvalidity: int | None = None  # as compared in the present selection
         if renew:
             # A kept line may be dead without knowing it, so the wait for its first answer is short.
             line.client.wire.sock.settimeout(settings.connect_timeout)
@@ -68,16 +77,19 @@ class ImapSession:
         found = self._run(lambda client: client.folder_status(self._wire_name(folder), items), folder=folder)
         return self._status(found, found.get(b"MESSAGES"), folder)
 
-    def select(self, folder: str, *, writable: bool = False) -> FolderStatus:
-        """Open a folder, to look only unless it shall be written to. Raises MailboxFolderError."""
-        self.line.selected = None
+    def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:
+        """Open a folder, to look only unless `writable`. Raises MailboxFolderError, FolderRenumberedError."""
+        self.line.selected = self._uidvalidity = None
         condstore = b"CONDSTORE" in self.line.capabilities
         found = self._run(
             lambda client: client.open_folder(self._wire_name(folder), readonly=not writable, condstore=condstore),
             folder=folder,
         )
         self.line.selected = folder
-        return self._status(found, found.get(b"EXISTS"), folder)
+        status = self._status(found, found.get(b"EXISTS"), folder)
+        self._uidvalidity = uidvalidity
+        self._compare({status.uidvalidity})
+        return status
 
     # Messages.
 
@@ -102,10 +114,25 @@ class ImapSession:
         )
         return fetcher.run(uids)
 
+    def describe(self, uids: Sequence[int]) -> dict[int, MailFacts]:
+        """Size and state of each message that is there now; UIDs that vanished are left out."""
+        found: dict[int, MailFacts] = {}
+        for batch in batches(uids, UIDS_PER_COMMAND):
+            kind, data = self._fetch(uid_set(batch), "(UID FLAGS RFC822.SIZE)")
+            if kind != "OK":
+                raise refused(data[-1] if data else kind, facts_of(self.line.account))
+            found |= {uid: facts for uid, facts in read_facts(data) if uid in batch}
+            if missing := [uid for uid in batch if uid not in found]:
+                # What FETCH passes over in silence is not gone while SEARCH lists it.
+                found |= {
+                    uid: MailFacts(size=None) for uid in self._search(f"UID {uid_set(missing)}") if uid in missing
+                }
+        return found
+
     def mark(self, uids: Sequence[int], flag: str) -> None:
         r"""Add a flag (`\Seen`, `\Flagged`)."""
         for batch in batches(uids, UIDS_PER_COMMAND):
-            self._uid("STORE", uid_set(batch), "+FLAGS.SILENT", f"({flag})")
+            self._change("STORE", uid_set(batch), "+FLAGS.SILENT", f"({flag})")
 
     def move(self, uids: Sequence[int], folder: str) -> None:
         """MOVE (RFC 6851), or COPY and delete; makes the folder if it is missing."""
@@ -113,14 +140,25 @@ class ImapSession:
         for batch in batches(uids, UIDS_PER_COMMAND):
             self._into(folder, verb, uid_set(batch))
             if verb == "COPY":
-                self.delete(batch)
+                self._delete_copied(batch)
+
+    def _delete_copied(self, uids: Sequence[int]) -> None:
+        try:
+            self.delete(uids)
+        except MailboxError as error:
+            raise MoveUnfinishedError(
+                "Messages are copied to their folder, and the originals could not be deleted",
+                uids=tuple(uids),
+                cause=error.code,
+                **facts_of(self.line.account),
+            ) from error
 
     def delete(self, uids: Sequence[int]) -> None:
         """Delete these and only these: never EXPUNGE, which takes what others have marked."""
         for batch in batches(uids, UIDS_PER_COMMAND):
-            self._uid("STORE", uid_set(batch), "+FLAGS.SILENT", "(\\Deleted)")
+            self._change("STORE", uid_set(batch), "+FLAGS.SILENT", "(\\Deleted)")
             if b"UIDPLUS" in self.line.capabilities:
-                self._uid("EXPUNGE", uid_set(batch))
+                self._change("EXPUNGE", uid_set(batch))
 
     def leave(self) -> None:
         """Close the folder that is open, so that the server need not watch it between polls."""
@@ -132,11 +170,11 @@ class ImapSession:
     def _into(self, folder: str, verb: str, uids: str) -> None:
         name = folder_names.quoted(self._wire_name(folder))
         try:
-            self._uid(verb, uids, name, into=folder)
+            self._change(verb, uids, name, into=folder)
         except MailboxFolderError:
             if not self._is_made(folder):
                 raise
-            self._uid(verb, uids, name, into=folder)
+            self._change(verb, uids, name, into=folder)
 
     def _is_made(self, folder: str) -> bool:
         """Make a folder; whether it was missing and now is not."""
@@ -150,7 +188,7 @@ class ImapSession:
         """Close a folder without expunging: a STATUS of the selected folder may be stale (RFC 9051 6.3.11)."""
         if self.line.selected != folder:
             return
-        self.line.selected = None
+        self.line.selected = self._uidvalidity = None
         if b"UNSELECT" in self.line.capabilities:
             self._run(lambda client: client.unselect_folder())
         else:
@@ -177,12 +215,38 @@ class ImapSession:
             came = client.wire.untagged_responses.pop("FETCH", [])
             return kind, [*came, *data] if kind != "OK" else data
 
+        self._compare_again()
         kind, data = self._run(command)
+        self._compare_again()
         if kind != "OK":
             failure = refused(data[-1], facts_of(self.line.account))
             if not isinstance(failure, MailboxProtocolError):
                 raise failure
         return kind, data
+
+    def _change(self, verb: str, *words: str | bytes, into: str | None = None) -> None:
+        """A command that changes the messages that it names by their UIDs."""
+        self._compare_again()
+        self._uid(verb, *words, into=into)
+
+    def _compare_again(self) -> None:
+        """Refuse UIDs that were not compared, and those that the server has outdated since (RFC 9051 section 7.1)."""
+        if self._uidvalidity is None:
+            raise RuntimeError("a command that names UIDs wants select(folder, uidvalidity=...) before it")
+        said = self.line.client.wire.untagged_responses.get("UIDVALIDITY", [])
+        self._compare({int(number) for number in said if isinstance(number, bytes) and number.isdigit()})
+
+    def _compare(self, said: set[int]) -> None:
+        was, self._uidvalidity = self._uidvalidity, None
+        if was is not None and said - {was}:
+            raise FolderRenumberedError(
+                "The folder's UIDVALIDITY has changed",
+                folder=self.line.selected,
+                was=was,
+                now=max(said - {was}),
+                **facts_of(self.line.account),
+            )
+        self._uidvalidity = was
 
     def _uid(self, verb: str, *words: str | bytes, into: str | None = None) -> list[Any]:
         def command(client: Client) -> list[Any]:
