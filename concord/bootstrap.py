@@ -10,7 +10,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from sqlalchemy import Engine
 
@@ -22,6 +22,7 @@ from concord.adapters.sql.audit import SqlAudit
 from concord.adapters.sql.browsing import SqlLists
 from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
+from concord.adapters.sql.holdings import SqlClaims
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.numbers import SqlNumbers
@@ -34,22 +35,26 @@ from concord.adapters.sql.tally import SqlTally
 from concord.adapters.sql.throttles import SqlThrottle
 from concord.adapters.sql.users import SqlUsers
 from concord.adapters.sql.web_sessions import SqlSessions
+from concord.adapters.sql.work import Spans
 from concord.adapters.vault import FernetVault
+from concord.adapters.worker_identity import current_worker, is_alive
 from concord.manager.config import poll_interval
 from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
+from concord.model.worker import Incarnation
 from concord.monitor.recorder import Recorder
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller
-from concord.pipeline.process import Processor
+from concord.pipeline.process import CLAIM_MARGIN, Processor
 from concord.pipeline.reconcile import Reconciler
+from concord.pipeline.release import release_dead
 from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.tokens import TokenKeeper
 from concord.pipeline.workflow import WorkflowRunner
-from concord.ports import Archive, Discoverer, Supervisor, SyncStats, Vault
+from concord.ports import Archive, Discoverer, Holdings, Supervisor, SyncStats, Vault
 from concord.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +71,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+# How far the clocks of two hosts may be apart before one takes the other's lease for one from the future.
+CLOCKS_APART: Final = timedelta(minutes=5)
 
 
 def now() -> datetime:
@@ -116,11 +124,19 @@ class Concord:
 
     @part
     def ledger(self) -> SqlLedger:
-        return SqlLedger(self.engine, now, version=__version__)
+        process = self.settings.process
+        lease = timedelta(seconds=process.time_limit) + CLAIM_MARGIN
+        spans = Spans(wait=timedelta(seconds=process.retry_max) + CLOCKS_APART, lease=lease + CLOCKS_APART)
+        return SqlLedger(self.engine, now, version=__version__, worker=current_worker, spans=spans)
 
     @part
     def outbox(self) -> SqlOutbox:
-        return SqlOutbox(self.engine, now)
+        return SqlOutbox(self.engine, now, worker=current_worker)
+
+    @part
+    def holdings(self) -> tuple[Holdings, ...]:
+        """What workers hold under their names: released when the same worker starts again."""
+        return (SqlClaims(self.engine),)
 
     @part
     def lists(self) -> SqlLists:
@@ -220,7 +236,11 @@ class Concord:
     def celery(self) -> Celery:
         from concord.adapters.celery import make_app
 
-        return make_app(self.settings)
+        return make_app(self.settings, release=self.release_dead)
+
+    def release_dead(self, worker: Incarnation) -> int:
+        """Free what earlier lives of this worker's node hold."""
+        return release_dead(self.holdings, worker, is_alive=is_alive)
 
     @part
     def queue(self) -> CeleryQueue:

@@ -408,7 +408,16 @@ class Ledger(Protocol):
     def claim(self, ids: Sequence[int], *, until: datetime) -> list[Claim]:
         """Take those that stand at ARCHIVED and are due, or at PROCESSING with a lapsed lease.
 
-        A lapsed lease counts as a failure: the worker died with the message in hand.
+        A lapse makes a message suspect, and a suspect one is claimed alone: of several, those that are not suspect are
+        taken, or else one. A lapse counts as a failure only where the message was suspect and `enter` had said which
+        foreign code the worker was in.
+        """
+        ...
+
+    def enter(self, claim: Claim, stage: str | None) -> bool:
+        """Say which foreign code (`parse`, `rule`) the worker enters with a suspect message; None: it has left it.
+
+        False where the claim is no longer ours.
         """
         ...
 
@@ -493,7 +502,16 @@ class Outbox(Protocol):
         """Newest first; `before` is the last row's (created_at, id)."""
         ...
 
-    def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]: ...
+    def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]:
+        """Take those that are due. Lapses make suspect, and suspect ones are claimed alone, as `Ledger.claim` says."""
+        ...
+
+    def enter_delivery(self, delivery: Delivery, stage: str | None) -> bool:
+        """Say that the worker enters a handler with a suspect delivery, or has left it (None).
+
+        False where the claim is no longer ours.
+        """
+        ...
 
     def delivered(self, delivery: Delivery, detail: Mapping[str, object]) -> bool:
         """False where the claim lapsed."""
@@ -529,6 +547,10 @@ class Outbox(Protocol):
 
     def claim_run(self, run_id: int, *, until: datetime) -> WorkflowRun | None: ...
 
+    def enter_run(self, run: WorkflowRun, stage: str | None) -> bool:
+        """Say that the worker enters a step of a suspect run, or has left it (None)."""
+        ...
+
     def step_done(self, run: WorkflowRun, output: Mapping[str, object]) -> WorkflowRun | None:
         """Record the step's output and stand at the next, still claimed; ends the run after the last.
 
@@ -560,6 +582,18 @@ class Outbox(Protocol):
 
     def stale(self, *, queued_before: datetime, limit: int) -> Queued:
         """Due deliveries and runs that were last queued before then; marks them as queued now."""
+        ...
+
+
+class Holdings(Protocol):
+    """Something that workers hold, each under the name of its incarnation (`model.worker.Incarnation`)."""
+
+    def holders(self, prefix: str) -> set[str]:
+        """The names that hold something, of those that begin so."""
+        ...
+
+    def release(self, holder: str) -> int:
+        """Free all that a dead worker holds, as if its leases had lapsed; how much. In batches."""
         ...
 
 

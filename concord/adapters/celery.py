@@ -34,6 +34,7 @@ from concord.adapters.task_names import (
 from concord.adapters.threads import use_threads
 from concord.adapters.unacked import use_unacked
 from concord.adapters.worker_health import connect_health
+from concord.adapters.worker_release import Release, connect_worker_release
 from concord.model.number import MINUTE
 from concord.settings import Settings
 
@@ -59,8 +60,11 @@ __all__ = [
 RECONCILE_WITHIN = 300
 
 
-def make_app(settings: Settings) -> Celery:
-    """The app of one process. Nothing is connected to before it is used."""
+def make_app(settings: Settings, *, release: Release = lambda _worker: None) -> Celery:
+    """The app of one process. Nothing is connected to before it is used.
+
+    A worker calls `release` at its start, to free what its last life held.
+    """
     app = Celery("concord")
     app.conf.update(
         **_broker(settings),
@@ -75,6 +79,7 @@ def make_app(settings: Settings) -> Celery:
     use_threads()
     use_unacked()
     connect_soft_stop(app, settings.worker.soft_shutdown_timeout)
+    connect_worker_release(app, release)
     connect_health(app, settings, longest_task=visibility_timeout(settings))
     return app
 

@@ -35,3 +35,4 @@ class Delivery:
     created_at: datetime
     delivered_at: datetime | None
     archive_key: str  # of the event document
+    suspect: bool = False  # it travels alone: a claim of it lapsed before

@@ -93,7 +93,7 @@ class SeenMail:
 class MessageRef:
     """Enough of a ledger row to queue it: ids travel, bodies do not.
 
-    A `suspect` (it failed before, or a worker died with it in hand) travels alone, so that it can harm no neighbour.
+    A `suspect` (it failed before, or a claim of it lapsed) travels alone, so that it can harm no neighbour.
     """
 
     id: int
@@ -133,6 +133,7 @@ class Message:
     after: AfterState
     seen_at: datetime
     processed_at: datetime | None
+    suspect: bool = False  # it travels alone: a claim of it lapsed, or it was retried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

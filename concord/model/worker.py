@@ -1,7 +1,8 @@
-"""What one worker runs with."""
+"""A worker: which one it is, and what it runs with."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
@@ -20,6 +21,36 @@ BUILT_IN: Final = tuple(kind.value for kind in WorkerType)
 
 # As many as one host may have, poll and mail included: what a page of the admin site may ask for has an end.
 MOST: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One life of a worker: what an earlier life of the same node holds, nobody works on any more."""
+
+    node: str  # Celery's name of it: mail@host
+    token: str  # another one at each start
+
+    def __str__(self) -> str:
+        return f"{self.node}/{self.token}"
+
+    @property
+    def prefix(self) -> str:
+        """How the name of each life of this node begins."""
+        return f"{self.node}/"
+
+
+FindWorker = Callable[[], Incarnation | None]
+"""Says which worker this process belongs to, if any."""
+
+
+def no_worker() -> None:
+    """Belong to no worker: a command line, the admin site, a test."""
+
+
+def holder(worker: FindWorker) -> str | None:
+    """The name that this process's claims carry."""
+    incarnation = worker()
+    return str(incarnation) if incarnation else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,3 +55,4 @@ class WorkflowRun:
     archive_key: str  # of the event document
     created_at: datetime
     finished_at: datetime | None
+    suspect: bool = False  # a claim of it lapsed before

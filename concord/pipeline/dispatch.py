@@ -21,7 +21,7 @@ from concord.settings import DispatchSettings
 
 log = structlog.get_logger(__name__)
 
-# Handlers have time-outs of their own, well below this: a lapsed claim means that the worker died.
+# Handlers have time-outs of their own, well below this.
 CLAIM: Final = timedelta(minutes=5)
 # How long one task may go on beginning deliveries. Well below a claim, even if the last one runs into its time-out.
 TURN: Final = timedelta(minutes=1)
@@ -68,7 +68,10 @@ class Dispatcher:
         with bound_contextvars(message=delivery.message_id, delivery=delivery.id, handler=delivery.handler):
             try:
                 self._refuse_killer(delivery)
-                facts = self._handler(delivery, spec).deliver(self._consignment(delivery))
+                handler, consignment = self._handler(delivery, spec), self._consignment(delivery)
+                if delivery.suspect:
+                    self.outbox.enter_delivery(delivery, "handler")
+                facts = handler.deliver(consignment)
             except Exception as error:  # noqa: BLE001 - foreign code; the family of the error decides below
                 self._settle(delivery, error)
                 return False
@@ -76,7 +79,7 @@ class Dispatcher:
             return self.outbox.delivered(delivery, facts)
 
     def _refuse_killer(self, delivery: Delivery) -> None:
-        """A claim that lapsed was counted: what is over the limit already has been the end of worker after worker."""
+        """What is over the limit already has been the end of worker after worker, in its handler and alone."""
         if delivery.failures >= self.settings.max_attempts:
             raise HandlerRefusedError(
                 "The worker died each time it made this delivery",

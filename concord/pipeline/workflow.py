@@ -56,7 +56,10 @@ class WorkflowRunner:
             event: Mapping[str, Any] = json.loads(self.archive.read(run.archive_key))
             outputs = {step.name: step.output for step in run.steps if step.state is RunState.SUCCEEDED}
             stable = str(uuid5(run.event_id, f"{run.workflow}\n{run.position}"))
-            output = self.steps.get(spec.kind).run(event, outputs, spec.options, key=stable)
+            handler = self.steps.get(spec.kind)
+            if run.suspect:
+                self.outbox.enter_run(run, "step")
+            output = handler.run(event, outputs, spec.options, key=stable)
         except Exception as error:  # noqa: BLE001 - foreign code; the family of the error decides below
             self._settle(run, error)
             return None
@@ -64,7 +67,7 @@ class WorkflowRunner:
         return self.outbox.step_done(run, output)
 
     def _refuse_killer(self, run: WorkflowRun) -> None:
-        """A claim that lapsed was counted: what is over the limit already has been the end of worker after worker."""
+        """What is over the limit already has been the end of worker after worker, in its step and alone."""
         if run.failures >= self.settings.max_attempts:
             raise HandlerRefusedError(
                 "The worker died each time it took this step",

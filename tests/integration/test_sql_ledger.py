@@ -44,16 +44,6 @@ def test_what_is_claimed_cannot_be_claimed(world: World) -> None:
     assert world.ledger.claim([], until=LATER) == []
 
 
-def test_a_lapsed_claim_is_free_and_counts_against_the_message(world: World) -> None:
-    """The worker died with it in hand."""
-    [first] = world.claimed()
-    world.clock.forward(5 * MINUTE)
-
-    [second] = world.ledger.claim([first.message.id], until=LATER)
-
-    assert (second.attempt, second.message.failures) == (2, 1)
-
-
 def test_of_many_claims_at_once_each_message_goes_to_one(world: World) -> None:
     refs = world.record([seen(uid) for uid in range(1, 31)])
     ids = [ref.id for ref in refs]

@@ -171,7 +171,7 @@ def test_who_lost_a_delivery_writes_nothing(world: World) -> None:
     world.outbox.delivery_dead(old, BUSY)
 
     assert world.outbox.deliveries() == [new]
-    assert new.failures == 1
+    assert (new.failures, new.suspect) == (0, True)
 
 
 def test_a_replay_is_a_new_round_with_the_new_document(world: World) -> None:
@@ -277,7 +277,7 @@ def test_a_crashed_run_resumes_at_its_step(world: World) -> None:
     again = world.outbox.claim_run(first.id, until=LATER)
 
     assert again is not None
-    assert (again.position, again.attempts, again.failures) == (1, 2, 1)
+    assert (again.position, again.attempts, again.failures, again.suspect) == (1, 2, 0, True)
     assert again.steps[0].output == {"kept": True}
     assert again.steps[1].attempts == 2
     assert world.outbox.step_done(first, {}) is None

@@ -12,7 +12,7 @@ from concord.adapters.sql.message_rows import message_of, message_query, ref
 from concord.adapters.sql.tables import WAITING, folders, messages
 from concord.adapters.sql.trail import add_steps, code, reason
 from concord.adapters.sql.types import UtcDateTime
-from concord.adapters.sql.work import Work
+from concord.adapters.sql.work import Claiming, Spans, Work
 from concord.model.message import MessageRef, MessageState
 from concord.ports import Claim
 
@@ -25,9 +25,9 @@ MESSAGES: Final = Work(
 )
 
 
-def claim(connection: Connection, ids: Sequence[int], *, now: datetime, until: datetime) -> list[Claim]:
-    """Take those of these that wait, in the order asked."""
-    taken = MESSAGES.take(connection, ids, now=now, until=until)
+def claim(connection: Connection, ids: Sequence[int], claiming: Claiming) -> list[Claim]:
+    """Take those of these that wait, in the order asked; a suspect one alone."""
+    taken = MESSAGES.take(connection, ids, claiming)
     if not taken:
         return []
     order = {known: place for place, known in enumerate(ids)}
@@ -90,6 +90,7 @@ def retry(connection: Connection, which: ColumnElement[bool], now: datetime, why
             queued_at=case((kept, moment), else_=null()),
             **dict.fromkeys(("error", "error_code", "gave_up_version")),
             failures=0,
+            suspect=True,
         )
         .returning(messages.c.id, messages.c.priority, messages.c.size)
     )
@@ -114,7 +115,14 @@ def gave_up_by_another(version: str) -> ColumnElement[bool]:
     return and_(messages.c.state == MessageState.QUARANTINED.value, messages.c.gave_up_version != version)
 
 
-def stale(connection: Connection, *, now: datetime, queued_before: datetime, limit: int) -> list[MessageRef]:
+def enter(connection: Connection, claim: Claim, stage: str | None) -> bool:
+    """Write down where the worker is with a message that travels alone."""
+    return MESSAGES.enter(connection, MESSAGES.held(claim.message.id, claim.attempt), stage)
+
+
+def stale(
+    connection: Connection, *, now: datetime, queued_before: datetime, limit: int, spans: Spans
+) -> list[MessageRef]:
     """Due and not queued since; now they are. The most urgent first."""
-    rows = MESSAGES.forgotten(connection, now=now, queued_before=queued_before, limit=limit)
-    return [ref(row.id, row.priority, row.size, suspect=bool(row.failures or row.lapsed)) for row in rows]
+    rows = MESSAGES.forgotten(connection, now=now, queued_before=queued_before, limit=limit, spans=spans)
+    return [ref(row.id, row.priority, row.size, suspect=row.is_suspect) for row in rows]

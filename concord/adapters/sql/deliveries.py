@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from concord.adapters.sql.event_rows import delivery_of, delivery_query
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, deliveries, events
 from concord.adapters.sql.trail import add_steps, reason
-from concord.adapters.sql.work import Work
+from concord.adapters.sql.work import Claiming, Work
 from concord.model.delivery import Delivery, DeliveryState
 
 DELIVERIES: Final = Work(
@@ -24,18 +24,23 @@ DELIVERIES: Final = Work(
 )
 
 
-def claim(connection: Connection, ids: Sequence[int], *, now: datetime, until: datetime) -> list[Delivery]:
-    """Take those of these that are due, oldest first."""
-    taken = DELIVERIES.take(connection, ids, now=now, until=until)
+def claim(connection: Connection, ids: Sequence[int], claiming: Claiming) -> list[Delivery]:
+    """Take those of these that are due, oldest first; a suspect one alone."""
+    taken = DELIVERIES.take(connection, ids, claiming)
     if not taken:
         return []
     wanted = delivery_query().where(deliveries.c.id.in_(taken)).order_by(deliveries.c.id)
     return [delivery_of(row) for row in connection.execute(wanted)]
 
 
+def enter(connection: Connection, delivery: Delivery, stage: str | None) -> bool:
+    """Write down where the worker is with a delivery that travels alone."""
+    return DELIVERIES.enter(connection, DELIVERIES.held(delivery.id, delivery.attempts), stage)
+
+
 def delivered(connection: Connection, delivery: Delivery, detail: Mapping[str, object], now: datetime) -> bool:
     """It arrived; False where the claim lapsed."""
-    values = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "error": None}
+    values = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "error": None, "suspect": False}
     return _settle(connection, delivery, values, ("delivery.delivered", {"result": detail}, now))
 
 

@@ -53,6 +53,7 @@ def delivery_of(row: _Row) -> Delivery:
         created_at=row.created_at,
         delivered_at=row.delivered_at,
         archive_key=row.archive_key,
+        suspect=row.suspect,
     )
 
 
@@ -80,6 +81,7 @@ def run_of(row: _Row, steps: Sequence[_Row]) -> WorkflowRun:
         archive_key=row.archive_key,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        suspect=row.suspect,
     )
 
 

@@ -14,6 +14,7 @@ from concord.adapters.sql.outbox_tables import deliveries, events, workflow_runs
 from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps
 from concord.adapters.sql.upsert import insert_for
+from concord.adapters.sql.work import UNCLAIMED
 from concord.model.delivery import DeliveryState
 from concord.model.message import MessageState
 from concord.model.rule import WorkflowSpec
@@ -108,7 +109,8 @@ def _message_values(result: Processed, now: datetime) -> dict[str, Any]:
         "priority": result.priority,
         "after": result.after.value,
         "processed_at": now,
-        "leased_until": None,
+        **UNCLAIMED,
+        "suspect": False,
         "due_at": None,
         "error_code": "rule" if result.skipped else None,
         "error": "A rule says to skip it" if result.skipped else None,

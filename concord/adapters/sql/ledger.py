@@ -16,9 +16,11 @@ from concord.adapters.sql.finishing import Finishing
 from concord.adapters.sql.recording import Recording
 from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps, steps_of
+from concord.adapters.sql.work import LONGEST, Claiming, Spans
 from concord.errors import NotFoundError, PermanentError
 from concord.model.account import FolderCursor, PollLease
 from concord.model.message import AfterState, Message, MessageRef, MessageState, SeenMail, Step
+from concord.model.worker import FindWorker, holder, no_worker
 from concord.ports import Claim, Clock, MessageFilter, Processed, Queued
 
 # What a database or its driver says about a value it cannot keep. That it cannot be reached is a ConcordError by then.
@@ -34,10 +36,20 @@ class ResultRefusedError(PermanentError):
 class SqlLedger:
     """The ledger in the database."""
 
-    def __init__(self, engine: Engine, clock: Clock, version: str = __version__) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        version: str = __version__,
+        *,
+        worker: FindWorker = no_worker,
+        spans: Spans = LONGEST,
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._version = version
+        self._worker = worker
+        self._spans = spans
 
     def record(self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
         """Rows and cursor in one transaction; the ARCHIVED rows that are new. None where the lease is gone."""
@@ -50,7 +62,13 @@ class SqlLedger:
         if not ids:
             return []
         with transaction(self._engine) as connection:
-            return claims.claim(connection, ids, now=self._clock(), until=until)
+            claiming = Claiming(now=self._clock(), until=until, holder=holder(self._worker), spans=self._spans)
+            return claims.claim(connection, ids, claiming)
+
+    def enter(self, claim: Claim, stage: str | None) -> bool:
+        """Write down where the worker is with a message that travels alone."""
+        with transaction(self._engine) as connection:
+            return claims.enter(connection, claim, stage)
 
     def finish(self, results: Sequence[Processed]) -> Queued:
         """All in one transaction; where the database refuses a value, each in its own, so that the good ones pass."""
@@ -158,7 +176,9 @@ class SqlLedger:
     def stale(self, *, queued_before: datetime, limit: int) -> list[MessageRef]:
         """Due messages that were last queued before then; now they are."""
         with transaction(self._engine) as connection:
-            return claims.stale(connection, now=self._clock(), queued_before=queued_before, limit=limit)
+            return claims.stale(
+                connection, now=self._clock(), queued_before=queued_before, limit=limit, spans=self._spans
+            )
 
 
 def _joined(parts: Sequence[Queued]) -> Queued:

@@ -50,6 +50,7 @@ def message_of(row: Row[Any]) -> Message:
         after=AfterState(row.after),
         seen_at=row.seen_at,
         processed_at=row.processed_at,
+        suspect=row.suspect,
     )
 
 

@@ -16,9 +16,11 @@ from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.outbox_tables import deliveries as delivery_table
 from concord.adapters.sql.outbox_tables import events, workflow_runs
 from concord.adapters.sql.paging import Order
+from concord.adapters.sql.work import LONGEST, Claiming, Spans
 from concord.errors import NotFoundError
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.event import EventRow
+from concord.model.worker import FindWorker, holder, no_worker
 from concord.model.workflow import RunState, WorkflowRun
 from concord.ports import Clock, Queued
 
@@ -29,9 +31,11 @@ RUNS: Final = Order(table=workflow_runs, at=workflow_runs.c.created_at, id=workf
 class SqlOutbox:
     """The outbox in the database."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *, worker: FindWorker = no_worker, spans: Spans = LONGEST) -> None:
         self._engine = engine
         self._clock = clock
+        self._worker = worker
+        self._spans = spans
 
     # Events.
 
@@ -77,7 +81,12 @@ class SqlOutbox:
         if not ids:
             return []
         with transaction(self._engine) as connection:
-            return deliveries.claim(connection, ids, now=self._clock(), until=until)
+            return deliveries.claim(connection, ids, self._claiming(until))
+
+    def enter_delivery(self, delivery: Delivery, stage: str | None) -> bool:
+        """Write down where the worker is with a delivery that travels alone."""
+        with transaction(self._engine) as connection:
+            return deliveries.enter(connection, delivery, stage)
 
     def delivered(self, delivery: Delivery, detail: Mapping[str, object]) -> bool:
         """It arrived; False where the claim lapsed."""
@@ -143,7 +152,12 @@ class SqlOutbox:
     def claim_run(self, run_id: int, *, until: datetime) -> WorkflowRun | None:
         """Take it where it stands."""
         with transaction(self._engine) as connection:
-            return runs.claim(connection, run_id, now=self._clock(), until=until)
+            return runs.claim(connection, run_id, self._claiming(until))
+
+    def enter_run(self, run: WorkflowRun, stage: str | None) -> bool:
+        """Write down where the worker is with a run whose claim lapsed before."""
+        with transaction(self._engine) as connection:
+            return runs.enter(connection, run, stage)
 
     def step_done(self, run: WorkflowRun, output: Mapping[str, object]) -> WorkflowRun | None:
         """Keep the step's output and stand at the next, still claimed."""
@@ -201,11 +215,16 @@ class SqlOutbox:
         """Due and not queued since; now they are."""
         with transaction(self._engine) as connection:
             waiting = [
-                work.forgotten(connection, now=self._clock(), queued_before=queued_before, limit=limit)
+                work.forgotten(
+                    connection, now=self._clock(), queued_before=queued_before, limit=limit, spans=self._spans
+                )
                 for work in (deliveries.DELIVERIES, runs.RUNS)
             ]
         due, standing = (tuple(row.id for row in rows) for rows in waiting)
         return Queued(deliveries=due, runs=standing)
+
+    def _claiming(self, until: datetime) -> Claiming:
+        return Claiming(now=self._clock(), until=until, holder=holder(self._worker), spans=self._spans)
 
 
 def _older(created_at: datetime, event_id: UUID) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary,
 from sqlalchemy import text as sql_text
 
 from concord.adapters.sql.clean import LINE, REASON
-from concord.adapters.sql.tables import metadata, partial
+from concord.adapters.sql.tables import claim_columns, metadata, partial
 from concord.adapters.sql.types import BigId, CleanJson, CleanText, PriorityRank, UtcDateTime
 
 # As the questions write it, word for word, so that the partial indexes serve them.
@@ -46,6 +46,7 @@ deliveries: Final = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("leased_until", UtcDateTime),
     Column("queued_at", UtcDateTime),
+    *claim_columns(),
     Column("error", CleanText(REASON)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
@@ -71,6 +72,7 @@ workflow_runs: Final = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("leased_until", UtcDateTime),
     Column("queued_at", UtcDateTime),
+    *claim_columns(),
     Column("error", CleanText(REASON)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),

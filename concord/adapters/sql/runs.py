@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 from concord.adapters.sql.event_rows import run_of, run_query
 from concord.adapters.sql.outbox_tables import RUNS_WAITING, workflow_runs, workflow_steps
 from concord.adapters.sql.trail import add_steps, reason
-from concord.adapters.sql.work import Work
+from concord.adapters.sql.work import Claiming, Work
 from concord.model.workflow import RunState, WorkflowRun
 
 RUNS: Final = Work(
@@ -43,12 +43,17 @@ def get(connection: Connection, run_id: int) -> WorkflowRun | None:
     return next(iter(load(connection, run_query().where(workflow_runs.c.id == run_id))), None)
 
 
-def claim(connection: Connection, run_id: int, *, now: datetime, until: datetime) -> WorkflowRun | None:
+def claim(connection: Connection, run_id: int, claiming: Claiming) -> WorkflowRun | None:
     """Take it where it stands."""
-    if not RUNS.take(connection, [run_id], now=now, until=until):
+    if not RUNS.take(connection, [run_id], claiming):
         return None
     _begin_step(connection, run_id)
     return get(connection, run_id)
+
+
+def enter(connection: Connection, run: WorkflowRun, stage: str | None) -> bool:
+    """Write down where the worker is with a run whose claim lapsed before."""
+    return RUNS.enter(connection, _held(run), stage)
 
 
 def step_done(
@@ -70,9 +75,9 @@ def step_done(
 
 def _stand_at_next(connection: Connection, run: WorkflowRun, now: datetime) -> bool:
     until = max(run.leased_until or now, now + STEP_LEASE)
-    return RUNS.settle(
-        connection, _held(run), {"position": run.position + 1, "failures": 0, "error": None, "leased_until": until}
-    )
+    # The next step is other code: nothing that the last one did speaks against it.
+    begins = {"position": run.position + 1, "failures": 0, "error": None, "suspect": False, "stage": None}
+    return RUNS.change(connection, _held(run), begins | {"leased_until": until})
 
 
 def _end(connection: Connection, run: WorkflowRun, now: datetime) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     text,
 )
 
@@ -40,6 +41,18 @@ metadata: Final = MetaData(
 def partial(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
     """An index of only the rows that meet a condition."""
     return Index(name, *columns, unique=unique, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+def claim_columns() -> tuple[Column[Any], ...]:
+    """The columns that say how a row is claimed (`work.py`), beside its state, its attempt and its lease."""
+    return (
+        # A claim of it lapsed before: it travels alone.
+        Column("suspect", Boolean, nullable=False, server_default=false()),
+        # Which foreign code the worker is in with it (parse, rule, handler, step), while it travels alone.
+        Column("stage", String),
+        # The incarnation of the worker that claimed it.
+        Column("claimed_by", String),
+    )
 
 
 accounts: Final = Table(
@@ -152,9 +165,12 @@ messages: Final = Table(
     Column("error", CleanText(REASON)),
     # The version of Concord that quarantined it: another one may do better.
     Column("gave_up_version", String),
+    # The newest version that took it out of quarantine for one more chance.
+    Column("retried_version", String),
     Column("due_at", UtcDateTime),
     Column("leased_until", UtcDateTime),
     Column("queued_at", UtcDateTime),
+    *claim_columns(),
     Column("after", String, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("processed_at", UtcDateTime),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -9,4 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Change nothing yet."""
+    """Add columns with constant defaults: instant, however many rows there are."""
+    for table in ("messages", "deliveries", "workflow_runs"):
+        op.add_column(table, sa.Column("suspect", sa.Boolean(), server_default=sa.false(), nullable=False))
+        op.add_column(table, sa.Column("stage", sa.String(), nullable=True))
+        op.add_column(table, sa.Column("claimed_by", sa.String(), nullable=True))
+    op.add_column("messages", sa.Column("retried_version", sa.String(), nullable=True))
