@@ -90,7 +90,7 @@ def _handlers(daemon: str | None, directory: Path | None) -> list[logging.Handle
 
 
 def _quieten() -> None:
-    for noisy in ("httpx", "httpcore", "botocore", "boto3", "s3transfer", "urllib3"):
+    for noisy in ("alembic", "httpx", "httpcore", "botocore", "boto3", "s3transfer", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It warns of every octet it cannot decode, at every poll; what matters of that, the adapter tells as an error.
     logging.getLogger("imapclient").setLevel(logging.ERROR)

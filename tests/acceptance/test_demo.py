@@ -21,7 +21,7 @@ from deploy.demo.leftovers import leftovers
 from deploy.demo.mails import mails
 from deploy.demo.state import State
 from tests.servers.redis import free_port
-from tests.waiting import eventually
+from tests.waiting import INTERRUPTIBLE, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def _three_free_ports() -> int:
 def started(module: str, place: dict[str, str], **variables: str) -> Iterator[subprocess.Popen[str]]:
     """The command behind `make demo` or `make run`, with what it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", f"deploy.demo.{module}"],
+        [*INTERRUPTIBLE, sys.executable, "-m", f"deploy.demo.{module}"],
         cwd=ROOT,
         env=place | variables,
         stdout=subprocess.PIPE,
@@ -138,7 +138,7 @@ def test_interrupt_stops_everything_within_seconds(place: dict[str, str]) -> Non
         assert httpx.get(f"http://127.0.0.1:{place['ADMIN_PORT']}/healthz").json()["status"] == "ok"
 
         demo.send_signal(signal.SIGINT)
-        printed, _ = demo.communicate(timeout=40)
+        printed, _ = demo.communicate(timeout=120)
 
         assert "Stopped." in printed
         assert running(place) == []
@@ -151,7 +151,7 @@ def test_interrupt_while_things_start_leaves_nothing(place: dict[str, str]) -> N
         assert eventually(lambda: len(running(place)) > 2)
 
         demo.send_signal(signal.SIGINT)
-        printed, _ = demo.communicate(timeout=40)
+        printed, _ = demo.communicate(timeout=120)
 
         assert "Traceback" not in printed
         assert running(place) == []
@@ -169,7 +169,7 @@ def test_run_stops_what_a_killed_run_left_behind(place: dict[str, str]) -> None:
         with started("run", place) as second:
             printed = read_until(second, "^C stops everything")
             second.send_signal(signal.SIGINT)
-            second.communicate(timeout=40)
+            second.communicate(timeout=120)
 
     assert "stopping them" in printed
     assert second.returncode == 0
@@ -186,7 +186,7 @@ def test_a_second_run_is_refused_while_one_runs(place: dict[str, str]) -> None:
     with subprocess.Popen(["flock", "--no-fork", str(folder / "lock"), "sleep", "60"]) as holder:
         assert eventually(lambda: _is_locked(folder / "lock"))
         with started("run", place) as run:
-            printed, _ = run.communicate(timeout=30)
+            printed, _ = run.communicate(timeout=90)
         holder.kill()
 
     assert run.returncode == 1
@@ -203,7 +203,7 @@ def test_a_taken_port_is_named_with_its_holder_and_variable(place: dict[str, str
         taken.listen()
 
         with started("run", place) as run:
-            printed, _ = run.communicate(timeout=30)
+            printed, _ = run.communicate(timeout=90)
 
     assert run.returncode == 1
     assert f"Port {place['REDIS_PORT']} is taken by {psutil.Process().name()} (process {os.getpid()})" in printed
@@ -213,7 +213,7 @@ def test_a_taken_port_is_named_with_its_holder_and_variable(place: dict[str, str
 
 def test_a_port_that_is_no_number_is_named(place: dict[str, str]) -> None:
     with started("run", place, FLOWER_PORT="many") as run:
-        printed, _ = run.communicate(timeout=30)
+        printed, _ = run.communicate(timeout=90)
 
     assert run.returncode == 1
     assert printed.startswith("FLOWER_PORT=many is no port")

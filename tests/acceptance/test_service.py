@@ -18,13 +18,13 @@ import pytest
 from tests.servers.redis import RedisServer, free_port
 from tests.servers.stack import Stack
 from tests.servers.supervisord import Supervisord
-from tests.waiting import eventually
+from tests.waiting import INTERRUPTIBLE, eventually
 
 SHIPPED = Path(__file__).parents[2] / "deploy/supervisor"
 WORKERS = ("concord-worker-poll", "concord-worker-mail")
 SET = ("concord-beat", *WORKERS, "concord-flower")
 FLOWER_PASSWORD = "flower-Bl0menkohl"
-COMMAND = [sys.executable, "-m", "concord", "service"]
+COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "concord", "service"]
 
 
 class Service:
@@ -33,8 +33,8 @@ class Service:
     def __init__(self, stack: Stack, supervisord: Supervisord, redis: RedisServer) -> None:
         self.stack, self.supervisord, self.redis = stack, supervisord, redis
 
-    def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.stack.cli("service", *arguments, check=check)
+    def __call__(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.stack.cli("service", *arguments, check=check, **variables)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -65,7 +65,7 @@ def service() -> Iterator[Service]:
             place,
             redis_url=redis.url,
             credentials={"flower__password": FLOWER_PASSWORD},
-            service={"supervisor": "supervisord", "run_directory": str(run), "canary_timeout": 20},
+            service={"supervisor": "supervisord", "run_directory": str(run), "canary_timeout": 90},
             flower={"port": free_port()},
             admin={"port": free_port()},
         )
@@ -140,7 +140,7 @@ def test_status_shows_what_each_daemon_does(working: Service) -> None:
 def test_a_worker_that_lives_and_does_nothing_fails_the_start(working: Service) -> None:
     """M4: active is not working."""
     with working.stopped_process("concord-worker-mail"):
-        done = working("start", "--only", "worker", check=False)
+        done = working("start", "--only", "worker", check=False, CONCORD_SERVICE__CANARY_TIMEOUT="10")
 
     assert done.returncode == 1
     assert "Error: A daemon runs, but does not work." in done.stderr
@@ -155,7 +155,7 @@ def test_an_interrupted_toggle_leaves_nothing_locked(working: Service) -> None:
         told = iter(waiting.stderr.readline, "")
         assert any("waiting for" in line for line in told)
         waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(timeout=20) == 130
+        assert waiting.wait(timeout=60) == 130
 
     assert "flower is stopped" in working("stop", "--only", "flower").stdout
 
@@ -193,7 +193,7 @@ def test_follow_goes_on_showing(working: Service) -> None:
         assert following.stdout is not None
         assert following.stdout.readline()
         following.send_signal(signal.SIGINT)
-        following.wait(timeout=10)
+        following.wait(timeout=30)
 
 
 def test_flowers_page_is_named_and_its_password_is_not(working: Service) -> None:

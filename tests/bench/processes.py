@@ -61,7 +61,7 @@ def hello(folder: Path, port: int) -> Iterator[httpx.Client]:
             yield client
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=30)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def test_redis_that_hangs_delays_neither_answer_nor_ping_nor_stop(
         seconds = time.monotonic() - begun
         pinged = admin.keeps_pinging()
         admin.process.terminate()
-        code = admin.process.wait(timeout=10)
+        code = admin.process.wait(timeout=30)
     finally:
         empty_redis.thaw()
 
@@ -147,7 +147,7 @@ def test_what_was_asked_before_the_stop_is_still_answered(admin: Service, port: 
         connection.close()
 
     assert status == 503
-    assert admin.process.wait(timeout=10) == 0
+    assert admin.process.wait(timeout=30) == 0
     assert "STOPPING=1" in admin.manager.lines
     assert "Traceback" not in admin.log
     assert '"level": "error"' not in admin.log
@@ -161,7 +161,7 @@ def test_port_that_is_taken_is_told_in_words(tmp_path: Path, credentials: dict[s
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with service(tmp_path, port, credentials) as admin:
-            code = admin.process.wait(timeout=30)
+            code = admin.process.wait(timeout=90)
 
     assert code == 1
     assert "The admin service cannot listen there" in admin.log

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.daemon import Daemon, eventually
+from tests.servers.daemon import Daemon
 from tests.servers.manager import NotifySocket
 from tests.servers.redis import RedisServer
 from tests.servers.swallower import SwallowingProxy
+from tests.waiting import eventually
 
 BEAT = ["beat", "--loglevel=INFO"]
 WATCHDOG = 8.0

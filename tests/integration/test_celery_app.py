@@ -19,8 +19,9 @@ from concord.adapters.queue import CeleryQueue
 from concord.model.account import Priority
 from concord.model.message import MessageRef
 from concord.settings import ProcessPoolSettings, RedisSettings, Settings, WorkerSettings
-from tests.servers.daemon import Daemon, eventually
+from tests.servers.daemon import Daemon
 from tests.servers.redis import RedisServer
+from tests.waiting import eventually
 from tests.workers import worker_config
 
 RAN, PIDS, HOLD = "probe:ran", "probe:pids", "probe:hold"

@@ -27,7 +27,7 @@ from tests.factories import mail
 from tests.fakes.command import Answer, Command
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import RedisServer
-from tests.waiting import eventually
+from tests.waiting import INTERRUPTIBLE, eventually
 
 MAILS = Path(__file__).parents[1] / "mails"
 PASSWORD = "Hemmelig-4711"
@@ -315,7 +315,7 @@ def test_other_key_is_refused_before_it_seals_anything(run: Command, concord: Co
 
 def process(*arguments: str, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "concord", *arguments],
+        [*INTERRUPTIBLE, sys.executable, "-m", "concord", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -346,7 +346,7 @@ def test_interrupted_command_is_quiet(run: Command, concord: Concord, empty_redi
     with process("sync-email-tasks", CONCORD_REDIS__SOCKET_TIMEOUT=60) as command:
         assert eventually(lambda: _has_socket_to(command.pid, empty_redis.port))
         command.send_signal(signal.SIGINT)
-        out, err = command.communicate(timeout=30)
+        out, err = command.communicate(timeout=90)
     empty_redis.thaw()
 
     assert (command.returncode, out) == (130, "")
@@ -357,7 +357,7 @@ def test_answers_have_no_colours_when_piped(run: Command) -> None:
     add(run, "one")
 
     texts = [
-        process(*arguments, FORCE_COLOR="", TERM="xterm-256color").communicate(timeout=60)
+        process(*arguments, FORCE_COLOR="", TERM="xterm-256color").communicate(timeout=180)
         for arguments in (("account", "list"), ("--help",), ("account", "show", "nix"), ("config", "check"))
     ]
 
@@ -370,7 +370,7 @@ def test_shells_complete_commands_and_accounts(run: Command) -> None:
     told = {
         words: process(
             _CONCORD_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=len(words.split()) - 1
-        ).communicate(timeout=60)[0]
+        ).communicate(timeout=180)[0]
         for words in ("concord mess", "concord account sh", "concord account show sal")
     }
 

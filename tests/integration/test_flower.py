@@ -13,9 +13,10 @@ import psutil
 import pytest
 from flower.urls import handlers
 
-from tests.servers.daemon import Daemon, eventually
+from tests.servers.daemon import Daemon
 from tests.servers.redis import RedisServer, free_port
 from tests.servers.service import Service
+from tests.waiting import eventually
 
 PASSWORD = "a-page-word"
 # Flower has no switch for the first two: they are why it stays on loopback. The others tell nothing.
@@ -122,7 +123,7 @@ def test_stop_is_told_and_takes_seconds(flower: Service) -> None:
 
     flower.process.terminate()
 
-    assert flower.process.wait(timeout=10) == 0
+    assert flower.process.wait(timeout=30) == 0
     assert "STOPPING=1" in flower.manager.lines
     assert "Traceback" not in flower.log
 
@@ -132,7 +133,7 @@ def test_port_that_is_taken_is_told_in_words(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with Service("flower", tmp_path, settings=f"[flower]\nport = {port}\n") as flower:
-            code = flower.process.wait(timeout=30)
+            code = flower.process.wait(timeout=90)
 
     assert code == 1
     assert "Flower cannot listen there" in flower.log

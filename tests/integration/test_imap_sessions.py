@@ -211,7 +211,7 @@ def test_a_forked_child_shares_no_connection(polls: Polls, dovecot: Dovecot, mai
 
     child = multiprocessing.get_context("fork").Process(target=looked, args=(polls, dovecot, mailbox_user))
     child.start()
-    child.join(timeout=30)
+    child.join(timeout=90)
     of_both = dovecot.logins(mailbox_user)
     looked(polls, dovecot, mailbox_user)
 

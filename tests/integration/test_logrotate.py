@@ -128,7 +128,7 @@ def test_files_the_daemons_write_lose_no_line(turner: Turner, tmp_path: Path) ->
             turner.turn()
         assert eventually(lambda: file.stat().st_size > 200_000)
         stop.touch()
-        told = [json.loads(line) for each in writers for line in each.communicate(timeout=60)[0].splitlines()]
+        told = [json.loads(line) for each in writers for line in each.communicate(timeout=180)[0].splitlines()]
 
     found = turner.found()
 

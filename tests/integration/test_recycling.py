@@ -21,8 +21,9 @@ from concord.model.account import Priority
 from concord.model.message import MessageRef
 from concord.settings import RedisSettings, Settings
 from tests.servers.celery_probe import HOG
-from tests.servers.daemon import Daemon, eventually
+from tests.servers.daemon import Daemon
 from tests.servers.redis import RedisServer
+from tests.waiting import eventually
 
 COMMON = ["--without-gossip", "--without-mingle", "--loglevel=INFO", "--prefetch-multiplier=1"]
 PREFORK = ["worker", "--queues=email", "--pool=prefork", "--concurrency=1", *COMMON]

@@ -14,8 +14,8 @@ from concord.adapters.redbeat import ConcordScheduler, RedBeatSchedule
 from concord.errors import QueueDownError
 from concord.ports import ScheduledPoll
 from concord.settings import RedisSettings, Settings
-from tests.servers.daemon import eventually
 from tests.servers.sentinel import SentinelSet
+from tests.waiting import eventually
 
 
 def test_queue_and_schedule_follow_a_failover(sentinel: SentinelSet) -> None:

@@ -16,7 +16,7 @@ import pytest
 from concord.adapters.notify_listener import NotifyListener
 from concord.errors import SettingsError
 from tests.servers.supervisord import HEAD, Supervisord
-from tests.waiting import eventually
+from tests.waiting import eventually, never
 
 ROOT = Path(__file__).parents[2]
 PERIOD = 2
@@ -167,7 +167,7 @@ def test_a_watchdog_killed_or_without_its_socket_comes_back_and_kills_nobody(
     (run / "notify.sock").unlink()
 
     assert eventually(lambda: _made(run / "notify.sock") > second)
-    assert not eventually(lambda: "watchdog.killed" in said(run), within=2 * PERIOD)
+    assert never(lambda: "watchdog.killed" in said(run), within=2 * PERIOD)
     assert supervisord.pid("concord-beat") == beat
 
 
@@ -178,13 +178,13 @@ def test_a_watchdog_that_stood_still_gives_everybody_a_full_period(supervisord: 
     assert eventually(lambda: watchdog.status() == psutil.STATUS_SLEEPING)
     os.kill(beat, signal.SIGSTOP)
     watchdog.suspend()
-    assert not eventually(lambda: False, within=2 * PERIOD)
+    assert never(lambda: False, within=2 * PERIOD)
 
     watchdog.resume()
     os.kill(beat, signal.SIGCONT)
 
     assert eventually(lambda: "watchdog.late" in said(run)), said(run)
-    assert not eventually(lambda: "watchdog.killed" in said(run), within=1.5 * PERIOD)
+    assert never(lambda: "watchdog.killed" in said(run), within=1.5 * PERIOD)
     assert supervisord.pid("concord-beat") == beat
 
 
@@ -196,7 +196,7 @@ def test_while_supervisord_does_not_answer_nobody_is_killed(supervisord: Supervi
     os.kill(beat, signal.SIGSTOP)
     try:
         assert eventually(lambda: psutil.Process(beat).status() == psutil.STATUS_STOPPED)
-        assert not eventually(lambda: psutil.Process(beat).status() != psutil.STATUS_STOPPED, within=8)
+        assert never(lambda: psutil.Process(beat).status() != psutil.STATUS_STOPPED, within=8)
     finally:
         os.kill(supervisord.process.pid, signal.SIGCONT)
 

@@ -326,7 +326,7 @@ def test_a_busy_host_is_left_alone_for_a_moment(receiver: WebhookReceiver) -> No
     with pytest.raises(HandlerError) as caught:
         other.deliver(make_consignment())
     receiver.stopping.set()
-    thread.join(timeout=10)
+    thread.join(timeout=30)
 
     assert caught.value.fields["busy"] is True
     assert len(receiver.received) == 1

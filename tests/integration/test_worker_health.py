@@ -25,10 +25,11 @@ from concord.model.message import MessageRef
 from concord.model.worker import WorkerLimits
 from concord.ports import WorkerPulse
 from concord.settings import RedisSettings, Settings
-from tests.servers.daemon import Daemon, eventually
+from tests.servers.daemon import Daemon
 from tests.servers.manager import NotifySocket
 from tests.servers.redis import RedisServer
 from tests.servers.swallower import SwallowingProxy
+from tests.waiting import eventually
 
 RAN, PIDS, HOLD = "probe:ran", "probe:pids", "probe:hold"
 COMMON = ["--without-gossip", "--without-mingle", "--task-events", "--loglevel=INFO"]

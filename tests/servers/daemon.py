@@ -7,23 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.servers.redis import RedisServer
 
 ROOT = Path(__file__).parents[2]
-
-
-def eventually(holds: Callable[[], object], *, within: float = 20.0) -> bool:
-    """Whether it becomes true within so many seconds."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 class Daemon:
@@ -81,4 +71,4 @@ class Daemon:
             if self.alive:
                 os.killpg(self.process.pid, signal.SIGKILL)
         finally:
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=30)

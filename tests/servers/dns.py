@@ -41,7 +41,7 @@ class NameServer:
     def __exit__(self, *_exception: object) -> None:
         # An empty datagram to oneself ends the loop.
         self._socket.sendto(b"", self._socket.getsockname())
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=30)
         self._socket.close()
 
     def _serve(self) -> None:

@@ -25,7 +25,7 @@ from tests.servers.redis import free_port
 
 BINARY = shutil.which("dovecot") or "/usr/sbin/dovecot"
 TEMPLATE = Path(__file__).parents[2] / "deploy/demo/dovecot.conf.in"
-START_SECONDS = 15.0
+START_SECONDS = 45.0
 KEPT_DELIVERERS = 20
 
 
@@ -145,7 +145,7 @@ class Dovecot:
             return
         children = psutil.Process(self._process.pid).children(recursive=True)
         self._process.terminate()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=90)
         self._process = None
         # The master does not wait for its children, and those serve their sessions for a while longer.
         for child in children:

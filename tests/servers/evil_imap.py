@@ -89,7 +89,7 @@ class EvilImap:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=30)
             assert not thread.is_alive()
         for line in [self._listener, *self._lines]:
             line.close()

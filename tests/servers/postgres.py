@@ -17,7 +17,7 @@ import psycopg
 from tests.servers.redis import free_port
 
 PASSWORD: Final = "of the test server"
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 90.0
 # What a power cut would lose, a test never needs.
 QUICK: Final = {
     "fsync": "off",
@@ -90,7 +90,7 @@ class PostgresServer:
         # runuser passes no SIGQUIT on: the server itself is asked.
         if self._pid_file.exists():
             os.kill(self.pid, signal.SIGQUIT)
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=90)
         self._process = None
 
     def close(self) -> None:

@@ -65,7 +65,7 @@ class Proxy(ABC):
 
     def __exit__(self, *_exception: object) -> None:
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
 
     @property
     def said(self) -> str:

@@ -17,7 +17,7 @@ from typing import Self
 import redis
 
 BINARY = shutil.which("redis-server") or "/usr/bin/redis-server"
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 
 
 # Below those that the kernel gives to outgoing connections: between our look and a server's start one could take it.
@@ -89,7 +89,7 @@ class RedisServer:
             return
         self.thaw()
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=30)
         self._process = None
 
     def freeze(self) -> None:

@@ -21,7 +21,7 @@ from concord.adapters.archive_s3_client import S3Connection
 from concord.settings import S3Settings
 from tests.servers.redis import free_port
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 Fault = Literal["503", "lost", "cut", "hang", "spoil", "etag"]
 
 
@@ -44,7 +44,7 @@ class MotoServer:
     def __exit__(self, *_exception: object) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=30)
         self._log.close()
 
 
@@ -85,7 +85,7 @@ class S3Door:
     def __exit__(self, *_exception: object) -> None:
         self.stopping.set()
         self._server.shutdown()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=30)
         self._server.server_close()
 
 

@@ -9,8 +9,8 @@ from typing import Self
 
 import redis
 
-from tests.servers.daemon import eventually
 from tests.servers.redis import BINARY, RedisServer, free_port
+from tests.waiting import eventually
 
 SERVICE = "mymaster"
 
@@ -48,7 +48,7 @@ class SentinelSet:
     def __exit__(self, *_exception: object) -> None:
         for process in self._processes:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
         self.replica.close()
         self.master.close()
         self._folder.cleanup()

@@ -51,7 +51,7 @@ class Service:
 
     def __exit__(self, *_exception: object) -> None:
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=30)
         self.manager.__exit__()
 
     def is_ready(self) -> bool:

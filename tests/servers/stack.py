@@ -123,7 +123,7 @@ class Stack:
         """SIGKILL to the daemon and all its children."""
         daemon = self._daemons.pop(name)
         os.killpg(daemon.pid, signal.SIGKILL)
-        daemon.wait(timeout=10)
+        daemon.wait(timeout=30)
 
     def stop(self, name: str) -> None:
         """A warm shutdown; killed if it does not end."""
@@ -132,7 +132,7 @@ class Stack:
             return
         daemon.send_signal(signal.SIGTERM)
         try:
-            daemon.wait(timeout=30)
+            daemon.wait(timeout=90)
             del self._daemons[name]
         except subprocess.TimeoutExpired:
             self.kill(name)
@@ -144,15 +144,17 @@ class Stack:
 
     # A person at the shell.
 
-    def cli(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `concord …` as an operator does."""
+    def cli(
+        self, *arguments: str, stdin: str = "", check: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `concord …` as an operator does, with these variables in the environment besides."""
         done = subprocess.run(
             [sys.executable, "-m", "concord", *arguments],
             input=stdin,
-            env=self.env,
+            env=self.env | variables,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=360,
             check=False,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr

@@ -61,7 +61,7 @@ class Supervisord:
             self.process.wait(timeout=within)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout=5)
+            self.process.wait(timeout=15)
         for one in family:
             if one.is_running():
                 one.kill()

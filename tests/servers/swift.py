@@ -81,7 +81,7 @@ class SwiftServer:
     def __exit__(self, *_exception: object) -> None:
         for process in self._processes:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _configure(self) -> None:

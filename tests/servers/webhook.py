@@ -124,7 +124,7 @@ class WebhookReceiver:
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=15)
 
 
 class _Server(ThreadingHTTPServer):

@@ -56,7 +56,7 @@ def test_a_killed_write_leaves_no_object(archive: FileArchive, root: Path, tmp_p
         halfway.write(b"half of it")
         halfway.flush()
         writer.kill()
-        writer.wait(timeout=10)
+        writer.wait(timeout=30)
 
     assert list((root / INCOMING).iterdir()) != []
     assert list(archive.keys()) == []

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from concord.adapters.soft_stop import SoftStop
-from tests.waiting import eventually
+from tests.waiting import never
 
 
 @pytest.fixture
@@ -28,5 +28,5 @@ def test_without_a_connection_running_tasks_have_their_whole_time(told: list[flo
     """D2: a second signal would have Celery cancel them at once."""
     os.kill(os.getpid(), signal.SIGQUIT)
 
-    assert not eventually(lambda: len(told) > 1, within=1)
+    assert never(lambda: len(told) > 1, within=1)
     assert told == [pytest.approx(30, abs=1)]
