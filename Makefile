@@ -3,6 +3,8 @@
 BIN := .venv/bin
 REPORTS := .run/reports
 MACHINES := 4
+# Most of the first part waits for servers, too; what takes longest begins first.
+SIDE_BY_SIDE := 4
 MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
@@ -28,8 +30,9 @@ else
 # The packages are built meanwhile; what is wrong with that, their own tests tell. Then the package's machines, side by side,
 # for most of their time is waiting; then what must be alone. The last summary counts all three runs, and so does the coverage.
 	@packaging/build-deb --worktree >.run/packages.log 2>&1 & \
-	  $(BIN)/pytest -n 2 --dist loadfile $(MEASURED) --write-reports=$(REPORTS).1 \
-	    tests/unit tests/web tests/integration tests/browser tests/acceptance; first=$$?; \
+	  export SUITE_BEGAN=$$(date +%s); \
+	  $(BIN)/pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder $(MEASURED) --write-reports=$(REPORTS).1 \
+	    tests/acceptance tests/browser tests/integration tests/web tests/unit; first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
 	  $(BIN)/pytest -n $(MACHINES) -m "not alone" $(MEASURED) --cov-append --write-reports=$(REPORTS).2 tests/package; \
 	  second=$$?; [ $$second -le 1 ] || exit $$second; \

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             report.longrepr = tuple(report.longrepr)  # where and why it was skipped; JSON has no tuples
         category = "error" if isinstance(report, pytest.CollectReport) else _category(config, report)
         terminalreporter._add_stats(category, [report])
+    if paths and (began := os.environ.get("SUITE_BEGAN")):
+        terminalreporter.write_line(f"The whole suite took {(time.time() - int(began)) / 60:.1f} minutes.")
 
 
 def _category(config: pytest.Config, report: pytest.TestReport) -> str:

@@ -8,6 +8,9 @@ from tests.figures import Note
 from tests.package.host import ADMIN, DAEMONS, MEMBERS, TARGET, WORKERS, Host
 from tests.package.site import JOBS, LIST, Browser, Program, add_user, token_of
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["trixie"], indirect=True, scope="session")
+
 EXTRA = "concord-worker@extra.service"
 RULE = "/etc/polkit-1/rules.d/50-concord.rules"
 FILE = "/etc/concord/workers/extra.json"

@@ -11,6 +11,9 @@ from tests.figures import Note
 from tests.package.host import DATABASE, MEMBERS, TARGET, WORKERS, Host
 from tests.package.site import LIST, Browser, Program, add_user, token_of
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["bookworm"], indirect=True, scope="session")
+
 # service.start_timeout, and what is left to find out why.
 START_SECONDS = 90 + 10
 # Nobody looks longer than this at a page that only says how things are.

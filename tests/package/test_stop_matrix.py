@@ -10,6 +10,9 @@ import pytest
 from tests.figures import Note
 from tests.package.host import PYTHON, WORKERS, Host
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["bookworm"], indirect=True, scope="session")
+
 PROBE = """\
 import os, time
 from celery import shared_task

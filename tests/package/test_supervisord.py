@@ -12,6 +12,9 @@ from tests.figures import Note
 from tests.package import debs
 from tests.package.host import DAEMONS, MEMBERS, TARGET, Host, sleep_through
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["trixie"], indirect=True, scope="session")
+
 PROGRAMS = {
     "concord:concord-beat",
     "concord:concord-worker-poll",

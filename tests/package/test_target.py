@@ -11,6 +11,9 @@ import pytest
 from tests.figures import Note
 from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, SETTLE, TARGET, WORKERS, Host
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["bookworm"], indirect=True, scope="session")
+
 SANDBOX_LIMIT = 1.5
 
 

@@ -11,7 +11,11 @@ from tests.package import debs
 from tests.package.host import Host, sleep_through
 from tests.package.trees import UNSAFE_IO
 
-pytestmark = pytest.mark.alone
+# The release matters little to this story: one will do.
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.parametrize("suite", ["trixie"], indirect=True, scope="session"),
+]
 
 PAUSE = 30
 

@@ -9,6 +9,9 @@ import pytest
 from tests.figures import Note
 from tests.package.host import DAEMONS, Host
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["bookworm"], indirect=True, scope="session")
+
 # WatchdogSec, then TimeoutAbortSec, RestartSec, and the start itself.
 BACK_WITHIN = 60 + 10 + 3 + 15
 

@@ -8,6 +8,9 @@ import pytest
 
 from tests.package.host import ADMIN, DAEMONS, TARGET, WORKERS, Host
 
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["trixie"], indirect=True, scope="session")
+
 EXTRA = "concord-worker@extra.service"
 RULE = "/etc/polkit-1/rules.d/50-concord.rules"
 WANTS = "/etc/systemd/system/concord-celery.target.wants"
