@@ -5,11 +5,12 @@ REPORTS := .run/reports
 MACHINES := 4
 # Most of the first part waits for servers, too; what takes longest begins first.
 SIDE_BY_SIDE := 4
+FUZZ := 100
 MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format messages bench deb deb-test lock clean
+.PHONY: help demo run test check format messages soak fuzz bench deb deb-test lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,6 +59,14 @@ format: ## Let the formatter and the linter mend what they can
 messages: ## Bring the catalogue of translations in step with the words that pages show
 	@packaging/bootstrap
 	@exec $(BIN)/python -m tests.catalogue
+
+soak: ## Thousands of mails through real daemons while everything breaks in turn (SOAK="--seed 7 --database sqlite")
+	@packaging/bootstrap test
+	@exec $(BIN)/python -m tests.soak $(SOAK)
+
+fuzz: ## The generated tests, FUZZ times as long as in the suite: an hour
+	@packaging/bootstrap test
+	@FUZZ=$(FUZZ) exec $(BIN)/pytest -n 2 -o timeout=0 tests/unit/mime/test_any_bytes.py tests/integration/test_api_schema.py
 
 bench: ## Measure mails per second, and how long pages take with a million of them: 20 minutes
 	@packaging/bootstrap test

@@ -9,18 +9,17 @@ from typing import Any, Final
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from schemathesis import Case
 
 from concord.bootstrap import Concord
 from concord.web.api_document import document
 from concord.web.app import make_app
+from tests.fuzzing import search
 from tests.servers.redis import RedisServer
 from tests.web_world import token_of, web_concord
 
-USUAL: Final = settings(
-    max_examples=15, deadline=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck), derandomize=True
-)
+USUAL: Final = search(15, phases=(Phase.generate,))
 # No bug of the service: a mailbox or a daemon that failed, something that is away.
 EXPECTED: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 LEAST: Final = 5

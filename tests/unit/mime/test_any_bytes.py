@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from concord.mime import limits, peek, read
 from concord.pipeline import event
+from tests.fuzzing import search
 
 ROOT: Final = Path(__file__).parents[3]
 MAILS: Final = [path.read_bytes() for path in sorted((ROOT / "tests/mails").glob("*.eml"))]
 SCHEMA: Final = Draft202012Validator(
     json.loads((ROOT / "concord/pipeline/schema/email-received.v1.json").read_text("utf-8"))
 )
-MANY: Final = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY: Final = search(300)
 
 # What mails are made of, so that chance puts together more than noise.
 FRAGMENTS: Final = st.sampled_from(
