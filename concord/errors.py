@@ -189,6 +189,15 @@ class ArchiveMissingError(PermanentError):
     remedy = "Restore the object from a backup, then 'concord message retry'"
 
 
+class SpoolDownError(InfrastructureError):
+    """The directory where big mails are put together cannot be written."""
+
+    remedy = (
+        "Free some space there, and give the directory poll.spool_directory to Concord's user; polling goes on by "
+        "itself afterwards"
+    )
+
+
 class QueueDownError(InfrastructureError):
     """Redis did not answer."""
 
@@ -325,6 +334,14 @@ class MoveUnfinishedError(MailboxError, TransientError):
     def __init__(self, message: str, *, uids: tuple[int, ...], remedy: str | None = None, **fields: object) -> None:
         super().__init__(message, remedy=remedy, **fields)
         self.uids = uids
+
+
+class MailboxServerError(MailboxError, TransientError):
+    """The IMAP server refuses a command that it should carry out, or reports a fault of its own."""
+
+    remedy = (
+        "Look into the mail server's log, or ask its administrator; a folder may be damaged there. Concord keeps trying"
+    )
 
 
 class MailboxQuotaError(MailboxError, TransientError):

@@ -21,6 +21,7 @@ from concord.errors import (
     MailboxFolderError,
     MailboxForbiddenError,
     MailboxQuotaError,
+    MailboxServerError,
     MailboxThrottledError,
     MailboxTlsError,
     MoveUnfinishedError,
@@ -68,6 +69,8 @@ def failed(status: AccountStatus, error: MailboxError, now: datetime, settings: 
 
 def backs_off(error: MailboxError) -> bool:
     """A trouble of one folder, a full mailbox or a full connection budget does not keep the rest from being polled."""
+    if isinstance(error, MailboxServerError):
+        return "folder" not in error.fields
     return not isinstance(error, _OF_A_FOLDER | MailboxBudgetError)
 
 

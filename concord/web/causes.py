@@ -22,6 +22,7 @@ _WHAT_TO_DO: Final[Mapping[str, str]] = {
     "unaccounted": _SERVER,
     "message_gone": N_("Nothing to do: nobody has it any more"),
     "mailbox_protocol": _SERVER,
+    "mailbox_server": _SERVER,
     "mailbox_down": N_("Test the mailbox; once it can be reached, try again"),
     "usage": N_("Correct the rule that the error names, then try again"),
     "settings": N_("Correct the setting that the error names, then try again"),

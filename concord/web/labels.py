@@ -50,6 +50,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "message_unreadable": N_("the server does not hand it over"),
     "message_gone": N_("gone from the server"),
     "mailbox_protocol": N_("the server's answer is not IMAP"),
+    "mailbox_server": N_("the server reports a fault of its own"),
     "mailbox_down": N_("the server did not answer"),
     "poll_budget": N_("there was no time to fetch it"),
     "unaccounted": N_("found late, and not handed over"),

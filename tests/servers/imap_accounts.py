@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from concord.adapters.imap import ImapSources
@@ -17,6 +21,8 @@ from tests.fakes.vault import NullVault
 from tests.servers.dovecot import Dovecot
 
 VAULT = NullVault()
+SPOOL = Path(tempfile.mkdtemp(prefix="concord-spool-"))
+atexit.register(shutil.rmtree, SPOOL, ignore_errors=True)
 
 
 def now() -> datetime:
@@ -57,7 +63,8 @@ class Polls:
 
     def __init__(self, tokens: TokenSource | None = None, **settings: Any) -> None:
         self.connections = MemoryConnections()
-        self.settings = PollSettings(**{"connect_timeout": 5, "timeout": 10, **settings})
+        own = {"connect_timeout": 5, "timeout": 10, "spool_directory": SPOOL}
+        self.settings = PollSettings(**{**own, **settings})
         self.sources = ImapSources(self.settings, Keys(VAULT, tokens or NoTokens()), self.connections, now)
 
     def open(self, account: Account, *, seconds: float = 60) -> AbstractContextManager[ImapSession]:

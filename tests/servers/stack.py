@@ -70,7 +70,11 @@ class Stack:
         self.logs.mkdir()
         for name, secret in self._credentials.items():
             _write_secret(credentials / name, secret)
-        own = {"archive": {"path": str(self.folder / "archive")}, "log": {"level": "info"}}
+        own = {
+            "archive": {"path": str(self.folder / "archive")},
+            "poll": {"spool_directory": str(self.folder / "spool")},
+            "log": {"level": "info"},
+        }
         tree = merged(merged(own, QUICK), self._settings)
         (self.folder / "concord.toml").write_text("\n".join(_toml(tree)), encoding="utf-8")
         self.env = {

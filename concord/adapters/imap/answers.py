@@ -11,8 +11,18 @@ _BYTES: Final = re.compile(r"^\[?b(['\"])(.*)\1\]?$", re.DOTALL)
 # Microsoft: "Request is throttled. Suggested Backoff Time: 299961 milliseconds".
 _BACKOFF: Final = re.compile(r"backoff time:?\s*(\d+)", re.IGNORECASE)
 _LONGEST: Final = 300
+# No server keeps Concord away for longer, whatever it asks for. Microsoft's longest reported back-off is an hour.
+LONGEST_BACKOFF: Final = 6 * 3600
 
 _DENIED: Final = frozenset({"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "CONTACTADMIN", "WEBALERT"})
+# A login that the server no longer accepts in the middle of a session.
+_LOGGED_OUT: Final = frozenset({"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED"})
+# The server blames itself, or Concord, but never the folder or the password (RFC 5530).
+_FAULTS: Final = frozenset({"SERVERBUG", "CORRUPTION", "CLIENTBUG"})
+# Codes that, on a command that names a folder, are about this folder. ALERT only asks to be shown to a person.
+_FOLDER: Final = frozenset({"", "NONEXISTENT", "NOPERM", "TRYCREATE", "CANNOT", "ALREADYEXISTS", "READ-ONLY", "ALERT"})
+# QQ lists every reason it has in one sentence, the system's being busy among them.
+_PASSWORD_WORDS: Final = ("password is incorrect", "password is wrong", "password error", "invalid credentials")
 _THROTTLED: Final = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "THROTTLED", "OVERLOADED"})
 _WORDS: Final = (
     "too many",
@@ -26,6 +36,13 @@ _WORDS: Final = (
     "simultaneous connections",
     "temporary",
     "temporarily",
+    "server unavailable",
+    "system error",
+    "system busy",
+    "system is busy",
+    "server is busy",
+    "server busy",
+    "frequency limit",
     # Microsoft says this when the login was right and the mailbox server is not to be had.
     "authenticated but not connected",
 )
@@ -50,7 +67,27 @@ class Answer:
 
     @property
     def is_denial(self) -> bool:
-        return self.code in _DENIED
+        return self.code in _DENIED or any(word in self.text.lower() for word in _PASSWORD_WORDS)
+
+    @property
+    def is_logged_out(self) -> bool:
+        """Whether the session's login is no longer good: a new login tells more."""
+        return self.code in _LOGGED_OUT
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the server reports a fault of its own."""
+        return self.code in _FAULTS
+
+    @property
+    def is_unsafe_login(self) -> bool:
+        """NetEase opens no folder to a client or a login that it does not trust."""
+        return "unsafe login" in self.text.lower()
+
+    @property
+    def is_about_folder(self) -> bool:
+        """Whether a refused command that names a folder was refused because of this folder."""
+        return self.code in _FOLDER and "command error" not in self.text
 
     @property
     def is_throttling(self) -> bool:
@@ -67,9 +104,9 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to stay away, where the server says so."""
+        """Seconds to stay away, where the server says so; never longer than LONGEST_BACKOFF."""
         found = _BACKOFF.search(self.text)
-        return int(found[1]) / 1000 if found else None
+        return min(int(found[1]), LONGEST_BACKOFF * 1000) / 1000 if found else None
 
 
 def _plain(said: object) -> str:

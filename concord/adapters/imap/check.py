@@ -14,7 +14,7 @@ from cryptography import x509
 
 from concord.adapters.imap import wire
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
-from concord.adapters.imap.folder_names import decode, encode, selectable
+from concord.adapters.imap.folder_names import encode, readable, selectable
 from concord.adapters.imap.keys import Keys
 from concord.adapters.imap.login import log_in
 from concord.adapters.imap.naming import introduce
@@ -151,7 +151,7 @@ class _Visit:
 
     def folders(self) -> Finding:
         raw = self._asked(lambda client: list(selectable(client.wire.list('""', '"*"')[1])))
-        present = [decode(name) for name in raw]
+        present = list(readable(raw))
         if self.account.folders == (ALL_FOLDERS,):
             return Finding(
                 f"{len(present)} folders: {', '.join(present[:20])}",
@@ -181,14 +181,15 @@ class _Visit:
                 **facts_of(self.account),
             )
         status = self._asked(lambda client: client.folder_status(encode(name), ["MESSAGES"]), folder=name)
-        return int(status[b"MESSAGES"])
+        return int(status.get(b"MESSAGES") or 0)
 
     def _asked(self, question: Callable[[wire.Client], Any], **facts: str) -> Any:
         try:
             return question(self._client)
         except RAISED as error:
-            told = refused if is_refusal(error) else lost
-            raise told(error, {**facts_of(self.account), **facts}) from error
+            known = {**facts_of(self.account), **facts}
+            failure = refused(error, known, names_folder="folder" in facts) if is_refusal(error) else lost(error, known)
+            raise failure from error
 
     def _untrusted_certificate(self) -> str | None:
         """Look at a certificate that was refused, on a connection that carries nothing else."""

@@ -14,14 +14,24 @@ from concord.errors import (
     MailboxFolderError,
     MailboxProtocolError,
     MailboxQuotaError,
+    MailboxServerError,
     MailboxThrottledError,
     MailboxTlsError,
 )
 from concord.model.account import Account
 from concord.model.provider import provider_of
 
-# imapclient's parsers raise the last three when an answer is cut short or is not what they expect.
-RAISED: Final = (imaplib.IMAP4.error, OSError, ValueError, LookupError, TypeError)
+# imapclient's parsers raise all but the first two when an answer is cut short or is not what they expect.
+RAISED: Final = (
+    imaplib.IMAP4.error,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 # OpenSSL's X509_V_ERR_… numbers.
 _CODES: Final = {
@@ -46,6 +56,11 @@ _REMEDIES: Final = {
     "plain": "Try STARTTLS (--tls starttls, port 143), or the port the provider names for IMAP over TLS (993)",
     "cut": "Check that the port is one for TLS; 'starttls' is for port 143",
 }
+
+_UNSAFE_LOGIN: Final = (
+    "Sign in to NetEase's webmail, allow IMAP and third-party clients there, and give the authorization code as the "
+    "mailbox's password"
+)
 
 
 def facts_of(account: Account) -> dict[str, Any]:
@@ -82,16 +97,22 @@ def lost(error: Exception, facts: dict[str, Any], *, hide: tuple[str, ...] = ())
     return MailboxProtocolError("The IMAP server answered something that is not IMAP", answer=answer.text, **facts)
 
 
-def refused(error: object, facts: dict[str, Any]) -> MailboxError:
-    """Name why one command was refused; with a `folder` among the facts, the folder is to blame."""
+def refused(error: object, facts: dict[str, Any], *, names_folder: bool) -> MailboxError:
+    """Name why one command was refused. Only a command that `names_folder` can be refused because of the folder."""
     answer = Answer.read(error)
+    if answer.is_unsafe_login:
+        return MailboxDeniedError(
+            "The IMAP server opens no folder to this login", answer=answer.text, remedy=_UNSAFE_LOGIN, **facts
+        )
     if answer.is_throttling:
         return throttled(answer, facts)
+    if answer.is_logged_out:
+        return MailboxDownError("The IMAP server ended the session", answer=answer.text, **facts)
     if answer.is_quota:
         return MailboxQuotaError("The mailbox is over its quota", answer=answer.text, **facts)
-    if facts.get("folder"):
+    if names_folder and (answer.is_about_folder or isinstance(error, imaplib.IMAP4.readonly)):
         return MailboxFolderError("A folder cannot be used on the IMAP server", answer=answer.text, **facts)
-    return MailboxProtocolError("The IMAP server refused a command", answer=answer.text, **facts)
+    return MailboxServerError("The IMAP server refused a command", answer=answer.text, **facts)
 
 
 def login_refused(error: object, facts: dict[str, Any], *, hide: tuple[str, ...]) -> MailboxError:
@@ -101,6 +122,8 @@ def login_refused(error: object, facts: dict[str, Any], *, hide: tuple[str, ...]
         return plaintext_refused(facts)
     if answer.is_throttling:
         return throttled(answer, facts)
+    if answer.is_fault:
+        return MailboxServerError("The IMAP server could not carry out the login", answer=answer.text, **facts)
     hint = provider_of(facts["host"]).login_hint
     remedy = f"{hint}; then: concord account edit {facts['account']} --password-stdin" if hint else None
     return MailboxDeniedError("The IMAP server refused the login", answer=answer.text, remedy=remedy, **facts)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
 from concord.adapters.imap import folder_names
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
-from concord.adapters.imap.fetch import Fetcher, read_facts
+from concord.adapters.imap.fetch import HIGHEST_SIZE, HIGHEST_UID, Answered, Fetcher, read_facts
+from concord.adapters.imap.pace import Pace
 from concord.adapters.imap.pool import Line
+from concord.adapters.imap.spool import Spool
 from concord.adapters.imap.uid_set import batches, uid_set
 from concord.adapters.imap.watchdog import Guard
 from concord.adapters.imap.wire import Client
@@ -19,6 +22,7 @@ from concord.errors import (
     MailboxError,
     MailboxFolderError,
     MailboxProtocolError,
+    MailboxServerError,
     MoveUnfinishedError,
     PollBudgetError,
 )
@@ -28,6 +32,7 @@ from concord.settings import PollSettings
 
 # A store, move or delete names so many UIDs at most: some servers take command lines of 8,000 octets only.
 UIDS_PER_COMMAND: Final = 500
+_DIGITS: Final = len(str(HIGHEST_SIZE))
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 T = TypeVar("T")
@@ -36,7 +41,7 @@ T = TypeVar("T")
 class ImapSession:
     """Keeps `ports.MailSource`. `renew` makes a fresh line in place of a kept one that turns out to be dead."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session is made of, each said once by ImapSources
         self,
         line: Line,
         *,
@@ -44,6 +49,8 @@ class ImapSession:
         clock: Clock,
         deadline: datetime,
         guard: Guard,
+        spool: Spool,
+        pace: Pace,
         renew: Callable[[], Line] | None = None,
     ) -> None:
         self.line = line
@@ -52,6 +59,8 @@ class ImapSession:
         self._clock = clock
         self._deadline = deadline
         self._guard = guard
+        self._spool = spool
+        self.pace = pace
         self._renew = renew
         self._odd_names: dict[str, bytes] = {}
         self._uidvalidity: int | None = None  # as compared in the present selection
@@ -64,7 +73,7 @@ class ImapSession:
     def folders(self) -> list[str]:
         """Names of all folders that can be selected, decoded."""
         found = self._run(lambda client: list(folder_names.selectable(client.wire.list('""', '"*"')[1])))
-        names = {folder_names.decode(raw): raw for raw in found}
+        names = folder_names.readable(found)
         self._odd_names = {name: raw for name, raw in names.items() if folder_names.encode(name) != raw}
         return list(names)
 
@@ -108,6 +117,9 @@ class ImapSession:
         fetcher = Fetcher(
             command=self._fetch,
             search=self._search,
+            spool=self._spool,
+            spool_key=self._spool_key,
+            pace=self.pace,
             batch_messages=self._settings.batch_messages,
             chunk=self._settings.chunk_bytes,
             max_size=max_size,
@@ -118,10 +130,13 @@ class ImapSession:
         """Size and state of each message that is there now; UIDs that vanished are left out."""
         found: dict[int, MailFacts] = {}
         for batch in batches(uids, UIDS_PER_COMMAND):
-            kind, data = self._fetch(uid_set(batch), "(UID FLAGS RFC822.SIZE)")
-            if kind != "OK":
-                raise refused(data[-1] if data else kind, facts_of(self.line.account))
-            found |= {uid: facts for uid, facts in read_facts(data) if uid in batch}
+            answered = self._fetch(uid_set(batch), "(UID FLAGS RFC822.SIZE)", 0)
+            if answered.trouble:
+                raise answered.trouble
+            if answered.kind != "OK":
+                said = answered.data[-1] if answered.data else answered.kind
+                raise refused(said, facts_of(self.line.account), names_folder=False)
+            found |= {uid: facts for uid, facts in read_facts(answered.data) if uid in batch}
             if missing := [uid for uid in batch if uid not in found]:
                 # What FETCH passes over in silence is not gone while SEARCH lists it.
                 found |= {
@@ -197,32 +212,49 @@ class ImapSession:
             self._run(lambda client: client.close_folder())
 
     def _search(self, criteria: str) -> list[int]:
+        """Ascending. A server may spread its answer over several lines; what is no UID is not one."""
         data = self._uid("SEARCH", criteria)
-        # A server may spread its answer over several lines.
-        return sorted({int(word) for line in data if line for word in line.split(b"(")[0].split()})
+        words = (word for line in data if isinstance(line, bytes) for word in line.split(b"(")[0].split())
+        return sorted({int(word) for word in words if is_uid(word)})
 
-    def _fetch(self, uids: str, items: str) -> tuple[str, list[Any]]:
-        """UID FETCH that leaves a refusal to the caller, with what came before it."""
+    def _fetch(self, uids: str, items: str, octets: int) -> Answered:
+        """UID FETCH that leaves a refusal, and the end of the session, to the caller with what came before it."""
+        came: list[Any] = []
 
         def command(client: Client) -> tuple[str, list[Any]]:
+            client.wire.expect(octets)
             try:
-                kind, data = client.wire.uid("FETCH", uids, items)
+                return client.wire.uid("FETCH", uids, items)
             except RAISED as error:
                 if not is_refusal(error):
                     raise
-                kind, data = "BAD", [str(error)]
-            # imaplib keeps what it has read of a refused command, and would mix it into the next.
-            came = client.wire.untagged_responses.pop("FETCH", [])
-            return kind, [*came, *data] if kind != "OK" else data
+                return "BAD", [str(error)]
+            finally:
+                # imaplib keeps what it has read of a command that it did not end, and would mix it into the next.
+                came.extend(client.wire.untagged_responses.pop("FETCH", []))
 
         self._compare_again()
-        kind, data = self._run(command)
+        began = time.monotonic()
+        try:
+            kind, data = self._run(command, inside=self.line.selected)
+        except MailboxError as trouble:
+            is_cut = isinstance(trouble, PollBudgetError) or isinstance(trouble.__cause__, TimeoutError)
+            self.pace.note(self.line.client.wire.received, time.monotonic() - began, cut=is_cut)
+            self._compare_again()
+            return Answered(kind="", data=came, trouble=trouble)
+        self.pace.note(self.line.client.wire.received, time.monotonic() - began)
         self._compare_again()
-        if kind != "OK":
-            failure = refused(data[-1], facts_of(self.line.account))
-            if not isinstance(failure, MailboxProtocolError):
-                raise failure
-        return kind, data
+        if kind == "OK":
+            return Answered(kind=kind, data=data)
+        failure = refused(data[-1], {**facts_of(self.line.account), "folder": self.line.selected}, names_folder=False)
+        self.is_broken = self.is_broken or isinstance(failure, MailboxDownError)
+        blames_mail = isinstance(failure, MailboxServerError)
+        return Answered(kind=kind, data=[*came, *data], trouble=None if blames_mail else failure)
+
+    def _spool_key(self, uid: int) -> str:
+        """What makes the octets of one UID the same in the next poll. UIDVALIDITY is from this very selection."""
+        account = self.line.account
+        return repr((account.id, account.host, account.user, self.line.selected, self._uidvalidity, uid))
 
     def _change(self, verb: str, *words: str | bytes, into: str | None = None) -> None:
         """A command that changes the messages that it names by their UIDs."""
@@ -234,7 +266,7 @@ class ImapSession:
         if self._uidvalidity is None:
             raise RuntimeError("a command that names UIDs wants select(folder, uidvalidity=...) before it")
         said = self.line.client.wire.untagged_responses.get("UIDVALIDITY", [])
-        self._compare({int(number) for number in said if isinstance(number, bytes) and number.isdigit()})
+        self._compare({int(word) for word in said if isinstance(word, bytes) and is_number(word)})
 
     def _compare(self, said: set[int]) -> None:
         was, self._uidvalidity = self._uidvalidity, None
@@ -255,26 +287,29 @@ class ImapSession:
                 raise client.Error(f"{verb} failed: {_text(data)}")
             return list(data)
 
-        return self._run(command, folder=into or self.line.selected)
+        return self._run(command, folder=into, inside=self.line.selected)
 
-    def _run(self, command: Callable[[Client], T], *, folder: str | None = None) -> T:
-        """Carry out one exchange with the server, inside the time and with its errors translated."""
+    def _run(self, command: Callable[[Client], T], *, folder: str | None = None, inside: str | None = None) -> T:
+        """Carry out one exchange with the server, inside the time and with its errors translated.
+
+        A command that names a `folder` can fail because of it; one that is given `inside` a folder cannot.
+        """
         self._mind_the_time()
         renew, self._renew = self._renew, None
         try:
-            answer = self._translated(command, folder)
+            answer = self._translated(command, folder, inside)
         except MailboxDownError:
             if renew is None:
                 raise
             # The kept line was dead. Nothing has been done on it yet, so the same can be asked on a new one.
             self.line, self.is_broken = renew(), False
-            return self._translated(command, folder)
+            return self._translated(command, folder, inside)
         if renew:
             self.line.client.wire.sock.settimeout(self._settings.timeout)
         return answer
 
-    def _translated(self, command: Callable[[Client], T], folder: str | None) -> T:
-        facts = {**facts_of(self.line.account), "folder": folder}
+    def _translated(self, command: Callable[[Client], T], folder: str | None, inside: str | None) -> T:
+        facts = {**facts_of(self.line.account), "folder": folder or inside}
         try:
             return command(self.line.client)
         except RAISED as error:
@@ -282,7 +317,9 @@ class ImapSession:
                 self.is_broken = True
                 raise self._out_of_time() from error
             if is_refusal(error):
-                raise refused(error, facts) from error
+                failure = refused(error, facts, names_folder=folder is not None)
+                self.is_broken = self.is_broken or isinstance(failure, MailboxDownError)
+                raise failure from error
             self.is_broken = True
             raise lost(error, facts) from error
 
@@ -299,15 +336,30 @@ class ImapSession:
 
     @staticmethod
     def _status(found: dict[bytes, Any], messages: int | None, folder: str) -> FolderStatus:
-        validity = found.get(b"UIDVALIDITY")
-        if not isinstance(validity, int):
+        validity = _number(found.get(b"UIDVALIDITY"))
+        if validity is None:
             raise MailboxProtocolError("The IMAP server names no UIDVALIDITY for a folder", folder=folder)
         return FolderStatus(
             uidvalidity=validity,
-            uidnext=found.get(b"UIDNEXT"),
-            messages=messages,
-            modseq=found.get(b"HIGHESTMODSEQ") or None,  # 0 where the folder keeps none
+            uidnext=_number(found.get(b"UIDNEXT")),
+            messages=_number(messages),
+            modseq=_number(found.get(b"HIGHESTMODSEQ")) or None,  # 0 where the folder keeps none
         )
+
+
+def is_number(word: bytes) -> bool:
+    """Whether a word can be a UID or a UIDVALIDITY: Python refuses to convert thousands of digits."""
+    return word.isdigit() and len(word) <= _DIGITS
+
+
+def is_uid(word: bytes) -> bool:
+    """Whether a word of a SEARCH can be the UID of a mail."""
+    return is_number(word) and 1 <= int(word) <= HIGHEST_UID
+
+
+def _number(value: object) -> int | None:
+    """As counted by servers and kept in the database; None where it is anything else."""
+    return value if isinstance(value, int) and 0 <= value <= HIGHEST_SIZE else None
 
 
 def _text(data: Sequence[object]) -> str:

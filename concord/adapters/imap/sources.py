@@ -16,8 +16,10 @@ from concord.adapters.imap.errors import RAISED, facts_of, lost
 from concord.adapters.imap.keys import Keys
 from concord.adapters.imap.login import log_in
 from concord.adapters.imap.naming import introduce
+from concord.adapters.imap.pace import Pace
 from concord.adapters.imap.pool import Line, Pool
 from concord.adapters.imap.session import ImapSession
+from concord.adapters.imap.spool import Spool
 from concord.adapters.imap.watchdog import Guard, Watchdog
 from concord.adapters.imap.wire import Client, connect, hang_up
 from concord.errors import ConcordError, MailboxBudgetError, MailboxDeniedError, MailboxError, PollBudgetError
@@ -41,6 +43,8 @@ class ImapSources:
         self._connections = connections
         self._clock = clock
         self._pool = Pool(most=settings.keep_connections, seconds=settings.keep_seconds)
+        self._spool = Spool(settings.spool_directory, most=settings.spool_max_bytes)
+        self._paces: dict[int, Pace] = {}  # of slow accounts only
         self._watchdog = Watchdog()
         self._pid = os.getpid()
 
@@ -61,6 +65,8 @@ class ImapSources:
             except BaseException:
                 self._close([session.line])
                 raise
+            finally:
+                self._remember(account, session.pace)
             self._keep(session, guard)
         finally:
             guard.end()
@@ -96,8 +102,16 @@ class ImapSources:
             clock=self._clock,
             deadline=deadline,
             guard=guard,
+            spool=self._spool,
+            pace=self._paces.get(account.id) or Pace(self._settings.budget),
             renew=renew if kept else None,
         )
+
+    def _remember(self, account: Account, pace: Pace) -> None:
+        if pace.is_slow:
+            self._paces[account.id] = pace
+        else:
+            self._paces.pop(account.id, None)
 
     def _prepare(self, kept: Line, until: datetime, guard: Guard) -> None:
         try:

@@ -10,7 +10,8 @@ import contextlib
 import imaplib
 import socket
 import ssl
-from typing import Any, Final
+from io import BufferedReader
+from typing import Any, Final, Literal, cast
 
 import imapclient
 
@@ -32,19 +33,53 @@ from concord.errors import (
 from concord.model.account import Account, Tls
 from concord.settings import PollSettings
 
-# imaplib gives up on lines over a million octets, which a SEARCH in a folder of 150,000 messages exceeds.
+# A SEARCH in a folder of a million messages is one line of 11 MB; imaplib itself gives up after one MB.
 LONGEST_LINE: Final = 32 * 1024 * 1024
+# What any answer may bring, unasked news of flags included, and what a list of UIDs or of folders may.
+COMMAND_OCTETS: Final = 8 * 1024 * 1024
+LIST_OCTETS: Final = LONGEST_LINE
+# Each line costs memory beyond its octets; counted, a flood of empty lines is bounded as well.
+LINE_OCTETS: Final = 64
 # Over the chunk that was asked for: room for literals that were not (folder names, header values).
 SPARE_OCTETS: Final = 64 * 1024
+_SHOWN: Final = 200
+# What one command's answer says for later ones: a goodbye, what the login and SELECT have changed, what UIDs mean.
+_KEPT: Final = frozenset({"BYE", "CAPABILITY", "READ-ONLY", "UIDVALIDITY"})
+_MOST_KEPT: Final = 100
+
+
+class InjectedError(imaplib.IMAP4.abort):
+    """Data in clear stands where the TLS handshake should begin (CVE-2011-0411, CVE-2021-33515)."""
 
 
 class Wire(imaplib.IMAP4):
-    """imaplib on a connection that stands already, which believes no server that announces gigabytes."""
+    """imaplib on a connection that stands already, with a bound on what the server may send for each command."""
 
     def __init__(self, host: str, port: int, connected: socket.socket, *, longest_literal: int) -> None:
         self._connected = connected
         self._longest_literal = longest_literal
+        self._asked = 0
+        self._left = COMMAND_OCTETS
+        self.received = 0  # octets, for the command in progress
         super().__init__(host, port)
+
+    def expect(self, octets: int) -> None:
+        """Let the answer to the next command be so much longer than others."""
+        self._asked = octets
+
+    def _command(self, name: str, *args: Any) -> bytes:
+        verb = str(args[0]) if name == "UID" and args else name
+        self._left = COMMAND_OCTETS + self._asked
+        if verb in ("SEARCH", "LIST"):
+            self._left = max(self._left, LIST_OCTETS)
+        self._asked = self.received = 0
+        # imaplib itself forgets the answers to earlier commands only where somebody reads them.
+        self.untagged_responses = {
+            kind: list(dict.fromkeys(said))[-_MOST_KEPT:]
+            for kind, said in self.untagged_responses.items()
+            if kind in _KEPT
+        }
+        return super()._command(name, *args)  # type: ignore[misc,no-any-return]  # typeshed leaves it out
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         del timeout  # it is on the socket already
@@ -53,13 +88,55 @@ class Wire(imaplib.IMAP4):
     def read(self, size: int) -> bytes:
         if size > self._longest_literal:
             raise self.abort(f"unexpected literal of {size} octets")
+        self._spend(size)
         return super().read(size)
 
     def readline(self) -> bytes:
-        line = bytes(self.file.readline(LONGEST_LINE + 1))  # type: ignore[arg-type]  # typeshed: IO[str] | IO[bytes]
-        if len(line) > LONGEST_LINE:
+        most = min(self._left, LONGEST_LINE)
+        line = bytes(self.file.readline(most + 1))  # type: ignore[arg-type]  # typeshed: IO[str] | IO[bytes]
+        if len(line) > most:
             raise self.abort("unexpected line without an end")
+        self._spend(len(line) + LINE_OCTETS)
         return line
+
+    def starttls(self, ssl_context: ssl.SSLContext | None = None) -> tuple[Literal["OK"], list[None]]:
+        """TLS from here on. Nothing that was said in clear is believed (RFC 9051 6.2.1)."""
+        assert ssl_context is not None  # noqa: S101 - the caller's, which verifies
+        kind, data = self._simple_command("STARTTLS")
+        if kind != "OK":
+            raise self.error(f"STARTTLS failed: {data[-1]!r}")
+        if self._has_unread():
+            raise InjectedError("unexpected data behind the answer to STARTTLS")
+        self.sock = ssl_context.wrap_socket(self.sock, server_hostname=self.host)
+        self.file = self.sock.makefile("rb")
+        self._tls_established = True
+        self.untagged_responses.clear()
+        self._get_capabilities()
+        return "OK", [None]
+
+    def _has_unread(self) -> bool:
+        """Whether something has come that was not asked for; does not wait."""
+        timeout = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            return bool(cast("BufferedReader", self.file).peek(1))
+        finally:
+            self.sock.settimeout(timeout)
+
+    def _spend(self, octets: int) -> None:
+        self.received += octets
+        self._left -= octets
+        if self._left < 0:
+            raise self.abort(f"unexpected flood of {self.received} octets in answer to one command")
+
+    def _get_line(self) -> bytes:
+        """One line without its end. imaplib would format each for a log, four octets to one where they are not text."""
+        line = self.readline()
+        if not line.endswith(b"\n"):
+            raise self.abort("socket error: EOF")
+        if not line.endswith(b"\r\n"):
+            raise self.abort(f"unexpected end of line: {line[-_SHOWN:]!r}")
+        return line[:-2]
 
 
 class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships no types
@@ -169,6 +246,12 @@ def start_tls(account: Account, client: Client) -> None:
         )
     try:
         client.starttls(context)
+    except InjectedError as error:
+        raise MailboxTlsError(
+            "The IMAP server sent data in clear behind its answer to STARTTLS",
+            remedy="Somebody on the way may be changing the traffic: use implicit TLS with port 993",
+            **facts_of(account),
+        ) from error
     except OSError as error:
         raise untrusted(error, facts_of(account)) from error
     except RAISED as error:

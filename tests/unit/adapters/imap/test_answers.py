@@ -63,3 +63,54 @@ def test_a_full_mailbox_is_not_a_full_line() -> None:
     """Google says OVERQUOTA for both."""
     assert Answer.read("[OVERQUOTA] Quota exceeded").is_quota
     assert not Answer.read("[OVERQUOTA] Account exceeded command or bandwidth limits.").is_quota
+
+
+@pytest.mark.parametrize("milliseconds", ["1000000000000000", "9" * 250])
+def test_a_back_off_without_end_is_bounded(milliseconds: str) -> None:
+    """A server must not keep a mailbox away for years."""
+    asked = Answer.read(f"Request is throttled. Suggested Backoff Time: {milliseconds} milliseconds").retry_after
+
+    assert asked == 6 * 3600
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        # Gmail
+        "[ALERT] Too many simultaneous connections. (Failure)",
+        "[OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)",
+        "[UNAVAILABLE] Temporary System Error",
+        "System Error (Failure)",
+        # Microsoft 365
+        "User is authenticated but not connected.",
+        "Request is throttled. Suggested Backoff Time: 1000 milliseconds",
+        "Server Unavailable. 15",
+        # Yahoo
+        "[LIMIT] UID FETCH Rate limit hit",
+        "[INUSE] UID FETCH Mailbox in use",
+        "UID FETCH Server error - Please try again later",
+        # QQ
+        "System busy!",
+        "Login fail. System is busy",
+        # 163
+        "LOGIN login frequency limited",
+        "Too many connections",
+    ],
+)
+def test_each_provider_says_come_back_later_in_its_own_words(said: str) -> None:
+    """A5."""
+    assert Answer.read(said).is_throttling
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Login fail. Account is abnormal, service is not open, password is incorrect, login frequency limited, or ..",
+        "LOGIN Login error or password error",
+        "[WEBALERT https://accounts.google.com/signin/continue] Web login required.",
+        "[ALERT] Invalid credentials (Failure)",
+    ],
+)
+def test_a_refused_password_is_no_throttling(said: str) -> None:
+    """QQ names every reason it has in one sentence: the password is the one a person can do something about."""
+    assert not Answer.read(said).is_throttling
