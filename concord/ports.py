@@ -666,9 +666,10 @@ class Rulebook(Protocol):
 # ── the hints ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-# The two queues, by the names that people type. Polling and delivering wait; processing works.
+# The three queues, by the names that people type. Polling and delivering wait, each for others; processing works.
 POLL_QUEUE: Final = "email-poll"
 MAIL_QUEUE: Final = "email"
+DELIVER_QUEUE: Final = "email-deliver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

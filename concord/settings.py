@@ -222,7 +222,7 @@ class UpkeepSettings(_Group):
 
 
 class ThreadPoolSettings(_Group):
-    """The polling worker's pool: polling waits."""
+    """The pool of the polling and of the delivering worker: both wait."""
 
     concurrency: int = Field(default=32, ge=1, le=1000)
     max_tasks_per_child: int = Field(default=200_000, ge=1)
@@ -240,10 +240,11 @@ class ProcessPoolSettings(_Group):
 
 
 class WorkerSettings(_Group):
-    """The two pools."""
+    """The pools."""
 
     poll: ThreadPoolSettings = ThreadPoolSettings()
     mail: ProcessPoolSettings = ProcessPoolSettings()
+    deliver: ThreadPoolSettings = ThreadPoolSettings()
     soft_shutdown_timeout: Seconds = 30
     canary_interval: Seconds = 20
     deaf_after: Seconds = 60

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from kombu.entity import Exchange, Queue
 
 from concord.adapters.celery_log import connect_logging
+from concord.adapters.queue_choice import connect_queue_choice, make_queue
 from concord.adapters.recycling import connect_recycling
 from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_options, sentinels, shown_url, timeouts
 from concord.adapters.soft_stop import connect_soft_stop
@@ -16,6 +16,7 @@ from concord.adapters.task_names import (
     BEHIND,
     CANARY,
     DELIVER,
+    DELIVER_QUEUE,
     DELIVERY_CHUNK,
     LEVEL,
     MAIL_QUEUE,
@@ -23,6 +24,7 @@ from concord.adapters.task_names import (
     POLL_QUEUE,
     PRIORITY_STEPS,
     PROCESS_EMAIL,
+    QUEUES,
     RECONCILE,
     RECONCILE_ACCOUNT,
     RECORD_NUMBERS,
@@ -42,6 +44,7 @@ __all__ = [
     "ADVANCE_WORKFLOW",
     "CANARY",
     "DELIVER",
+    "DELIVER_QUEUE",
     "MAIL_QUEUE",
     "POLL_EMAIL_ACCOUNT",
     "POLL_QUEUE",
@@ -76,6 +79,7 @@ def make_app(settings: Settings, *, release: Release = lambda _worker: None) -> 
     app.redbeat_redis = connect(settings.redis)
     connect_logging(settings.log)
     connect_recycling(app)
+    connect_queue_choice()
     use_threads()
     use_unacked()
     connect_soft_stop(app, settings.worker.soft_shutdown_timeout)
@@ -92,7 +96,8 @@ def visibility_timeout(settings: Settings) -> int:
     """
     webhook = settings.webhook.connect_timeout + settings.webhook.timeout
     longest = max(settings.process.time_limit, settings.poll.budget, DELIVERY_CHUNK * webhook)
-    prefetched = max(settings.worker.poll.prefetch, settings.worker.mail.prefetch)
+    pools = settings.worker
+    prefetched = max(pools.poll.prefetch, pools.mail.prefetch, pools.deliver.prefetch)
     return longest * (prefetched + 1) + 60
 
 
@@ -146,7 +151,7 @@ def _tasks(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        "task_queues": [_queue(POLL_QUEUE), _queue(MAIL_QUEUE)],
+        "task_queues": [make_queue(name) for name in QUEUES],
         "task_default_queue": MAIL_QUEUE,
         "task_default_exchange": MAIL_QUEUE,
         "task_default_routing_key": MAIL_QUEUE,
@@ -171,19 +176,15 @@ def _tasks(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _queue(name: str) -> Queue:
-    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]  # kombu is typed in part
-    return Queue(name, exchange=exchange, routing_key=name)  # type: ignore[no-untyped-call]  # as above
-
-
 def _routes() -> dict[str, dict[str, Any]]:
     waits = {"queue": POLL_QUEUE, "priority": LEVEL}
+    delivers = {"queue": DELIVER_QUEUE, "priority": LEVEL}
     works = {"queue": MAIL_QUEUE, "priority": LEVEL}
     upkeep = {"queue": MAIL_QUEUE, "priority": URGENT}
     return {
         POLL_EMAIL_ACCOUNT: waits,
-        DELIVER: waits,
-        ADVANCE_WORKFLOW: waits,
+        DELIVER: delivers,
+        ADVANCE_WORKFLOW: delivers,
         PROCESS_EMAIL: works,
         RECONCILE_ACCOUNT: waits | {"priority": BEHIND},
         SWEEP: upkeep,

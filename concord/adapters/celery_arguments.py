@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from concord.adapters.task_names import MAIL_QUEUE, POLL_QUEUE
+from typing import Final
+
+from concord.adapters.task_names import DELIVER_QUEUE, MAIL_QUEUE, POLL_QUEUE
 from concord.model.worker import WorkerConfig, WorkerType
 from concord.settings import Settings
+
+_QUEUES: Final = {
+    WorkerType.POLL: POLL_QUEUE,
+    WorkerType.MAIL: MAIL_QUEUE,
+    WorkerType.DELIVER: DELIVER_QUEUE,
+}
 
 
 def worker_arguments(settings: Settings, config: WorkerConfig) -> list[str]:
     """What follows `celery -A concord.celery_app` to start a worker. Celery ignores a child's limits for threads."""
-    waits = config.type is WorkerType.POLL
+    waits = config.type.waits
     common = [
         "worker",
-        f"--queues={POLL_QUEUE if waits else MAIL_QUEUE}",
+        f"--queues={_QUEUES[config.type]}",
         f"--pool={'threads' if waits else 'prefork'}",
         f"--concurrency={config.concurrency}",
         f"--prefetch-multiplier={config.prefetch}",
@@ -25,7 +33,7 @@ def worker_arguments(settings: Settings, config: WorkerConfig) -> list[str]:
         "--task-events",
     ]
     if waits:
-        return common  # threads have no time limits; time-outs and the poll's budget stand in
+        return common  # threads have no time limits; time-outs, the poll's budget and the handlers' limit stand in
     return [
         *common,
         f"--soft-time-limit={settings.process.soft_time_limit}",

@@ -17,6 +17,7 @@ from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
     BEHIND,
     DELIVER,
+    DELIVER_QUEUE,
     DELIVERY_CHUNK,
     LEVEL,
     MAIL_QUEUE,
@@ -24,6 +25,7 @@ from concord.adapters.task_names import (
     POLL_QUEUE,
     PRIORITY_STEPS,
     PROCESS_EMAIL,
+    QUEUES,
     RECONCILE_ACCOUNT,
     URGENT,
 )
@@ -67,9 +69,9 @@ class CeleryQueue:
         self._send_waiting(ADVANCE_WORKFLOW, run_ids)
 
     def depth(self) -> dict[str, int]:
-        """Messages waiting, by queue; `unacked` are those in a worker's hands, of both queues together."""
+        """Messages waiting, by queue; `unacked` are those in a worker's hands, of all queues together."""
         prefix = self._settings.redis.key_prefix
-        queues = (POLL_QUEUE, MAIL_QUEUE)
+        queues = QUEUES
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for queue in queues:
                 for step in PRIORITY_STEPS:
@@ -99,11 +101,11 @@ class CeleryQueue:
         return self._send(name, list(args), queue, LEVEL, kwargs=dict(kwargs or {}), **options)
 
     def _send_waiting(self, name: str, ids: Iterable[int]) -> None:
-        # The first chunk stands level with polls, a backlog behind them: neither starves the other on their one queue.
+        # The first chunk stands level with single mails' deliveries, the rest of a backlog behind them.
         remaining = iter(ids)
         step = LEVEL
         while chunk := list(islice(remaining, DELIVERY_CHUNK)):
-            self._send(name, [chunk], POLL_QUEUE, step)
+            self._send(name, [chunk], DELIVER_QUEUE, step)
             step = BEHIND
 
     def _send(self, name: str, args: list[Any], queue: str | None, step: int, **options: Any) -> str:

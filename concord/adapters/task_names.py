@@ -4,6 +4,8 @@ from __future__ import annotations
 
 POLL_QUEUE = "email-poll"
 MAIL_QUEUE = "email"
+DELIVER_QUEUE = "email-deliver"
+QUEUES = (POLL_QUEUE, MAIL_QUEUE, DELIVER_QUEUE)
 
 POLL_EMAIL_ACCOUNT = "concord.poll_email_account"
 PROCESS_EMAIL = "concord.process_email"

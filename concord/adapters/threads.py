@@ -1,4 +1,4 @@
-"""The polling worker's pool: Celery's threads, which end when their time is up.
+"""The pool of the polling and of the delivering worker: Celery's threads, which end when their time is up.
 
 A thread cannot be killed. Where a stop's patience ends, Celery's own pool raises instead, and the process then waits
 for its threads however long they take. Here it goes without them, once what they had in hand is back in the queue:

@@ -27,9 +27,12 @@ app.command("run")(run_worker)
 
 PLACES: Final = INSTALLED
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The worker's instance: poll, mail, or one of your own.")]
-_Type = Annotated[WorkerType | None, typer.Option("--type", help="poll looks into mailboxes, mail processes.")]
-_Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Threads (poll) or processes (mail).")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The worker: poll, mail, deliver, or one of your own.")]
+_Type = Annotated[
+    WorkerType | None,
+    typer.Option("--type", help="poll: mailboxes; mail: processing; deliver: handlers."),
+]
+_Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Processes (mail) or threads.")]
 _Prefetch = Annotated[int | None, typer.Option("--prefetch", help="Tasks reserved ahead for each of them.")]
 _Tasks = Annotated[int | None, typer.Option("--max-tasks-per-child", help="It is replaced after so many tasks.")]
 _Memory = Annotated[int | None, typer.Option("--max-memory-per-child", help="It is replaced above so many KiB.")]

@@ -15,7 +15,7 @@ from concord.handlers.options import Options
 from concord.handlers.tools import SendTask
 from concord.ports import Consignment
 
-_OUR_QUEUES: Final = ("email", "email-poll")
+_OUR_QUEUES: Final = ("email", "email-poll", "email-deliver")
 
 
 class CeleryOptions(Options):

@@ -4,8 +4,8 @@
 
     {"type": "mail", "concurrency": 4, "prefetch": 1, "max_tasks_per_child": 500, "max_memory_per_child": 300000}
 
-`type` must be there unless the worker is named poll or mail; `poll_interval` is for poll workers. What is left out is
-as [worker.poll] or [worker.mail] of concord.toml has it.
+`type` must be there unless the worker is named poll, mail or deliver; `poll_interval` is for poll workers. What is
+left out is as [worker.poll], [worker.mail] or [worker.deliver] of concord.toml has it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,15 @@ class WorkerDocument(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="A Concord worker")
 
-    type: WorkerType | None = Field(default=None, description="poll: looks into mailboxes; mail: processes messages.")
-    concurrency: Annotated[int | None, Field(ge=1, le=1000, description="Threads (poll) or processes (mail).")] = None
+    type: WorkerType | None = Field(
+        default=None,
+        description="poll: mailboxes; mail: processing; deliver: handlers and workflows.",
+    )
+    concurrency: Annotated[int | None, Field(ge=1, le=1000, description="Processes (mail) or threads.")] = None
     prefetch: Annotated[int | None, Field(ge=1, le=100, description="Tasks reserved ahead for each of them.")] = None
     max_tasks_per_child: Annotated[
-        int | None, Field(ge=1, description="Tasks after which a process (mail) or the worker (poll) is replaced.")
+        int | None,
+        Field(ge=1, description="Tasks after which a process (mail) or the whole worker is replaced."),
     ] = None
     max_memory_per_child: Annotated[int | None, Field(ge=150_000, description="KiB after which it is replaced.")] = None
     poll_interval: Annotated[
@@ -107,11 +111,11 @@ def resolve(instance: str, document: WorkerDocument, settings: WorkerSettings, *
             "A worker's file does not say its type",
             file=file,
             key="type",
-            remedy='Add "type": "mail" or "type": "poll"',
+            remedy='Add "type": "mail", "type": "poll" or "type": "deliver"',
         )
     if instance in BUILT_IN and kind.value != instance:
         raise SettingsError(
-            "The workers poll and mail are of the type that their name says",
+            "The workers poll, mail and deliver are of the type that their name says",
             worker=instance,
             file=file,
             key="type",
@@ -125,7 +129,7 @@ def resolve(instance: str, document: WorkerDocument, settings: WorkerSettings, *
             remedy="Take it out, or put it into poll.json",
         )
     given = document.model_dump(exclude_none=True, exclude={"type"})
-    base = settings.poll if kind is WorkerType.POLL else settings.mail
+    base: BaseModel = getattr(settings, kind.value)
     return WorkerConfig(instance=instance, type=kind, **{**base.model_dump(), **given})
 
 

@@ -13,11 +13,15 @@ from concord.errors import NotConsumingError, QueueDownError
 from concord.model.daemon import BEAT, worker
 from concord.model.progress import Told
 from concord.model.worker import WorkerConfig, WorkerType
-from concord.ports import MAIL_QUEUE, POLL_QUEUE, Clock, Pulse
+from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, POLL_QUEUE, Clock, Pulse
 
 BETWEEN_LOOKS: Final = 0.25
 _BETWEEN_CANARIES: Final = timedelta(seconds=3)
-_QUEUES: Final = {WorkerType.POLL: POLL_QUEUE, WorkerType.MAIL: MAIL_QUEUE}
+_QUEUES: Final = {
+    WorkerType.POLL: POLL_QUEUE,
+    WorkerType.MAIL: MAIL_QUEUE,
+    WorkerType.DELIVER: DELIVER_QUEUE,
+}
 
 
 def queue_of(config: WorkerConfig) -> str:

@@ -27,7 +27,7 @@ _MOST_OCTETS: Final = 65_536
 
 
 class WorkerFiles:
-    """Every `NAME.json` of one directory, and the two workers that need none."""
+    """Every `NAME.json` of one directory, and the workers that need none."""
 
     def __init__(self, directory: Path, settings: WorkerSettings) -> None:
         self._directory = directory
@@ -60,7 +60,7 @@ class WorkerFiles:
         return found
 
     def document(self, instance: str) -> WorkerDocument:
-        """What its file says; nothing, where poll or mail has none."""
+        """What its file says; nothing, where a built-in worker has none."""
         refuse_bad_name(instance)
         path = self.path(instance)
         try:

@@ -96,7 +96,7 @@ SERIES: Final[Mapping[str, Series]] = {
         # Seconds: the mail that waits longest, the delivery and the poll that are most overdue.
         _sampled("wait.mail", "wait.delivery", "wait.poll"),
         _sampled(*ACCOUNT_SERIES),
-        _measured("queue.email", "queue.email-poll", "queue.unacked"),
+        _measured("queue.email", "queue.email-poll", "queue.email-deliver", "queue.unacked"),
         # Octets; no limit is 0.
         _measured("redis.used", "redis.limit"),
         # Counted once an hour.

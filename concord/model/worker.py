@@ -9,17 +9,23 @@ from typing import Final
 
 
 class WorkerType(StrEnum):
-    """Polling waits, processing works."""
+    """Polling and delivering wait, processing works."""
 
     POLL = "poll"
     MAIL = "mail"
+    DELIVER = "deliver"
+
+    @property
+    def waits(self) -> bool:
+        """Whether its tasks mostly wait for others: such a worker has threads, not processes."""
+        return self is not WorkerType.MAIL
 
 
-# These two need no file.
+# These need no file.
 BUILT_IN: Final = tuple(kind.value for kind in WorkerType)
 
 
-# As many as one host may have, poll and mail included: what a page of the admin site may ask for has an end.
+# As many as one host may have, these included: what a page of the admin site may ask for has an end.
 MOST: Final = 32
 
 

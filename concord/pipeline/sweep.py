@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from concord.ports import MAIL_QUEUE, POLL_QUEUE, Clock, Ledger, Outbox, Queue
+from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, Clock, Ledger, Outbox, Queue
 from concord.settings import UpkeepSettings
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class Sweeper:
         waiting = self.queue.depth()
         upgraded = self.ledger.retry_upgraded(self.version)
         stale = self.ledger.stale(queued_before=self._before(waiting[MAIL_QUEUE]), limit=MOST)
-        outbox = self.outbox.stale(queued_before=self._before(waiting[POLL_QUEUE]), limit=MOST)
+        outbox = self.outbox.stale(queued_before=self._before(waiting[DELIVER_QUEUE]), limit=MOST)
         self.queue.process([*upgraded, *stale])
         self.queue.deliver(outbox.deliveries)
         self.queue.advance(outbox.runs)

@@ -96,7 +96,8 @@ PLOTS: Final = (
         about=N_("tasks in Redis"),
         series=(
             ("queue.email", N_("mail")),
-            ("queue.email-poll", N_("polls and deliveries")),
+            ("queue.email-poll", N_("polls")),
+            ("queue.email-deliver", N_("deliveries")),
             ("queue.unacked", N_("in workers' hands")),
         ),
     ),

@@ -15,7 +15,7 @@ from concord.bootstrap import Concord
 from concord.manager.status import DaemonRow, Status, Verdict
 from concord.model.daemon import ADMIN, BEAT, FLOWER, Activity, instance_of
 from concord.model.worker import BUILT_IN, WorkerType
-from concord.ports import POLL_QUEUE
+from concord.ports import DELIVER_QUEUE, POLL_QUEUE
 from concord.web.i18n import N_
 from concord.web.visitor import concord_of
 
@@ -33,7 +33,9 @@ _TITLES: Final[Mapping[str, str]] = {
     ADMIN: N_("Admin site"),
     WorkerType.POLL.value: N_("Worker: polls mailboxes"),
     WorkerType.MAIL.value: N_("Worker: processes mail"),
+    WorkerType.DELIVER.value: N_("Worker: brings events to handlers"),
 }
+_TYPES: Final = {POLL_QUEUE: WorkerType.POLL, DELIVER_QUEUE: WorkerType.DELIVER}
 _MOVING: Final = (Activity.STARTING, Activity.STOPPING)
 _UP: Final = (Activity.RUNNING, *_MOVING)
 
@@ -85,7 +87,7 @@ class Shown:
         """What it does, to be translated."""
         if instance_of(self.row.name) is None:
             return _TITLES[self.row.name]
-        return _TITLES[WorkerType.POLL if self.row.queue == POLL_QUEUE else WorkerType.MAIL]
+        return _TITLES[_TYPES.get(self.row.queue or "", WorkerType.MAIL)]
 
     @property
     def instance(self) -> str | None:

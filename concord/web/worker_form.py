@@ -30,12 +30,12 @@ class NumberField:
 
 # The help is the description that the JSON Schema has, so that both say the same.
 NUMBERS: Final[Sequence[NumberField]] = (
-    NumberField("concurrency", N_("Concurrency"), N_("Threads (poll) or processes (mail)."), 1, 1000),
+    NumberField("concurrency", N_("Concurrency"), N_("Processes (mail) or threads."), 1, 1000),
     NumberField("prefetch", N_("Prefetch"), N_("Tasks reserved ahead for each of them."), 1, 100),
     NumberField(
         "max_tasks_per_child",
         N_("Tasks per child"),
-        N_("Tasks after which a process (mail) or the worker (poll) is replaced."),
+        N_("Tasks after which a process (mail) or the whole worker is replaced."),
         1,
     ),
     NumberField("max_memory_per_child", N_("Memory per child"), N_("KiB after which it is replaced."), 150_000),
@@ -47,18 +47,19 @@ NUMBERS: Final[Sequence[NumberField]] = (
         30 * 86_400,
     ),
 )
-TYPE_HELP: Final = N_("poll: looks into mailboxes; mail: processes messages.")
+TYPE_HELP: Final = N_("poll: mailboxes; mail: processing; deliver: handlers and workflows.")
 # More digits than any of them may have; Python refuses to read thousands.
 _NUMBER: Final = re.compile(r"-?[0-9]{1,15}")
 ROLES: Final[Mapping[WorkerType, str]] = {
     WorkerType.MAIL: N_("processes mail"),
     WorkerType.POLL: N_("polls mailboxes"),
+    WorkerType.DELIVER: N_("brings events to handlers"),
 }
 
 
 def fields_for(kind: WorkerType | None) -> list[NumberField]:
     """Those that a worker of that type may have; None: it is not chosen yet."""
-    return [field for field in NUMBERS if field.key != "poll_interval" or kind is not WorkerType.MAIL]
+    return [field for field in NUMBERS if field.key != "poll_interval" or kind in (None, WorkerType.POLL)]
 
 
 def given_of(document: WorkerDocument) -> dict[str, str]:

@@ -48,6 +48,9 @@ soft_shutdown_timeout = 5
 [worker.poll]
 concurrency = 8
 
+[worker.deliver]
+concurrency = 8
+
 [flower]
 port = {flower}
 

@@ -40,7 +40,7 @@ def each_mail_made_one_event(stack: Stack) -> None:
 def test_killed_workers_lose_and_double_nothing(stack: Stack, dovecot: Dovecot, mailbox: str) -> None:
     """P5, P6: kill -9 in the middle of 200 mails, of the poll worker and of the mail worker, then a restart."""
     deliver_many(dovecot, mailbox)
-    stack.start("beat", "poll", "mail")
+    stack.start("beat", "poll", "mail", "deliver")
     assert eventually(lambda: len(stack.messages()) > 0, within=60), stack.log("poll")
     stack.kill("poll")
     stack.start("poll")
@@ -76,7 +76,7 @@ def test_receiver_failing_three_times_gets_it_on_the_fourth(
         stack.concord.rulebook.save_handler(HandlerSpec(name="crm", kind="webhook", options={"url": receiver.url()}))
         stack.concord.rulebook.save_rule(Rule(name="all", match=Match(account=("*",)), handlers=("crm",)))
         add_mailbox(stack, dovecot, mailbox_user)
-        stack.start("beat", "poll", "mail")
+        stack.start("beat", "poll", "mail", "deliver")
 
         dovecot.deliver(mailbox_user, mail("To the receiver"))
 

@@ -22,7 +22,7 @@ def test_mail_delivered_while_running_becomes_events(any_stack: Stack, dovecot: 
     """P1, P3 to P8: equal bytes in the archive, one event a mail, each delivered."""
     stack = any_stack
     add_mailbox(stack, dovecot, mailbox_user)
-    stack.start("beat", "poll", "mail")
+    stack.start("beat", "poll", "mail", "deliver")
     mails = [mail(f"Order {number}", attachment=b"\0" * number) for number in range(12)]
 
     for raw in mails:

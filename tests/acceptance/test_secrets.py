@@ -66,7 +66,7 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
         printed = stack.cli("apply", str(plan)).stdout
         secret_file.unlink()
         dovecot.deliver(right, mail("To be scanned"))
-        stack.start("beat", "poll", "mail", "flower", "admin")
+        stack.start("beat", "poll", "mail", "deliver", "flower", "admin")
         assert eventually(lambda: stack.count(MessageState.PROCESSED) == 1, within=60), stack.log("mail")
         assert eventually(lambda: "mailbox_denied" in stack.cli("account", "show", wrong, "--json").stdout)
 
@@ -87,7 +87,9 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
 
         places = {
             "redis": b"".join(everything_in(locked_redis)),
-            "logs": "".join(stack.log(name) for name in ("beat", "poll", "mail", "flower", "admin")).encode(),
+            "logs": "".join(
+                stack.log(name) for name in ("beat", "poll", "mail", "deliver", "flower", "admin")
+            ).encode(),
             "log files": b"".join(path.read_bytes() for path in files.iterdir()),
             "admin service": health(admin["port"]),
             "database": "".join(sqlite3.connect(tmp_path / "concord.db").iterdump()).encode(),

@@ -79,7 +79,7 @@ def moved(place: Path) -> Iterator[tuple[Stack, Supervisord]]:
         run.mkdir()
         (place / "workers").mkdir()
         (place / "supervisor.d").mkdir()
-        write_programs(["poll", "mail"], place / "workers.conf")
+        write_programs(["poll", "mail", "deliver"], place / "workers.conf")
         for source, target in (("supervisord.conf", "supervisord.conf"), ("concord.conf", "supervisor.d/concord.conf")):
             (place / target).write_text(
                 moved_text((SHIPPED / source).read_text(encoding="utf-8"), place), encoding="utf-8"
@@ -194,10 +194,10 @@ def test_a_further_worker_comes_and_goes_and_no_other_is_touched(running: Runnin
     file.write_text(json.dumps({"type": "mail", "concurrency": 1}), encoding="utf-8")
     supervisor = SupervisordSupervisor(running.supervisord.run, programs_file=programs)
 
-    supervisor.adopt(["poll", "mail", "extra"])
+    supervisor.adopt(["poll", "mail", "deliver", "extra"])
 
     assert eventually(lambda: "extra@" in running.log("celery-worker")), running.log("celery-worker")
-    supervisor.adopt(["poll", "mail"])
+    supervisor.adopt(["poll", "mail", "deliver"])
     assert "concord-worker-extra" not in {one["name"] for one in running.supervisord.call("getAllProcessInfo")}
     assert running.pids(*DAEMONS) == before
 

@@ -28,7 +28,7 @@ def stack(tmp_path: Path, own_redis: RedisServer) -> Iterator[Stack]:
 
 def test_daemons_find_a_gap_and_record_what_they_did(stack: Stack, mailbox: str, dovecot: Dovecot) -> None:
     account = stack.concord.accounts.get(mailbox)
-    stack.start("beat", "poll", "mail")
+    stack.start("beat", "poll", "mail", "deliver")
     dovecot.deliver(mailbox, mail("Taken"))
     assert eventually(lambda: stack.count(MessageState.PROCESSED) == 1, within=60), stack.log("poll")
     stack.stop("poll")

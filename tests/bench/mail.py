@@ -100,7 +100,7 @@ def stages(stack: Stack) -> dict[str, float]:
 
 def end_to_end(stack: Stack) -> float:
     """From the first poll asked for to the last delivery, beat, both workers and Redis included."""
-    stack.start("poll", "mail")
+    stack.start("poll", "mail", "deliver")
     inspect = stack.concord.celery.control.inspect
     assert eventually(lambda: len(inspect(timeout=1).ping() or {}) == 2, within=60), stack.log("poll")
 

@@ -78,7 +78,7 @@ def running(mail_server: Dovecot, provider: OpenIdServer) -> Iterator[Running]:
         with Stack(place, redis_url=redis.url, **settings) as stack:
             for made in (run, place / "workers", place / "supervisor.d"):
                 made.mkdir()
-            write_programs(["poll", "mail"], place / "workers.conf")
+            write_programs(["poll", "mail", "deliver"], place / "workers.conf")
             for source, target in (
                 ("supervisord.conf", "supervisord.conf"),
                 ("concord.conf", "supervisor.d/concord.conf"),

@@ -76,7 +76,9 @@ class MemoryConcord(Concord):
         self.mailboxes = MemoryMailboxes()
         self.sent_tasks = SentTasks()
         self.memory_discoverer = MemoryDiscoverer()
-        self.memory_supervisor = MemorySupervisor(["beat", "worker@poll", "worker@mail", "flower", "admin"])
+        self.memory_supervisor = MemorySupervisor(
+            ["beat", "worker@poll", "worker@mail", "worker@deliver", "flower", "admin"]
+        )
         self.memory_pulse = MemoryPulse()
         vars(self).update(
             engine=memory_database(),

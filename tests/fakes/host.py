@@ -13,7 +13,7 @@ from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
 from concord.model.daemon import BEAT, instance_of
 from concord.model.worker import WorkerLimits
-from concord.ports import MAIL_QUEUE, POLL_QUEUE, Audit, SyncStats, WorkerPulse
+from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, POLL_QUEUE, Audit, SyncStats, WorkerPulse
 from concord.settings import ServiceSettings, Settings
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.pulse import MemoryPulse
@@ -22,7 +22,7 @@ from tests.fakes.supervisor import MemorySupervisor
 
 HOST = "here"
 ALICE = Caller(actor="alice")
-_QUEUES = {"poll": POLL_QUEUE, "mail": MAIL_QUEUE}
+_QUEUES = {"poll": POLL_QUEUE, "mail": MAIL_QUEUE, "deliver": DELIVER_QUEUE}
 
 
 class MemoryHost:
@@ -32,7 +32,9 @@ class MemoryHost:
         self.time = datetime(2026, 11, 25, 12, tzinfo=UTC)
         self.settings = Settings(service=ServiceSettings(run_directory=folder))
         self.workers = WorkerFiles(folder / "workers", self.settings.worker)
-        self.supervisor = MemorySupervisor(["beat", "worker@poll", "worker@mail", "flower", "admin"], self.clock)
+        self.supervisor = MemorySupervisor(
+            ["beat", "worker@poll", "worker@mail", "worker@deliver", "flower", "admin"], self.clock
+        )
         self.supervisor.started = self._begins_to_work
         self.pulse = MemoryPulse()
         self.queue = MemoryQueue()

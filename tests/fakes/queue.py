@@ -46,7 +46,8 @@ class MemoryQueue:
     def depth(self) -> dict[str, int]:
         self._refuse_when_down()
         return {
-            "email-poll": len(self.polls) + len(self.reconciliations) + len(self.deliveries) + len(self.runs),
+            "email-poll": len(self.polls) + len(self.reconciliations),
+            "email-deliver": len(self.deliveries) + len(self.runs),
             "email": len(self.messages),
         }
 

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from concord.adapters.celery import make_app
 from concord.adapters.celery_arguments import worker_arguments
 from concord.adapters.queue import CeleryQueue
+from concord.adapters.task_names import POLL_QUEUE
 from concord.model.account import Priority
 from concord.model.message import MessageRef
 from concord.settings import ProcessPoolSettings, RedisSettings, Settings, WorkerSettings
@@ -114,6 +115,30 @@ def test_worker_by_hand_serves_both_queues(guarded_redis: RedisServer, queue: Ce
         assert eventually(lambda: len(ran(guarded_redis)) == 3), worker.log
 
     assert sorted(ran(guarded_redis)) == ["deliver 2", "poll 1", "process 3"]
+
+
+def test_worker_by_hand_serves_the_deliveries_too(
+    guarded_redis: RedisServer, queue: CeleryQueue, tmp_path: Path
+) -> None:
+    """W8: the command that people have in scripts, from before deliveries had a queue of their own."""
+    with Daemon(BY_HAND, guarded_redis, tmp_path) as worker:
+        queue.deliver([2])
+        assert eventually(lambda: ran(guarded_redis)), worker.log
+
+    assert ran(guarded_redis) == ["deliver 2"]
+    assert "worker.queue_added" in worker.log
+
+
+def test_deliveries_that_an_older_version_queued_are_delivered(
+    app: Celery, guarded_redis: RedisServer, tmp_path: Path
+) -> None:
+    """During an upgrade: they lie among the polls."""
+    app.send_task("concord.deliver", [[2]], queue=POLL_QUEUE)
+
+    with Daemon(arguments_of("poll", guarded_redis), guarded_redis, tmp_path) as worker:
+        assert eventually(lambda: ran(guarded_redis)), worker.log
+
+    assert ran(guarded_redis) == ["deliver 2"]
 
 
 def test_late_poll_is_dropped(app: Celery, guarded_redis: RedisServer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from concord.adapters.celery import make_app
 from concord.adapters.queue import CeleryQueue, step_key
-from concord.adapters.task_names import BEHIND, LEVEL, MAIL_QUEUE, POLL_QUEUE, URGENT
+from concord.adapters.task_names import BEHIND, DELIVER_QUEUE, LEVEL, MAIL_QUEUE, POLL_QUEUE, URGENT
 from concord.errors import QueueDownError
 from concord.model.account import Priority
 from concord.model.message import MessageRef
@@ -113,12 +113,13 @@ def test_priorities_lie_in_lists_of_their_own(queue: CeleryQueue, empty_redis: R
     assert told == {URGENT: ["[[3]]"], LEVEL: ["[[1, 2]]"], BEHIND: ["[[4]]"]}
 
 
-def test_delivery_backlog_stands_behind_polls(queue: CeleryQueue, empty_redis: RedisServer) -> None:
-    """Polls and fresh deliveries are taken in turn; the backlog waits for both."""
+def test_delivery_backlog_stands_behind_fresh_deliveries(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """On a queue that has no polls."""
     queue.deliver(range(50))
 
-    assert len(headers(empty_redis, POLL_QUEUE, LEVEL)) == 1
-    assert len(headers(empty_redis, POLL_QUEUE, BEHIND)) == 2
+    assert len(headers(empty_redis, DELIVER_QUEUE, LEVEL)) == 1
+    assert len(headers(empty_redis, DELIVER_QUEUE, BEHIND)) == 2
+    assert queue.depth()[POLL_QUEUE] == 0
 
 
 def test_depth_counts_each_queue_over_all_priorities(queue: CeleryQueue) -> None:
@@ -126,7 +127,7 @@ def test_depth_counts_each_queue_over_all_priorities(queue: CeleryQueue) -> None
     queue.poll(1)
     queue.advance([1])
 
-    assert queue.depth() == {POLL_QUEUE: 2, MAIL_QUEUE: 3, "unacked": 0}
+    assert queue.depth() == {POLL_QUEUE: 1, MAIL_QUEUE: 3, DELIVER_QUEUE: 1, "unacked": 0}
 
 
 def test_every_key_has_our_prefix(queue: CeleryQueue, empty_redis: RedisServer) -> None:

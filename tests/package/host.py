@@ -16,7 +16,7 @@ from tests.package.machine import Machine
 from tests.package.trees import PASSWORD
 
 TARGET: Final = "concord-celery.target"
-WORKERS: Final = ("concord-worker@poll.service", "concord-worker@mail.service")
+WORKERS: Final = ("concord-worker@poll.service", "concord-worker@mail.service", "concord-worker@deliver.service")
 MEMBERS: Final = ("concord-beat.service", *WORKERS, "concord-flower.service")
 ADMIN: Final = "concord-admin.service"
 MIGRATE: Final = "concord-migrate.service"

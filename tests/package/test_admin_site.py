@@ -81,7 +81,7 @@ def test_operator_stops_and_starts_the_whole_service_with_its_target(host: Host,
     assert "The mail service is stopped." in stopped.words
     started = bob.move("start")
     assert all(host.active([TARGET, *DAEMONS]))
-    for line in ("starting beat, worker@poll, worker@mail, flower", "All daemons work."):
+    for line in ("starting beat, worker@poll, worker@mail, worker@deliver, flower", "All daemons work."):
         assert line in started.words
     note("page: start of the whole service, until it is proved to work", f"{started.seconds:.1f} s")
 
@@ -210,7 +210,7 @@ def test_program_adds_changes_starts_and_removes_a_worker(
     assert admins_program("DELETE", "/api/v1/workers/extra").status == 204
 
     names = [row["name"] for row in program("GET", "/api/v1/service").json["daemons"]]
-    assert names == ["beat", "worker@poll", "worker@mail", "flower", "admin"]
+    assert names == ["beat", "worker@poll", "worker@mail", "worker@deliver", "flower", "admin"]
     assert EXTRA not in host.machine.show(TARGET, "Wants")["Wants"].split()
 
 

@@ -163,7 +163,7 @@ def test_status_has_every_daemon_with_its_figures(host: Host, mailbox: str) -> N
     told = host.machine.json("concord service status --json", user="concord")
 
     rows = {row["name"]: row for row in told["daemons"]}
-    assert {"beat", "worker@poll", "worker@mail", "flower", "admin"} == set(rows)
+    assert {"beat", "worker@poll", "worker@mail", "worker@deliver", "flower", "admin"} == set(rows)
     assert all(row["activity"] == "running" and row["pid"] and row["memory"] for row in rows.values())
 
 

@@ -96,11 +96,12 @@ class Stack:
     # Daemons.
 
     def start(self, *names: str) -> None:
-        """Start beat, poll, mail, flower or admin, as the package's units do."""
+        """Start beat, poll, mail, deliver, flower or admin, as the package's units do."""
         commands = {
             "beat": ["beat", "run"],
             "poll": ["worker", "run", "poll"],
             "mail": ["worker", "run", "mail"],
+            "deliver": ["worker", "run", "deliver"],
             "flower": ["flower", "run"],
             "admin": ["admin", "run"],
         }

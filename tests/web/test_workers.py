@@ -36,7 +36,7 @@ def test_every_daemon_is_listed_with_its_state(host: MemoryHost, carol: Browser)
     page = carol.get(LIST)
 
     assert page.status_code == 200
-    for name in ("beat", "worker@poll", "worker@mail", "flower", "admin"):
+    for name in ("beat", "worker@poll", "worker@mail", "worker@deliver", "flower", "admin"):
         assert f'href="/admin/workers/{name}"' in page.text
     assert "Not all of the mail service works." in page.text
     assert "Mail service (Celery)" in page.text
@@ -64,7 +64,11 @@ def test_a_start_shows_how_it_goes_and_how_it_ended(host: MemoryHost, bob: Brows
 
     assert "Start the mail service" in page.text
     assert job.state is JobState.DONE
-    for said in ("starting beat, worker@poll, worker@mail, flower", "making the schedule equal", "1 added"):
+    for said in (
+        "starting beat, worker@poll, worker@mail, worker@deliver, flower",
+        "making the schedule equal",
+        "1 added",
+    ):
         assert said in after.text
     row = concord.audit.entries()[0]
     assert (row.actor, row.via, row.action, row.outcome) == ("bob", "admin", "service.start", "done")

@@ -109,7 +109,10 @@ def test_the_service_is_told_and_moved(program: Browser, concord: Concord) -> No
 
     assert begun.status_code == 202
     job: dict[str, Any] = program.get(begun.headers["location"], headers=headers).json()
-    assert (job["state"], job["daemons"]) == ("done", ["beat", "worker@poll", "worker@mail", "flower"])
+    assert (job["state"], job["daemons"]) == (
+        "done",
+        ["beat", "worker@poll", "worker@mail", "worker@deliver", "flower"],
+    )
     assert job["sync"] == {"added": 1, "removed": 0, "updated": 0, "total": 1}
     rows = program.get("/api/v1/service", headers=headers).json()["daemons"]
     assert {row["name"]: row["activity"] for row in rows}["worker@mail"] == "running"
@@ -169,7 +172,7 @@ def test_a_worker_is_added_changed_and_removed(program: Browser, host: MemoryHos
     assert (again.json()["restart_needed"], again.json()["schedule_follows"]) == (False, True)
     assert gone.status_code == 204
     names = [one["name"] for one in program.get("/api/v1/workers", headers=headers).json()["items"]]
-    assert names == ["poll", "mail"]
+    assert names == ["poll", "mail", "deliver"]
 
 
 def test_mistakes_of_a_document_are_told_with_their_places(program: Browser, concord: Concord) -> None:
@@ -191,9 +194,9 @@ def test_a_file_that_cannot_be_used_is_told_and_does_not_hide_the_others(
 
     items = program.get("/api/v1/workers", headers=token_of(concord, "carol")).json()["items"]
 
-    assert [one["name"] for one in items] == ["poll", "mail", "extra"]
-    assert "not JSON" in items[2]["trouble"]
-    assert items[2]["config"] is None
+    assert [one["name"] for one in items] == ["poll", "mail", "deliver", "extra"]
+    assert "not JSON" in items[3]["trouble"]
+    assert items[3]["config"] is None
 
 
 def test_last_lines_and_schema(program: Browser, host: MemoryHost, concord: Concord) -> None:

@@ -11,7 +11,9 @@ from celery import Celery, signals
 from pydantic import SecretStr
 
 from concord.adapters.celery import (
+    ADVANCE_WORKFLOW,
     DELIVER,
+    DELIVER_QUEUE,
     MAIL_QUEUE,
     POLL_EMAIL_ACCOUNT,
     POLL_QUEUE,
@@ -51,7 +53,8 @@ def app(settings: Settings) -> Iterator[Celery]:
     ("task", "queue"),
     [
         (POLL_EMAIL_ACCOUNT, POLL_QUEUE),
-        (DELIVER, POLL_QUEUE),
+        (DELIVER, DELIVER_QUEUE),
+        (ADVANCE_WORKFLOW, DELIVER_QUEUE),
         (PROCESS_EMAIL, MAIL_QUEUE),
         (SWEEP, MAIL_QUEUE),
         (RECORD_NUMBERS, MAIL_QUEUE),
@@ -121,7 +124,11 @@ def test_shown_configuration_has_no_password(app: Celery) -> None:
 
 def test_no_argument_has_a_password(settings: Settings) -> None:
     """A3: anybody may read the process list."""
-    every = [word for pool in ("poll", "mail") for word in worker_arguments(settings, worker_config(settings, pool))]
+    every = [
+        word
+        for pool in ("poll", "mail", "deliver")
+        for word in worker_arguments(settings, worker_config(settings, pool))
+    ]
     every += [*beat_arguments(settings), *flower_arguments(settings)]
 
     assert SECRET not in " ".join(every)
@@ -130,11 +137,14 @@ def test_no_argument_has_a_password(settings: Settings) -> None:
 
 def test_only_the_prefork_worker_is_given_time_limits(settings: Settings) -> None:
     """D3, trap 28: threads have none, and would only seem to. What recycles a child recycles the worker of threads."""
-    poll, mail = (" ".join(worker_arguments(settings, worker_config(settings, pool))) for pool in ("poll", "mail"))
+    poll, mail, deliver = (
+        " ".join(worker_arguments(settings, worker_config(settings, pool))) for pool in ("poll", "mail", "deliver")
+    )
 
     assert "--max-memory-per-child=400000" in mail
     assert "--max-memory-per-child=1000000" in poll
-    assert "--time-limit" not in poll
+    assert "--time-limit" not in poll + deliver
+    assert "--queues=email-deliver --pool=threads" in deliver
     assert "--without-gossip --without-mingle" in poll
     assert "--without-heartbeat" not in poll + mail
 

@@ -34,7 +34,7 @@ def test_a_further_worker_is_run_as_the_shipped_ones_are(shipped: ConfigParser) 
 
 def test_every_daemon_has_a_program_under_its_own_name(shipped: ConfigParser) -> None:
     """M1."""
-    daemons = {program_name(name) for name in (BEAT, FLOWER, ADMIN, worker("poll"), worker("mail"))}
+    daemons = {program_name(name) for name in (BEAT, FLOWER, ADMIN, worker("poll"), worker("mail"), worker("deliver"))}
 
     assert {name.removeprefix("program:") for name in shipped if name.startswith("program:")} == {
         *daemons,
@@ -65,10 +65,10 @@ def test_no_secret_is_in_a_program(shipped: ConfigParser) -> None:
 def test_the_file_follows_the_workers_and_doing_it_twice_changes_nothing(tmp_path: Path) -> None:
     """M6."""
     file = tmp_path / "workers.conf"
-    write_programs(["poll", "mail", "gone"], file)
+    write_programs(["poll", "mail", "deliver", "gone"], file)
 
-    first = write_programs(["poll", "mail", "extra", "more"], file)
-    second = write_programs(["poll", "mail", "extra", "more"], file)
+    first = write_programs(["poll", "mail", "deliver", "extra", "more"], file)
+    second = write_programs(["poll", "mail", "deliver", "extra", "more"], file)
 
     assert (first, second) == (True, False)
     assert parsed(file.read_text(encoding="utf-8")).sections() == [
@@ -82,6 +82,6 @@ def test_without_further_workers_there_is_a_file_all_the_same(tmp_path: Path) ->
     """Supervisord warns of an include that matches none."""
     file = tmp_path / "workers.conf"
 
-    assert write_programs(["poll", "mail"], file)
+    assert write_programs(["poll", "mail", "deliver"], file)
 
     assert parsed(file.read_text(encoding="utf-8")).sections() == []

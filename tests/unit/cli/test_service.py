@@ -10,11 +10,11 @@ import pytest
 
 from concord.cli import service_view
 from concord.model.daemon import instance_of
-from concord.ports import MAIL_QUEUE, POLL_QUEUE, WorkerPulse
+from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, POLL_QUEUE, WorkerPulse
 from concord.settings import ServiceSettings, Settings
 from tests.fakes.command import Command, MemoryConcord
 
-QUEUES = {"poll": POLL_QUEUE, "mail": MAIL_QUEUE}
+QUEUES = {"poll": POLL_QUEUE, "mail": MAIL_QUEUE, "deliver": DELIVER_QUEUE}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_start_says_what_runs_and_what_the_schedule_has(run: Command, concord: M
     done = run("service", "start")
 
     assert done.code == 0, done.err
-    assert "beat, worker@poll, worker@mail and flower run and work" in done.out
+    assert "beat, worker@poll, worker@mail, worker@deliver and flower run and work" in done.out
     assert "The schedule has 0 accounts" in done.out
     assert "starting beat, worker@poll" in done.err
 
@@ -47,7 +47,7 @@ def test_start_says_what_runs_and_what_the_schedule_has(run: Command, concord: M
 def test_only_narrows_it(run: Command, concord: MemoryConcord) -> None:
     run("service", "restart", "--only", "worker")
 
-    assert concord.memory_supervisor.calls == [("restart", ("worker@poll", "worker@mail"))]
+    assert concord.memory_supervisor.calls == [("restart", ("worker@poll", "worker@mail", "worker@deliver"))]
 
 
 def test_stop_as_json_is_one_document(run: Command) -> None:
@@ -79,8 +79,8 @@ def test_a_daemon_that_failed_is_told_with_its_last_lines(run: Command, concord:
     ("prepare", "code", "said"),
     [
         ([], 3, "All daemons are stopped"),
-        (["start"], 0, "All 4 daemons run and work."),
-        (["start", "stop --only flower"], 1, "3 of 4 daemons run."),
+        (["start"], 0, "All 5 daemons run and work."),
+        (["start", "stop --only flower"], 1, "4 of 5 daemons run."),
     ],
 )
 def test_the_exit_code_of_status_says_how_the_whole_does(
@@ -115,7 +115,14 @@ def test_status_as_json_has_everything_raw(run: Command, concord: MemoryConcord)
     told = run("service", "status", "--json").json
 
     assert told["verdict"] == "working"
-    assert {row["name"] for row in told["daemons"]} == {"beat", "worker@poll", "worker@mail", "flower", "admin"}
+    assert {row["name"] for row in told["daemons"]} == {
+        "beat",
+        "worker@poll",
+        "worker@mail",
+        "worker@deliver",
+        "flower",
+        "admin",
+    }
     assert told["daemons"][0]["memory"] == 84_000_000
 
 
@@ -185,5 +192,5 @@ def test_a_worker_that_runs_and_does_nothing_is_called_deaf(run: Command, concor
 
     assert done.code == 1
     assert "● deaf" in done.out
-    assert "4 of 4 daemons run, and 1 of them does not work." in done.out
+    assert "5 of 5 daemons run, and 1 of them does not work." in done.out
     assert "concord service restart --only worker@mail" in done.out

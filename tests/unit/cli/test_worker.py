@@ -141,7 +141,7 @@ def test_the_list_has_every_worker_and_names_a_misnamed_file(run: Command, tmp_p
 
     done = run("worker", "list")
 
-    assert [line.split()[0] for line in done.out.splitlines()] == ["Worker", "poll", "mail", "extra"]
+    assert [line.split()[0] for line in done.out.splitlines()] == ["Worker", "poll", "mail", "deliver", "extra"]
     assert "my-worker.json is no worker's" in done.err
 
 

@@ -53,7 +53,7 @@ def test_poll_and_mail_need_no_file() -> None:
         ('{"type": "mail", "concurrency": "many"}', "concurrency"),
         ('{"type": "mail", "max_memory_per_child": 1}', "max_memory_per_child"),
         ('{"type": "smtp"}', "type"),
-        ("{}", '"type": "mail" or "type": "poll"'),
+        ("{}", '"type": "mail", "type": "poll" or "type": "deliver"'),
         ('{"type": "mail", "poll_interval": 30}', "Only poll workers"),
     ],
 )
@@ -119,7 +119,7 @@ def test_every_mistake_of_a_form_is_told_at_its_field() -> None:
         ("{", "extra", (), "line 1, column 2"),
         ("[]", "extra", (), "one JSON object"),
         ("{}", "extra", ("type",), "does not say its type"),
-        ('{"type": "smtp"}', "extra", ("type",), "poll' or 'mail'"),
+        ('{"type": "smtp"}', "extra", ("type",), "poll', 'mail' or 'deliver'"),
         ('{"type": "poll"}', "mail", ("type",), "type that their name says"),
         ('{"type": "mail", "poll_interval": 30}', "extra", ("poll_interval",), "Only poll workers"),
         ('{"poll_interval": 30}', "mail", ("poll_interval",), "Only poll workers"),

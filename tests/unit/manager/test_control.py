@@ -23,10 +23,10 @@ from concord.errors import (
 from concord.manager.lock import ToggleLock
 from concord.model.caller import Caller
 from concord.model.daemon import Activity
-from concord.ports import MAIL_QUEUE, POLL_QUEUE
+from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, POLL_QUEUE
 from tests.fakes.host import ALICE, MemoryHost, write_worker
 
-SET = ("beat", "worker@poll", "worker@mail", "flower")
+SET = ("beat", "worker@poll", "worker@mail", "worker@deliver", "flower")
 
 
 def test_start_waits_for_work_then_syncs(host: MemoryHost) -> None:
@@ -34,7 +34,7 @@ def test_start_waits_for_work_then_syncs(host: MemoryHost) -> None:
     done = host.manager.start(by=ALICE)
 
     assert host.supervisor.calls == [("start", SET)]
-    assert {queue for queue, _ in host.pulse.sent} == {POLL_QUEUE, MAIL_QUEUE}
+    assert {queue for queue, _ in host.pulse.sent} == {POLL_QUEUE, MAIL_QUEUE, DELIVER_QUEUE}
     assert host.syncs == 1
     assert (done.daemons, done.sync.total if done.sync else None) == (SET, 1)
 
@@ -283,7 +283,11 @@ def test_what_is_waited_for_is_told(host: MemoryHost) -> None:
 def test_log_tail_is_of_the_daemons_asked_for(host: MemoryHost) -> None:
     host.supervisor.logs["worker@mail"] = ["one", "two", "three"]
 
-    assert host.manager.log_tail("worker", 2) == {"worker@poll": [], "worker@mail": ["two", "three"]}
+    assert host.manager.log_tail("worker", 2) == {
+        "worker@poll": [],
+        "worker@mail": ["two", "three"],
+        "worker@deliver": [],
+    }
 
 
 def test_starting_twice_is_as_starting_once(host: MemoryHost) -> None:

@@ -26,7 +26,7 @@ def settled(host: MemoryHost) -> MemoryHost:
     host.manager.start("admin", by=ALICE)
     host.time += timedelta(hours=1)
     host.pulse.ticked_at = host.time
-    for instance in ("poll", "mail"):
+    for instance in ("poll", "mail", "deliver"):
         host.speak(instance, tasks=1200)
     return host
 
@@ -57,7 +57,7 @@ def test_the_admin_service_is_not_of_the_set(host: MemoryHost) -> None:
     assert host.manager.status().verdict is Verdict.WORKING
 
 
-@pytest.mark.parametrize("name", ["beat", "worker@poll", "worker@mail", "flower"])
+@pytest.mark.parametrize("name", ["beat", "worker@poll", "worker@mail", "worker@deliver", "flower"])
 def test_one_that_is_stopped_makes_the_whole_degraded(host: MemoryHost, name: str) -> None:
     settled(host)
     host.manager.stop(name, by=ALICE)

@@ -9,14 +9,14 @@ import pytest
 from concord.errors import UnknownDaemonError
 from concord.manager.units import chosen, members, polkit_rule, selectors
 
-INSTANCES = ["poll", "mail", "extra"]
+INSTANCES = ["poll", "mail", "deliver", "extra"]
 
 
 @pytest.mark.parametrize(
     ("only", "names"),
     [
-        (None, ["beat", "worker@poll", "worker@mail", "worker@extra", "flower"]),
-        ("worker", ["worker@poll", "worker@mail", "worker@extra"]),
+        (None, ["beat", "worker@poll", "worker@mail", "worker@deliver", "worker@extra", "flower"]),
+        ("worker", ["worker@poll", "worker@mail", "worker@deliver", "worker@extra"]),
         ("worker@extra", ["worker@extra"]),
         ("beat", ["beat"]),
         ("flower", ["flower"]),
@@ -78,6 +78,7 @@ def test_polkit_is_told_exact_units_and_no_pattern() -> None:
             "concord-beat.service",
             "concord-worker@poll.service",
             "concord-worker@mail.service",
+            "concord-worker@deliver.service",
             "concord-worker@extra.service",
             "concord-flower.service",
             "concord-admin.service",

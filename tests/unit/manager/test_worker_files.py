@@ -16,7 +16,7 @@ from tests.fakes.host import MemoryHost, write_worker
 
 
 def test_poll_and_mail_are_always_there(host: MemoryHost) -> None:
-    assert host.workers.instances() == ["poll", "mail"]
+    assert host.workers.instances() == ["poll", "mail", "deliver"]
 
 
 def test_a_file_put_there_by_hand_is_a_worker(host: MemoryHost) -> None:
@@ -24,7 +24,7 @@ def test_a_file_put_there_by_hand_is_a_worker(host: MemoryHost) -> None:
     write_worker(host, "extra", '{"type": "mail"}')
     write_worker(host, "mail", '{"concurrency": 9}')
 
-    assert host.workers.instances() == ["poll", "mail", "extra"]
+    assert host.workers.instances() == ["poll", "mail", "deliver", "extra"]
     assert host.workers.config("mail").concurrency == 9
 
 
@@ -55,7 +55,7 @@ def test_a_misnamed_file_is_no_worker_and_is_told(host: MemoryHost) -> None:
     """Its name would stand in polkit's rule."""
     path = write_worker(host, 'x", "ssh.service', '{"type": "mail"}')
 
-    assert host.workers.instances() == ["poll", "mail"]
+    assert host.workers.instances() == ["poll", "mail", "deliver"]
     assert host.workers.misnamed() == [path]
 
 
@@ -64,7 +64,7 @@ def test_one_wrong_file_does_not_stop_what_all_share(host: MemoryHost) -> None:
     write_worker(host, "broken", "{")
     write_worker(host, "poll", '{"poll_interval": 30}')
 
-    assert [one.instance for one in host.workers.usable()] == ["poll", "mail"]
+    assert [one.instance for one in host.workers.usable()] == ["poll", "mail", "deliver"]
 
 
 def test_an_unknown_worker_is_answered_with_how_to_make_it(host: MemoryHost) -> None:
@@ -105,4 +105,4 @@ def test_whatever_lies_there_keeps_no_reader_waiting_and_fills_no_memory(
         host.workers.config("evil")
 
     assert told in caught.value.explain()
-    assert [one.instance for one in host.workers.usable()] == ["poll", "mail"]
+    assert [one.instance for one in host.workers.usable()] == ["poll", "mail", "deliver"]

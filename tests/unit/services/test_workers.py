@@ -9,7 +9,7 @@ import pytest
 
 from concord.errors import ConflictError, DaemonFailedError, SupervisorRefusedError, UsageError
 from concord.model.caller import Caller
-from concord.model.worker import MOST
+from concord.model.worker import BUILT_IN, MOST
 from concord.services import workers
 from tests.fakes.command import MemoryConcord
 
@@ -76,7 +76,7 @@ def test_a_running_worker_is_not_removed(concord: MemoryConcord) -> None:
 
 
 def test_a_host_has_only_so_many_workers(concord: MemoryConcord) -> None:
-    for number in range(MOST - 2):
+    for number in range(MOST - len(BUILT_IN)):
         workers.add(concord, f"more{number}", {"type": "mail"}, by=ALICE)
 
     with pytest.raises(UsageError, match="too many workers"):

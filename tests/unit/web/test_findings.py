@@ -70,7 +70,10 @@ def test_part_that_does_not_work_is_serious_with_cause_and_remedy(part: str) -> 
 
 def test_stopped_service_is_one_finding_that_leads_to_the_workers() -> None:
     """Its daemons do not work, its figures are old: one word says it all."""
-    rows = [row(name, works=False, activity=Activity.STOPPED) for name in ("beat", "worker@poll", "worker@mail")]
+    rows = [
+        row(name, works=False, activity=Activity.STOPPED)
+        for name in ("beat", "worker@poll", "worker@mail", "worker@deliver")
+    ]
 
     [finding] = found(
         status=status(*rows, verdict=Verdict.STOPPED),
