@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, insert, inspect, select, text
 
-from concord.adapters.sql import identity_tables, number_tables, oauth_tables, outbox_tables, schema
+from concord.adapters.sql import identity_tables, key_tables, number_tables, oauth_tables, outbox_tables, schema
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import make_engine, reading, transaction
 from concord.adapters.sql.tables import accounts, folders, messages
@@ -24,9 +24,10 @@ from tests.sql_world import now
 
 # Each module of tables is imported for what it adds to the one description.
 TABLES = outbox_tables.rules.metadata
-assert {table.metadata for table in (identity_tables.users, number_tables.numbers, oauth_tables.oauth_grants)} == {
-    TABLES
-}
+assert {
+    table.metadata
+    for table in (identity_tables.users, key_tables.key_ring, number_tables.numbers, oauth_tables.oauth_grants)
+} == {TABLES}
 
 
 def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) -> None:
