@@ -16,7 +16,6 @@ from sqlalchemy import Engine
 
 from concord import __version__, settings
 from concord.adapters.archive_file import FileArchive
-from concord.adapters.key_watch import KeyWatch
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.api_tokens import SqlApiTokens
 from concord.adapters.sql.audit import SqlAudit
@@ -25,7 +24,6 @@ from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.holdings import SqlClaims
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
-from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.numbers import SqlNumbers
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
@@ -113,15 +111,7 @@ class Concord:
 
     @part
     def vault(self) -> FernetVault:
-        return FernetVault.from_settings(self.settings, self.key_ring.read)
-
-    @part
-    def key_ring(self) -> SqlKeyRing:
-        return SqlKeyRing(self.engine, now)
-
-    def key_watch(self, daemon: str) -> KeyWatch:
-        """Reports which keys this daemon, `poll@mail.example.com`, can open secrets with."""
-        return KeyWatch(daemon, lambda: self.vault, self.key_ring, self.engine, now)
+        return FernetVault.from_settings(self.settings)
 
     def sealing(self) -> Vault:
         """The vault, proven to be this database's: what a wrong key seals, nobody could open. Raises SecretKeyError."""
@@ -245,11 +235,8 @@ class Concord:
     @part
     def celery(self) -> Celery:
         from concord.adapters.celery import make_app
-        from concord.adapters.key_watch_step import connect_key_watch
 
-        app = make_app(self.settings, release=self.release_dead)
-        connect_key_watch(app, self.key_watch)
-        return app
+        return make_app(self.settings, release=self.release_dead)
 
     def release_dead(self, worker: Incarnation) -> int:
         """Free what earlier lives of this worker's node hold."""
@@ -308,6 +295,8 @@ class Concord:
 
     @part
     def processor(self) -> Processor:
+        from billiard.exceptions import SoftTimeLimitExceeded
+
         return Processor(
             ledger=self.ledger,
             archive=self.archive,
@@ -317,6 +306,7 @@ class Concord:
             settings=self.settings.process,
             default_handlers=self.settings.dispatch.default_handlers,
             clock=now,
+            interrupts=(SoftTimeLimitExceeded,),
         )
 
     @part

@@ -5,7 +5,7 @@ Whatever an implementation meets (botocore, imaplib, SQLAlchemy, redis), only th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -16,7 +16,6 @@ from uuid import UUID
 from concord.model.account import (
     Account,
     AccountFilter,
-    AccountNote,
     AccountStatus,
     AccountTurn,
     FolderCursor,
@@ -133,14 +132,6 @@ class FolderStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MailFolder:
-    r"""A folder that the server lists. `uses` are its special uses (RFC 6154), as `\junk`, in lower case."""
-
-    name: str
-    uses: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A UID whose bytes the server would not hand over, or that is over the size limit."""
 
@@ -169,8 +160,8 @@ class MailSource(Protocol):
     RuntimeError: that is a defect of the caller.
     """
 
-    def folders(self) -> list[MailFolder]:
-        """All folders that can be selected, their names decoded, INBOX spelled so."""
+    def folders(self) -> list[str]:
+        """Names of all folders that can be selected, decoded."""
         ...
 
     def status(self, folder: str) -> FolderStatus:
@@ -186,18 +177,7 @@ class MailSource(Protocol):
         ...
 
     def uids(self, low: int, high: int | None = None) -> list[int]:
-        """What SEARCH answers of UIDs with low <= uid <= high (None: no limit), ascending.
-
-        `n:*` is filtered (RFC 9051 6.4.9). Servers leave mail out: `pipeline.listing` checks the answer.
-        """
-        ...
-
-    def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
-        """The same UIDs, ascending, as `UID FETCH low:high (UID)` names them: slower, and true where SEARCH is not."""
-        ...
-
-    def internal_dates(self, uids: Sequence[int]) -> dict[int, datetime | None]:
-        """The INTERNALDATE of each of these that exists, aware, in the server's zone; None where it has none."""
+        """Existing UIDs with low <= uid <= high (None: no limit), ascending. `n:*` is filtered (RFC 9051 6.4.9)."""
         ...
 
     def uids_since(self, day: date) -> list[int]:
@@ -351,10 +331,6 @@ class Accounts(Protocol):
         """How many mails the server has now that the ledger should have and has not; None: not counted to the end."""
         ...
 
-    def note(self, account_id: int, note: AccountNote, *, holds: bool) -> None:
-        """Add a note on the account's server, or take it away."""
-        ...
-
     def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
         """The right to poll, if nobody has it."""
         ...
@@ -448,12 +424,22 @@ class Ledger(Protocol):
     def finish(self, results: Sequence[Processed]) -> Queued:
         """Messages, events, deliveries and runs in one transaction. Results whose claim lapsed write nothing.
 
-        A result that the database refuses (not: cannot be reached) is left out and told in `failed`.
+        A result that the database refuses (not: cannot be reached) is left out and named in `failed`: as the message's
+        own fault (PermanentError) only where others are taken, else as infrastructure.
         """
         ...
 
     def postpone(self, claim: Claim, error: Exception, *, due_at: datetime, counts: bool) -> None:
         """Back to ARCHIVED until `due_at`. With `counts` false (our own infrastructure) the attempt is not counted."""
+        ...
+
+    def give_back(
+        self, claims: Sequence[Claim], error: Exception, *, due_at: datetime, suspects: Collection[int] = ()
+    ) -> None:
+        """Back to ARCHIVED until `due_at`, all at once and uncounted; `suspects` (ids) travel alone from now on.
+
+        Claims that are no longer ours are left alone. Waits that repeat are one step of the trail, which counts them.
+        """
         ...
 
     def quarantine(self, claim: Claim, error: Exception) -> None: ...
@@ -482,8 +468,11 @@ class Ledger(Protocol):
         """Quarantined or skipped ones go to ARCHIVED, or UNFETCHED where there are no bytes; attempts start anew."""
         ...
 
-    def retry_upgraded(self, version: str) -> list[MessageRef]:
-        """What another version of Concord quarantined gets one more chance (P16)."""
+    def retry_upgraded(self, version: str, *, limit: int = 200) -> list[MessageRef]:
+        """What an older version of Concord quarantined gets one more chance with each newer one (P16).
+
+        So many at a time: an upgrade must not queue everything at once.
+        """
         ...
 
     def unfetched(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[int]:

@@ -13,6 +13,7 @@ import difflib
 import errno
 import os
 import tomllib
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -110,10 +111,20 @@ class S3Settings(_Group):
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None
     connect_timeout: Seconds = 5
-    read_timeout: Seconds = 60
-    max_attempts: int = Field(default=5, ge=1, le=20)
+    read_timeout: Seconds = 30
+    max_attempts: int = Field(default=3, ge=1, le=20)
     multipart_threshold: int = Field(default=8 * 1024 * 1024, ge=5 * 1024 * 1024)
     ca_file: Path | None = None
+
+    @property
+    def slowest_call(self) -> int:
+        """How long one call may take, in seconds, until the store counts as down."""
+        return self.max_attempts * (self.connect_timeout + self.read_timeout) + self.backoff
+
+    @property
+    def backoff(self) -> int:
+        """How long botocore's standard mode waits between all tries at most: 1, 2, 4 … up to 20 seconds."""
+        return sum(min(2**number, 20) for number in range(self.max_attempts - 1))
 
 
 class ArchiveSettings(_Group):
@@ -335,6 +346,14 @@ class Settings(BaseSettings):
             raise ValueError("process.soft_time_limit must be shorter than process.time_limit")
         return self
 
+    @model_validator(mode="after")
+    def _calls_fit(self) -> Self:
+        """A call that outlives the time limit would end the worker, and botocore swallows the soft one."""
+        for call in slowest_calls(self):
+            if not call.fits:
+                raise ValueError(f"{call}: {call.remedy}")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -358,6 +377,50 @@ class Settings(BaseSettings):
             )
         sources.append(TomlConfigSettingsSource(settings_cls, config_path()))
         return tuple(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowestCall:
+    """The worst case of a call that a task may make, and how long it may be. In seconds."""
+
+    arithmetic: str
+    seconds: int
+    limit: int
+    limit_name: str
+    remedy: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether the task is over in time all the same."""
+        return self.seconds <= self.limit
+
+    def __str__(self) -> str:
+        relation = "fits into" if self.fits else "is more than"
+        return f"{self.arithmetic} = {self.seconds} s {relation} {self.limit_name} ({self.limit} s)"
+
+
+def slowest_calls(settings: Settings) -> list[SlowestCall]:
+    """The calls that may hang, with their worst cases. A task begins none after half of its time."""
+    half = settings.process.soft_time_limit // 2
+    webhook = SlowestCall(
+        f"webhook.timeout: {settings.webhook.timeout} s",
+        settings.webhook.timeout,
+        settings.process.soft_time_limit,
+        "process.soft_time_limit",
+        "lower webhook.timeout, or raise process.soft_time_limit and process.time_limit",
+    )
+    if settings.archive.kind != "s3":
+        return [webhook]
+    s3 = settings.archive.s3
+    arithmetic = (
+        f"archive.s3: {s3.max_attempts} tries × ({s3.connect_timeout} s to connect + {s3.read_timeout} s to read) "
+        f"+ {s3.backoff} s between them"
+    )
+    remedy = (
+        "lower archive.s3.max_attempts or archive.s3.read_timeout, or raise process.soft_time_limit and "
+        "process.time_limit"
+    )
+    return [webhook, SlowestCall(arithmetic, s3.slowest_call, half, "half of process.soft_time_limit", remedy)]
 
 
 def config_path() -> Path:

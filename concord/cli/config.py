@@ -77,6 +77,12 @@ def _settings() -> str:
     return f"read from {path}" if path.is_file() else f"all at their defaults: there is no {path}"
 
 
+def _time_limits() -> str:
+    from concord.settings import slowest_calls
+
+    return "; ".join(str(call) for call in slowest_calls(here().settings))
+
+
 def _key() -> str:
     _ = here().vault
     return "there is one, and it is well-formed"
@@ -108,6 +114,7 @@ def _archive() -> str:
 
 
 _CHECKS: Final[dict[str, Callable[[], str]]] = {
+    "time limits": _time_limits,
     "key": _key,
     "database": _database,
     "key and database": _key_fits,

@@ -7,19 +7,28 @@ One bad message in a chunk touches no other: it waits, or is quarantined with it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import InfrastructureError, PermanentError
+from concord.errors import (
+    ArchiveDownError,
+    ConcordError,
+    DatabaseDownError,
+    InfrastructureError,
+    PermanentError,
+    QueueDownError,
+    TransientError,
+)
 from concord.model.account import AfterKind
 from concord.model.mail import ParsedMail
 from concord.model.message import AfterState, Peek
+from concord.pipeline.hand import Hand, Kept, Return
 from concord.pipeline.reading import Book, Reading, read
-from concord.pipeline.retry import INFRASTRUCTURE, bug, exponential
+from concord.pipeline.retry import bug, exponential, pause
 from concord.ports import Accounts, Archive, Claim, Clock, Ledger, Processed, Queue, Rulebook
 from concord.settings import ProcessSettings
 
@@ -29,10 +38,46 @@ log = structlog.get_logger(__name__)
 CLAIM_MARGIN: Final = timedelta(seconds=15)
 
 
+# A message that was given back so often goes on alone: one of its neighbours may be what it waits for.
+TOGETHER: Final = 3
+# Nothing that one message could be the cause of.
+_DOWN: Final = (ArchiveDownError, DatabaseDownError, QueueDownError)
+
+
 class WorkerLostError(PermanentError):
     """The worker died each time it had this message in hand."""
 
     remedy = "See the workers' log for what killed them; 'concord message retry ID' tries again"
+
+
+class TooSlowError(TransientError):
+    """A message alone took longer than a task may take."""
+
+    remedy = "If such messages are wanted, raise process.soft_time_limit and process.time_limit"
+
+
+class TooMuchMemoryError(TransientError):
+    """A message alone took more memory than there is."""
+
+    remedy = "If such messages are wanted, give the worker more memory"
+
+
+class OutOfTimeError(InfrastructureError):
+    """The time of a task was used up before all of its messages were processed."""
+
+    remedy = "Nothing to do: it is processed with the next task"
+
+
+class WorkerStoppedError(InfrastructureError):
+    """The worker was stopped before it was done."""
+
+    remedy = "Nothing to do: it is processed once a worker runs"
+
+
+class ClaimLostError(InfrastructureError):
+    """The claim lapsed, and another worker has the message."""
+
+    remedy = "Nothing to do: the other worker processes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,72 +92,132 @@ class Processor:
     settings: ProcessSettings
     default_handlers: tuple[str, ...]
     clock: Clock
+    # What a time limit raises, here and wherever the worker is at that moment.
+    interrupts: tuple[type[Exception], ...] = ()
+    kept: Kept = field(default_factory=Kept)
 
     def process(self, ids: Sequence[int]) -> int:
-        """Process those of these that wait; how many became events. What another worker holds is left to it."""
+        """Process those of these that wait; how many became events. What another worker holds is left to it.
+
+        Whatever way it is left, the claims that it has not settled are given back uncounted.
+        """
+        self.kept.give_back(self._give_back)
         until = self.clock() + timedelta(seconds=self.settings.time_limit) + CLAIM_MARGIN
-        claims = self.ledger.claim(ids, until=until)
-        if not claims:
+        hand = Hand(self.ledger.claim(ids, until=until))
+        if not hand.claims:
             return 0
+        left: BaseException | None = None
+        try:
+            return self._process(hand)
+        except self.interrupts as error:
+            left = OutOfTimeError("The time of this task was used up", cause=type(error).__name__)
+            raise left from error
+        except ArchiveDownError as error:
+            left = error
+            return 0
+        except BaseException as error:
+            left = error
+            raise
+        finally:
+            self._leave(hand, left)
+
+    @property
+    def _limits(self) -> tuple[type[Exception], ...]:
+        """What is raised where there is no more time or memory."""
+        return (*self.interrupts, MemoryError)
+
+    def _process(self, hand: Hand) -> int:
         book = Book.open(self.rulebook, self.accounts, default_handlers=self.default_handlers)
-        results = [result for claim in claims if (result := self._attempt(claim, self._reader(book)))]
-        kept = self._store(results)
+        kept = self._store(hand, self._read_all(hand, book))
         queued = self.ledger.finish([_processed(claim, reading, book) for claim, reading in kept])
+        failed = {claim.message.id for claim, _ in queued.failed}
+        done = [claim for claim, _ in kept if claim.message.id not in failed]
+        for claim in done:
+            hand.settle(claim)
         for claim, error in queued.failed:
-            self._settle(claim, error)
+            self._settle(hand, claim, error)
         self.queue.deliver(queued.deliveries)
         self.queue.advance(queued.runs)
-        failed = {claim.message.id for claim, _ in queued.failed}
-        done = [claim.message for claim, _ in kept if claim.message.id not in failed]
         if done:
             # One line for all of them; in the journal each can be found by its number.
-            accounts = sorted({message.account for message in done})
-            log.info("process.done", count=len(done), message_ids=[message.id for message in done], accounts=accounts)
+            accounts = sorted({claim.message.account for claim in done})
+            ids = [claim.message.id for claim in done]
+            log.info("process.done", count=len(done), message_ids=ids, accounts=accounts)
         return len(done)
 
-    def _reader(self, book: Book) -> Callable[[Claim], Reading]:
-        return lambda claim: read(claim.message, self.archive, book)
+    def _read_all(self, hand: Hand, book: Book) -> list[tuple[Claim, Reading]]:
+        """Read one after the other; what there is no time for waits, rather than run into the time limit."""
+        enough = self.clock() + timedelta(seconds=self.settings.soft_time_limit) / 2
+        results: list[tuple[Claim, Reading]] = []
+        for place, claim in enumerate(hand.claims):
+            if place and self.clock() >= enough:
+                break
+            reading = self._attempt(hand, claim, self._reader(hand, claim, book))
+            results += [(claim, reading)] if reading else []
+        return results
 
-    def _attempt(self, claim: Claim, work: Callable[[Claim], Reading]) -> tuple[Claim, Reading] | None:
+    def _reader(self, hand: Hand, claim: Claim, book: Book) -> Callable[[], Reading]:
+        def enter(stage: str | None) -> None:
+            hand.stage = None
+            # Written down only where a death in it would count, so that the normal way costs nothing.
+            if claim.message.suspect and not self.ledger.enter(claim, stage):
+                raise ClaimLostError("Another worker has this message by now", message_id=claim.message.id)
+            hand.stage = stage
+
+        return lambda: read(claim.message, self.archive, book, enter)
+
+    def _attempt(self, hand: Hand, claim: Claim, work: Callable[[], Reading]) -> Reading | None:
         """The border of one message: whatever it does, it does to itself alone."""
         with bound_contextvars(message=claim.message.id, account=claim.message.account):
             if claim.message.failures >= self.settings.max_attempts:
-                self._settle(claim, WorkerLostError("The worker died each time it had this message in hand"))
+                self._settle(hand, claim, WorkerLostError("The worker died each time it had this message in hand"))
                 return None
+            hand.begin(claim)
             try:
-                reading = work(claim)
-            except Exception as error:  # noqa: BLE001 - a bug met by one mail must not stop the queue (P16)
-                self._settle(claim, error)
+                reading = work()
+            except self._limits as error:
+                # In company it is no proof: the neighbours may have used up the time and the memory.
+                if not (hand.is_alone and hand.stage):
+                    raise
+                self._settle(hand, claim, _too_dear(error, hand.stage))
                 return None
+            except _DOWN:
+                raise  # for the neighbours, too
+            except Exception as error:  # noqa: BLE001 - a bug met by one mail must not stop the queue (P16)
+                self._settle(hand, claim, error)
+                return None
+            hand.end()
             for warning in reading.decision.warnings:
                 log.warning("rule.warning", warning=warning)
-            return claim, reading
+            return reading
 
-    def _store(self, results: list[tuple[Claim, Reading]]) -> list[tuple[Claim, Reading]]:
+    def _store(self, hand: Hand, results: list[tuple[Claim, Reading]]) -> list[tuple[Claim, Reading]]:
         """Attachments and event documents become durable in one go; one by one if that fails."""
+        not_theirs: tuple[type[Exception], ...] = (InfrastructureError, *self._limits)
         try:
             self.archive.put([blob for _, reading in results for blob in reading.blobs])
-        except InfrastructureError as error:
-            for claim, _ in results:
-                self._settle(claim, error)
-            return []
-        except PermanentError:
-            return [pair for pair in results if self._attempt(pair[0], self._storer(pair[1]))]
+        except not_theirs:
+            raise
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each is stored alone
+            return [pair for pair in results if self._attempt(hand, pair[0], self._storer(pair[1]))]
         return results
 
-    def _storer(self, reading: Reading) -> Callable[[Claim], Reading]:
-        def store(_claim: Claim) -> Reading:
+    def _storer(self, reading: Reading) -> Callable[[], Reading]:
+        def store() -> Reading:
             self.archive.put(reading.blobs)
             return reading
 
         return store
 
-    def _settle(self, claim: Claim, error: Exception) -> None:
-        """The error's family decides: wait unblamed, wait and count, or quarantine."""
+    def _settle(self, hand: Hand, claim: Claim, error: Exception) -> None:
+        """Write down how it ends: it waits unblamed, waits and counts, or is quarantined."""
         failures = claim.message.failures + 1
-        if isinstance(error, InfrastructureError):
-            log.warning("message.waiting", error=error)
-            self.ledger.postpone(claim, error, due_at=self.clock() + INFRASTRUCTURE, counts=False)
+        if isinstance(error, InfrastructureError) or not (hand.stage or isinstance(error, ConcordError)):
+            # What is not one of our errors blames the mail only where the mail's content was being worked on.
+            log.warning("message.waiting", error=error, exc_info=bug(error))
+            due_at = self.clock() + pause(_uncounted(claim))
+            suspects = frozenset([claim.message.id])
+            self._give_back(Return(claims=(claim,), error=error, due_at=due_at, suspects=suspects))
         elif isinstance(error, PermanentError) or failures >= self.settings.max_attempts:
             log.error("message.quarantined", error=error, failures=failures, exc_info=bug(error))
             self.ledger.quarantine(claim, error)
@@ -120,6 +225,49 @@ class Processor:
             log.warning("message.postponed", error=error, failures=failures, exc_info=bug(error))
             delay = exponential(base=self.settings.retry_base, most=self.settings.retry_max)
             self.ledger.postpone(claim, error, due_at=self.clock() + delay(failures), counts=True)
+        hand.settle(claim)
+        hand.end()
+
+    def _leave(self, hand: Hand, left: BaseException | None) -> None:
+        """Give back what is not settled; keep it where the database does not answer."""
+        claims = tuple(hand.unsettled)
+        if not claims:
+            return
+        why, wait = _reason(left), timedelta(0)
+        if isinstance(left, Exception):
+            wait = pause(max(map(_uncounted, claims)))
+        # The one in hand may be what hung or what was slow; and what waits again and again may hold up its neighbours.
+        slow = {hand.current.message.id} if hand.current and isinstance(left, Exception) else set()
+        again = {claim.message.id for claim in claims if _uncounted(claim) > TOGETHER}
+        returned = Return(claims=claims, error=why, due_at=self.clock() + wait, suspects=frozenset(slow | again))
+        ids = [claim.message.id for claim in claims]
+        try:
+            self._give_back(returned)
+        except Exception as error:  # noqa: BLE001 - whatever keeps the database from it: the process tries again
+            log.warning("claims.kept", error=error, count=len(claims), message_ids=ids)
+            self.kept.add(returned)
+        else:
+            log.warning("claims.given_back", error=why, count=len(claims), message_ids=ids)
+
+    def _give_back(self, returned: Return) -> None:
+        self.ledger.give_back(returned.claims, returned.error, due_at=returned.due_at, suspects=returned.suspects)
+
+
+def _reason(left: BaseException | None) -> Exception:
+    if left is None:
+        return OutOfTimeError("The messages before it used up the time of this task")
+    return left if isinstance(left, Exception) else WorkerStoppedError("The worker was stopped before it was done")
+
+
+def _uncounted(claim: Claim) -> int:
+    """How many tries of it, this one included, counted nothing."""
+    return max(claim.attempt - claim.message.failures, 1)
+
+
+def _too_dear(error: BaseException, stage: str) -> Exception:
+    if isinstance(error, MemoryError):
+        return TooMuchMemoryError("There was not enough memory to process this message", stage=stage)
+    return TooSlowError("Processing this message took longer than process.soft_time_limit", stage=stage)
 
 
 def _processed(claim: Claim, reading: Reading, book: Book) -> Processed:

@@ -6,7 +6,7 @@ First run, retry, replay and dry run all read here: the same bytes, the same way
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from concord import mime
@@ -59,11 +59,27 @@ class Reading:
     blobs: tuple[Blob, ...]  # attachments and document: durable before anybody is told
 
 
-def read(message: Message, archive: Archive, book: Book) -> Reading:
+Enter = Callable[[str | None], None]
+"""Takes note which code works on a mail's content now (`parse`, `rule`); None: it has been left."""
+
+
+def _ignore(_stage: str | None) -> None: ...
+
+
+def read(message: Message, archive: Archive, book: Book, enter: Enter = _ignore) -> Reading:
     """Read a message from the archive. Raises ArchiveDownError, ArchiveMissingError, ArchiveDamagedError."""
     if message.archive_key is None:
         raise ArchiveMissingError("This message was never archived", message_id=message.id)
-    mail = mime.read(archive.read(message.archive_key, sha256=message.sha256))
+    raw = archive.read(message.archive_key, sha256=message.sha256)
+    enter("parse")
+    mail = mime.read(raw)
+    enter("rule")
+    reading = _judge(message, mail, book)
+    enter(None)
+    return reading
+
+
+def _judge(message: Message, mail: ParsedMail, book: Book) -> Reading:
     decision = book.decide(message, mail)
     parts = {part.sha256: _part(message, part) for part in mail.attachments}
     keys = {sha256: blob.key for sha256, blob in parts.items()}

@@ -13,6 +13,8 @@ from concord.settings import DispatchSettings
 
 # How long to wait when our own database, archive or Redis is away: short, and no attempt is counted.
 INFRASTRUCTURE: Final = timedelta(seconds=15)
+# Each time that it is still away, a message waits longer, up to this: so late may it be once all is well again.
+INFRASTRUCTURE_MOST: Final = timedelta(seconds=60)
 # Tripled each time, ten tries from half a minute spread over about a day.
 FACTOR: Final = 3.0
 
@@ -25,6 +27,12 @@ def exponential(*, base: int, most: int, factor: float = 2.0) -> RetryDelay:
         return timedelta(seconds=seconds * random.uniform(0.75, 1.0))  # noqa: S311 - spreads load, guards nothing
 
     return delay
+
+
+def pause(tries: int) -> timedelta:
+    """How long to wait for our own infrastructure after so many tries that did not count."""
+    base, most = int(INFRASTRUCTURE.total_seconds()), int(INFRASTRUCTURE_MOST.total_seconds())
+    return exponential(base=base, most=most)(tries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ _WHAT_TO_DO: Final[Mapping[str, str]] = {
     "archive_missing": _RESTORE,
     "archive_damaged": _RESTORE,
     "worker_lost": N_("The worker's log says what killed it, often memory or time; give it more, then try again"),
+    "too_slow": N_("Raise process.soft_time_limit and process.time_limit if such mails are wanted, then try again"),
+    "too_much_memory": N_("Give the worker more memory if such mails are wanted, then try again"),
     "result_refused": _DEFECT,
     "unexpected": _DEFECT,
     "message_unreadable": _SERVER,

@@ -56,6 +56,8 @@ _FACTS: Final[Mapping[str, tuple[str, str]]] = {
     "attempt": (N_("Try"), "text"),
     "version": (N_("Concord's version"), "text"),
     "due_at": (N_("Next try"), "moment"),
+    "times": (N_("How many times"), "text"),
+    "since": (N_("Since"), "moment"),
     "size": (N_("Size"), "octets"),
     "error_code": (N_("Reason"), "code"),
     "error": (N_("Error"), "story"),

@@ -11,8 +11,15 @@ from uuid import uuid4
 
 import pytest
 
+from concord.adapters.sql.finishing import Finishing
 from concord.adapters.sql.ledger import SqlLedger
-from concord.errors import ArchiveMissingError, DatabaseDownError, NotFoundError
+from concord.errors import (
+    ArchiveMissingError,
+    DatabaseDownError,
+    InfrastructureError,
+    NotFoundError,
+    PermanentError,
+)
 from concord.model.account import Priority
 from concord.model.message import AfterState, MessageState
 from concord.ports import Claim, MessageFilter, Processed
@@ -90,6 +97,43 @@ def test_our_own_infrastructure_blames_no_mail(world: World) -> None:
 
     [again] = world.ledger.claim([claim.message.id], until=LATER)
     assert (again.attempt, again.message.failures) == (2, 0)
+
+
+def test_claims_go_back_together_uncounted_and_their_wait_is_one_step(world: World) -> None:
+    claims = world.claimed(3)
+    gone = DatabaseDownError("gone")
+    world.ledger.give_back([], gone, due_at=START)
+
+    for turn in range(1, 4):
+        ids = [claim.message.id for claim in claims]
+        world.ledger.give_back(claims, gone, due_at=world.clock() + MINUTE, suspects=ids[:1] if turn == 3 else ())
+        world.clock.forward(MINUTE)
+        if turn < 3:
+            claims = world.ledger.claim(ids, until=world.clock() + MINUTE)
+
+    for claim in claims:
+        kept = world.ledger.get(claim.message.id)
+        assert (kept.state, kept.failures, kept.error_code) == (MessageState.ARCHIVED, 0, "database_down")
+        assert kept.suspect == (claim is claims[0])
+        assert world.steps(kept.id) == ["message.archived", "message.waiting"]
+        step = world.ledger.trail(kept.id)[-1]
+        assert (step.detail["times"], step.detail["since"]) == (3, START.isoformat())
+        assert step.at == START + 2 * MINUTE
+
+
+def test_a_wait_after_something_else_is_a_step_of_its_own(world: World) -> None:
+    [claim] = world.claimed()
+    for counts in (False, True, False):
+        world.ledger.postpone(claim, BROKEN, due_at=world.clock(), counts=counts)
+        [claim] = world.ledger.claim([claim.message.id], until=world.clock() + MINUTE)
+
+    world.ledger.give_back([claim], DatabaseDownError("gone"), due_at=START)
+
+    assert world.steps(claim.message.id)[1:] == [
+        "message.waiting",
+        "message.postponed",
+        "message.waiting",
+    ]
 
 
 def test_a_quarantined_message_is_out_of_the_way_with_its_reason(world: World) -> None:
@@ -217,6 +261,40 @@ def test_a_result_that_the_database_refuses_harms_no_other(
     assert world.outbox.event_of(bad.message.id) is None
 
 
+def test_what_fails_for_every_result_is_no_message_s_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of ours, or a schema that is not what it should be: all wait, and none is quarantined."""
+    claims = world.claimed(3)
+
+    def stumble(*_: object) -> None:
+        raise TypeError("a defect of ours")
+
+    monkeypatch.setattr(Finishing, "finish", stumble)
+    queued = world.ledger.finish([processed(claim) for claim in claims])
+    alone = world.ledger.finish([processed(claims[0])])
+
+    assert [claim for claim, _ in queued.failed] == claims
+    for _, error in (*queued.failed, *alone.failed):
+        assert isinstance(error, InfrastructureError)
+        assert "a defect of ours" in error.explain()
+    monkeypatch.undo()
+    assert len(world.ledger.finish([processed(claim) for claim in claims]).deliveries) == 3
+
+
+def test_what_fails_alone_is_its_own_fault_once_another_has_passed(world: World) -> None:
+    """High-priority mail always travels alone: its neighbours in time tell."""
+    good, bad = world.claimed(2)
+    spoilt = replace(processed(bad), record_key="\ud800")
+    [(_, unproven)] = world.ledger.finish([spoilt]).failed
+    world.ledger.finish([processed(good)])
+    [(_, proven)] = world.ledger.finish([spoilt]).failed
+
+    assert isinstance(unproven, InfrastructureError)
+    assert isinstance(proven, PermanentError)
+    world.clock.forward(timedelta(hours=2))
+    [(_, stale)] = world.ledger.finish([spoilt]).failed
+    assert isinstance(stale, InfrastructureError)
+
+
 def test_an_event_of_another_message_is_not_taken_over(world: World) -> None:
     first = world.finished()
     [second] = world.claimed()
@@ -294,14 +372,44 @@ def test_only_what_ended_badly_is_retried(world: World) -> None:
     assert world.ledger.retry([]) == []
 
 
-def test_another_version_gives_what_was_given_up_one_more_chance(world: World) -> None:
+def test_a_newer_version_gives_what_was_given_up_one_more_chance(world: World) -> None:
     """P16."""
     [claim] = world.claimed()
     world.ledger.quarantine(claim, BROKEN)
 
     assert world.ledger.retry_upgraded("1.0") == []
-    assert [ref.id for ref in world.ledger.retry_upgraded("2.0")] == [claim.message.id]
-    assert world.ledger.retry_upgraded("2.0") == []
+    assert world.ledger.retry_upgraded("0.9.9") == []
+    assert [ref.id for ref in world.ledger.retry_upgraded("1.10")] == [claim.message.id]
+    assert world.ledger.retry_upgraded("1.10") == []
+
+
+def test_two_versions_in_one_cluster_try_a_poison_mail_once_each(world: World) -> None:
+    """A rolling upgrade: the old version's workers take it too, and its sweep does not take that back."""
+    newer = SqlLedger(world.engine, world.clock, version="2.0")
+    [claim] = world.claimed()
+    world.ledger.quarantine(claim, BROKEN)
+    chances = 0
+    for turn in range(20):
+        for version in ("1.0", "2.0"):
+            refs = world.ledger.retry_upgraded(version)
+            chances += len(refs)
+            ledger = (world.ledger, newer)[turn % 2]
+            for again in ledger.claim([ref.id for ref in refs], until=world.clock() + MINUTE):
+                ledger.quarantine(again, BROKEN)
+
+    assert chances == 1
+    assert [ref.id for ref in world.ledger.retry_upgraded("3.0")] == [claim.message.id]
+
+
+def test_an_upgrade_queues_what_was_given_up_bit_by_bit(world: World) -> None:
+    claims = world.claimed(5)
+    for claim in claims:
+        world.ledger.quarantine(claim, BROKEN)
+
+    batches = [[ref.id for ref in world.ledger.retry_upgraded("2.0", limit=2)] for _ in range(4)]
+
+    assert [len(batch) for batch in batches] == [2, 2, 1, 0]
+    assert sorted(known for batch in batches for known in batch) == sorted(claim.message.id for claim in claims)
 
 
 # The sweep.

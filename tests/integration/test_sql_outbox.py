@@ -138,6 +138,25 @@ def test_infrastructure_blames_no_delivery(world: World) -> None:
     assert [kept.failures for kept in world.outbox.deliveries()] == [0]
 
 
+def test_waits_of_two_deliveries_and_a_run_are_one_step_each(world: World) -> None:
+    """However long our own Redis or a full house keeps them waiting."""
+    world.finished(handlers=("log", "hook"), workflows=(workflow(),))
+    ids = [kept.id for kept in world.outbox.deliveries()]
+    [standing] = world.outbox.runs()
+    gone = DatabaseDownError("gone")
+    for _ in range(5):
+        for claimed in world.outbox.claim_deliveries(ids, until=LATER):
+            world.outbox.delivery_retry(claimed, gone, due_at=world.clock(), counts=False)
+        claimed_run = world.outbox.claim_run(standing.id, until=LATER)
+        assert claimed_run is not None
+        world.outbox.step_retry(claimed_run, gone, due_at=world.clock(), counts=False)
+
+    steps = world.ledger.trail(standing.message_id)[-3:]
+    assert [step.what for step in steps] == ["delivery.retry", "delivery.retry", "workflow.retry"]
+    assert [step.detail["times"] for step in steps] == [5, 5, 5]
+    assert {step.detail.get("delivery") for step in steps} == {*ids, None}
+
+
 def test_a_dead_delivery_rests_until_a_person_says_so(world: World) -> None:
     claimed = delivery(world)
     world.outbox.delivery_dead(claimed, BUSY)

@@ -26,6 +26,7 @@ QUICK: Mapping[str, Any] = {
     "poll": {"interval": 2, "budget": 10},
     "process": {"soft_time_limit": 4, "time_limit": 6, "retry_base": 1, "retry_max": 2},
     "dispatch": {"retry_base": 1, "retry_max": 2},
+    "webhook": {"connect_timeout": 2, "timeout": 3},
     "upkeep": {"sweep_interval": 1, "requeue_after": 5, "sync_interval": 2},
     "beat": {"max_loop_interval": 1, "lock_timeout": 5},
     "worker": {"soft_shutdown_timeout": 5, "poll": {"concurrency": 8}, "mail": {"concurrency": 2}},

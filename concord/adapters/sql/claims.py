@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, literal, null, or_, select, union, update
 
 from concord.adapters.sql.message_rows import message_of, message_query, ref
 from concord.adapters.sql.tables import WAITING, folders, messages
-from concord.adapters.sql.trail import add_steps, code, reason
+from concord.adapters.sql.trail import add_steps, add_waits, code, reason
 from concord.adapters.sql.types import UtcDateTime
 from concord.adapters.sql.work import Claiming, Spans, Work
 from concord.model.message import MessageRef, MessageState
+from concord.model.version import is_newer
 from concord.ports import Claim
 
 MESSAGES: Final = Work(
@@ -48,7 +49,26 @@ def postpone(
         "failures": messages.c.failures + int(counts),
     }
     detail = {"due_at": due_at.isoformat(), "counts": counts}
-    _settle(connection, claim, error, values, ("message.postponed", detail, now))
+    what = "message.postponed" if counts else "message.waiting"
+    _settle(connection, claim, error, values, (what, detail, now))
+
+
+def give_back(
+    connection: Connection,
+    claims: Sequence[Claim],
+    error: Exception,
+    waits: tuple[datetime, Collection[int]],
+    now: datetime,
+) -> None:
+    """Back to ARCHIVED, uncounted; `waits` says until when, and which travel alone from then on."""
+    due_at, suspects = waits
+    why = {"error_code": code(error), "error": reason(error)}
+    suspect = or_(messages.c.suspect, messages.c.id.in_(suspects)) if suspects else messages.c.suspect
+    held = [(claim.message.id, claim.attempt) for claim in claims]
+    values = {"due_at": due_at, "queued_at": None, "suspect": suspect}
+    given = MESSAGES.give_back(connection, held, values | why)
+    detail = {**why, "due_at": due_at.isoformat(), "counts": False}
+    add_waits(connection, [(known, "message.waiting", {"attempt": attempt, **detail}) for known, attempt in given], now)
 
 
 def quarantine(connection: Connection, claim: Claim, error: Exception, version: str, now: datetime) -> None:
@@ -72,7 +92,8 @@ def _settle(
     what, detail, now = step
     why = {"error_code": code(error), "error": reason(error)}
     if MESSAGES.settle(connection, MESSAGES.held(claim.message.id, claim.attempt), values | why):
-        add_steps(connection, [(claim.message.id, what, {"attempt": claim.attempt, **why, **detail})], now)
+        write = add_waits if detail.get("counts") is False else add_steps
+        write(connection, [(claim.message.id, what, {"attempt": claim.attempt, **why, **detail})], now)
 
 
 def retry(connection: Connection, which: ColumnElement[bool], now: datetime, why: str) -> list[MessageRef]:
@@ -110,9 +131,31 @@ def _askable() -> ColumnElement[bool]:
     )
 
 
-def gave_up_by_another(version: str) -> ColumnElement[bool]:
-    """Quarantined by another version of Concord."""
-    return and_(messages.c.state == MessageState.QUARANTINED.value, messages.c.gave_up_version != version)
+def retry_upgraded(connection: Connection, version: str, now: datetime, *, limit: int) -> list[MessageRef]:
+    """Give so many that older versions gave up one more chance; each has one with each newer version."""
+    older = _older_versions(connection, version)
+    if not older:
+        return []
+    wanted = (
+        select(messages.c.id)
+        .where(messages.c.state == MessageState.QUARANTINED.value, messages.c.gave_up_version.in_(older))
+        .where(or_(messages.c.retried_version.is_(None), messages.c.retried_version.in_(older)))
+        .order_by(messages.c.id)
+        .limit(limit)
+    )
+    ids = list(connection.execute(wanted).scalars())
+    refs = retry(connection, messages.c.id.in_(ids), now, f"Concord is {version} now") if ids else []
+    again = [retried.id for retried in refs]
+    connection.execute(update(messages).where(messages.c.id.in_(again)).values(retried_version=version))
+    return refs
+
+
+def _older_versions(connection: Connection, version: str) -> list[str]:
+    """The versions older than this one that the quarantined name: which gave them up, or gave them a chance."""
+    row = messages.c
+    quarantined = row.state == MessageState.QUARANTINED.value
+    named = union(*(select(column).where(quarantined) for column in (row.gave_up_version, row.retried_version)))
+    return [found for found in connection.execute(named).scalars() if found and is_newer(version, found)]
 
 
 def enter(connection: Connection, claim: Claim, stage: str | None) -> bool:

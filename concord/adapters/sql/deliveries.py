@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from concord.adapters.sql.event_rows import delivery_of, delivery_query
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, deliveries, events
-from concord.adapters.sql.trail import add_steps, reason
+from concord.adapters.sql.trail import add_steps, add_waits, reason
 from concord.adapters.sql.work import Claiming, Work
 from concord.model.delivery import Delivery, DeliveryState
 
@@ -80,7 +80,8 @@ def _settle(
     if not DELIVERIES.settle(connection, DELIVERIES.held(delivery.id, delivery.attempts), values):
         return False
     about = {"delivery": delivery.id, "handler": delivery.handler, "run": delivery.run, "attempt": delivery.attempts}
-    add_steps(connection, [(delivery.message_id, what, {**about, **detail})], now)
+    write = add_waits if detail.get("counts") is False else add_steps
+    write(connection, [(delivery.message_id, what, {**about, **detail})], now)
     return True
 
 

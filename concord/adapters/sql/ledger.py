@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError
 
 from concord import __version__
-from concord.adapters.sql import claims, ledger_lists
+from concord.adapters.sql import claims as claim_rows
+from concord.adapters.sql import ledger_lists
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.finishing import Finishing
 from concord.adapters.sql.recording import Recording
 from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps, steps_of
 from concord.adapters.sql.work import LONGEST, Claiming, Spans
-from concord.errors import NotFoundError, PermanentError
+from concord.errors import ConcordError, InfrastructureError, NotFoundError, PermanentError
 from concord.model.account import FolderCursor, PollLease
 from concord.model.message import AfterState, Message, MessageRef, MessageState, SeenMail, Step
 from concord.model.worker import FindWorker, holder, no_worker
 from concord.ports import Claim, Clock, MessageFilter, Processed, Queued
 
-# What a database or its driver says about a value it cannot keep. That it cannot be reached is a ConcordError by then.
-_REFUSALS: Final = (StatementError, ValueError, TypeError, OverflowError)
+# That others were written proves for so long that the code and the schema are sound.
+_PROOF: Final = timedelta(hours=1)
 
 
 class ResultRefusedError(PermanentError):
     """The database would not take what was made of a message."""
 
     remedy = "This is a defect of Concord's: report it with the message's trace, then 'concord message retry ID'"
+
+
+class ResultUnprovenError(InfrastructureError):
+    """What was made of a message cannot be written, and nothing else can: no message is to blame."""
+
+    remedy = "This is a defect of Concord's or of its database: report it with the worker's log; the messages wait"
 
 
 class SqlLedger:
@@ -50,6 +57,7 @@ class SqlLedger:
         self._version = version
         self._worker = worker
         self._spans = spans
+        self._passed_at: datetime | None = None  # when this process last wrote a result
 
     def record(self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
         """Rows and cursor in one transaction; the ARCHIVED rows that are new. None where the lease is gone."""
@@ -63,45 +71,74 @@ class SqlLedger:
             return []
         with transaction(self._engine) as connection:
             claiming = Claiming(now=self._clock(), until=until, holder=holder(self._worker), spans=self._spans)
-            return claims.claim(connection, ids, claiming)
+            return claim_rows.claim(connection, ids, claiming)
 
     def enter(self, claim: Claim, stage: str | None) -> bool:
         """Write down where the worker is with a message that travels alone."""
         with transaction(self._engine) as connection:
-            return claims.enter(connection, claim, stage)
+            return claim_rows.enter(connection, claim, stage)
 
     def finish(self, results: Sequence[Processed]) -> Queued:
-        """All in one transaction; where the database refuses a value, each in its own, so that the good ones pass."""
+        """All in one transaction; where one cannot be written, each in its own, so that the good ones pass.
+
+        One that fails alone is to blame only where others pass: a defect of ours, or of the schema, stops all of them.
+        """
         if not results:
             return Queued()
         try:
-            return self._finish(results)
-        except _REFUSALS:
-            return _joined([self._finish_alone(result) for result in results])
+            parts = [self._finish(results)]
+        except ConcordError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a value that no driver expected, or a defect: told apart below
+            if len(results) == 1:
+                return self._join([], [(results[0], error)])
+            return self._finish_each(results)
+        return self._join(parts, [])
+
+    def _finish_each(self, results: Sequence[Processed]) -> Queued:
+        passed, refused = [], []
+        for result in results:
+            try:
+                passed.append(self._finish([result]))
+            except ConcordError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as in `finish`
+                refused.append((result, error))
+        return self._join(passed, refused)
 
     def _finish(self, results: Sequence[Processed]) -> Queued:
         with transaction(self._engine) as connection:
             return Finishing(connection=connection, now=self._clock()).finish(results)
 
-    def _finish_alone(self, result: Processed) -> Queued:
-        try:
-            return self._finish([result])
-        except _REFUSALS as error:
-            refused = ResultRefusedError(
-                "The database would not take what was made of this message", cause=_words(error)
-            )
-            refused.__cause__ = error
-            return Queued(failed=((result.claim, refused),))
+    def _join(self, passed: Sequence[Queued], refused: Sequence[tuple[Processed, Exception]]) -> Queued:
+        now = self._clock()
+        if passed:
+            self._passed_at = now
+        is_proven = self._passed_at is not None and now - self._passed_at < _PROOF
+        return Queued(
+            deliveries=tuple(known for part in passed for known in part.deliveries),
+            runs=tuple(known for part in passed for known in part.runs),
+            failed=tuple((result.claim, _refusal(error, is_proven=is_proven)) for result, error in refused),
+        )
 
     def postpone(self, claim: Claim, error: Exception, *, due_at: datetime, counts: bool) -> None:
         """Back to ARCHIVED until it is due."""
         with transaction(self._engine) as connection:
-            claims.postpone(connection, claim, error, (due_at, counts), self._clock())
+            claim_rows.postpone(connection, claim, error, (due_at, counts), self._clock())
+
+    def give_back(
+        self, claims: Sequence[Claim], error: Exception, *, due_at: datetime, suspects: Collection[int] = ()
+    ) -> None:
+        """Back to ARCHIVED until they are due, uncounted."""
+        if not claims:
+            return
+        with transaction(self._engine) as connection:
+            claim_rows.give_back(connection, claims, error, (due_at, suspects), self._clock())
 
     def quarantine(self, claim: Claim, error: Exception) -> None:
         """Out of the way, with the reason."""
         with transaction(self._engine) as connection:
-            claims.quarantine(connection, claim, error, self._version, self._clock())
+            claim_rows.quarantine(connection, claim, error, self._version, self._clock())
 
     def get(self, message: int) -> Message:
         """By id."""
@@ -144,13 +181,12 @@ class SqlLedger:
         if not ids:
             return []
         with transaction(self._engine) as connection:
-            return claims.retry(connection, messages.c.id.in_(ids), self._clock(), "asked for")
+            return claim_rows.retry(connection, messages.c.id.in_(ids), self._clock(), "asked for")
 
-    def retry_upgraded(self, version: str) -> list[MessageRef]:
-        """What another version of Concord gave up gets one more chance."""
-        now = self._clock()
+    def retry_upgraded(self, version: str, *, limit: int = 200) -> list[MessageRef]:
+        """What an older version of Concord gave up gets one more chance, so many at a time."""
         with transaction(self._engine) as connection:
-            return claims.retry(connection, claims.gave_up_by_another(version), now, f"Concord is {version} now")
+            return claim_rows.retry_upgraded(connection, version, self._clock(), limit=limit)
 
     def unfetched(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[int]:
         """UIDs whose next try at fetching is due."""
@@ -176,17 +212,20 @@ class SqlLedger:
     def stale(self, *, queued_before: datetime, limit: int) -> list[MessageRef]:
         """Due messages that were last queued before then; now they are."""
         with transaction(self._engine) as connection:
-            return claims.stale(
+            return claim_rows.stale(
                 connection, now=self._clock(), queued_before=queued_before, limit=limit, spans=self._spans
             )
 
 
-def _joined(parts: Sequence[Queued]) -> Queued:
-    return Queued(
-        deliveries=tuple(known for part in parts for known in part.deliveries),
-        runs=tuple(known for part in parts for known in part.runs),
-        failed=tuple(pair for part in parts for pair in part.failed),
-    )
+def _refusal(error: Exception, *, is_proven: bool) -> ConcordError:
+    if is_proven:
+        refused: ConcordError = ResultRefusedError(
+            "The database would not take what was made of this message", cause=_words(error)
+        )
+    else:
+        refused = ResultUnprovenError("Nothing that was made of messages can be written now", cause=_words(error))
+    refused.__cause__ = error
+    return refused
 
 
 def _words(error: Exception) -> str:

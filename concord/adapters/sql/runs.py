@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 
 from concord.adapters.sql.event_rows import run_of, run_query
 from concord.adapters.sql.outbox_tables import RUNS_WAITING, workflow_runs, workflow_steps
-from concord.adapters.sql.trail import add_steps, reason
+from concord.adapters.sql.trail import add_steps, add_waits, reason
 from concord.adapters.sql.work import Claiming, Work
 from concord.model.workflow import RunState, WorkflowRun
 
@@ -117,7 +117,8 @@ def _settle(
     why = {"error": reason(error)}
     if RUNS.settle(connection, _held(run), values | why):
         connection.execute(update(workflow_steps).where(_step(run)).values(why | {"state": values["state"]}))
-        add_steps(connection, [(run.message_id, what, {**_about(run), **why, **detail})], now)
+        write = add_waits if detail.get("counts") is False else add_steps
+        write(connection, [(run.message_id, what, {**_about(run), **why, **detail})], now)
 
 
 def revive(connection: Connection, ids: Sequence[int], now: datetime) -> list[int]:
