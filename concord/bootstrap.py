@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from concord import __version__, settings
 from concord.adapters.archive_file import FileArchive
+from concord.adapters.key_watch import KeyWatch
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.api_tokens import SqlApiTokens
 from concord.adapters.sql.audit import SqlAudit
@@ -24,6 +25,7 @@ from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.holdings import SqlClaims
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
+from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.numbers import SqlNumbers
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
@@ -111,7 +113,15 @@ class Concord:
 
     @part
     def vault(self) -> FernetVault:
-        return FernetVault.from_settings(self.settings)
+        return FernetVault.from_settings(self.settings, self.key_ring.read)
+
+    @part
+    def key_ring(self) -> SqlKeyRing:
+        return SqlKeyRing(self.engine, now)
+
+    def key_watch(self, daemon: str) -> KeyWatch:
+        """Reports which keys this daemon, `poll@mail.example.com`, can open secrets with."""
+        return KeyWatch(daemon, lambda: self.vault, self.key_ring, self.engine, now)
 
     def sealing(self) -> Vault:
         """The vault, proven to be this database's: what a wrong key seals, nobody could open. Raises SecretKeyError."""
@@ -235,8 +245,11 @@ class Concord:
     @part
     def celery(self) -> Celery:
         from concord.adapters.celery import make_app
+        from concord.adapters.key_watch_step import connect_key_watch
 
-        return make_app(self.settings, release=self.release_dead)
+        app = make_app(self.settings, release=self.release_dead)
+        connect_key_watch(app, self.key_watch)
+        return app
 
     def release_dead(self, worker: Incarnation) -> int:
         """Free what earlier lives of this worker's node hold."""

@@ -126,6 +126,18 @@ class ForbiddenError(PermanentError):
     remedy = "Ask an admin for the role, or for a token with the scope, that it needs"
 
 
+# Secrets. (SecretKeyError is infrastructure.)
+
+
+class KeyNotSharedError(TransientError):
+    """Daemons that run cannot open secrets with the new key yet, so nothing may be sealed with it."""
+
+    remedy = (
+        "See their log and 'concord secrets status'; once they can, or are stopped, run 'concord secrets rotate' "
+        "again: it goes on where it stopped"
+    )
+
+
 # Looking things up.
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from concord.model.account import (
     Account,
     AccountFilter,
+    AccountNote,
     AccountStatus,
     AccountTurn,
     FolderCursor,
@@ -132,6 +133,14 @@ class FolderStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MailFolder:
+    r"""A folder that the server lists. `uses` are its special uses (RFC 6154), as `\junk`, in lower case."""
+
+    name: str
+    uses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A UID whose bytes the server would not hand over, or that is over the size limit."""
 
@@ -160,8 +169,8 @@ class MailSource(Protocol):
     RuntimeError: that is a defect of the caller.
     """
 
-    def folders(self) -> list[str]:
-        """Names of all folders that can be selected, decoded."""
+    def folders(self) -> list[MailFolder]:
+        """All folders that can be selected, their names decoded, INBOX spelled so."""
         ...
 
     def status(self, folder: str) -> FolderStatus:
@@ -177,7 +186,18 @@ class MailSource(Protocol):
         ...
 
     def uids(self, low: int, high: int | None = None) -> list[int]:
-        """Existing UIDs with low <= uid <= high (None: no limit), ascending. `n:*` is filtered (RFC 9051 6.4.9)."""
+        """What SEARCH answers of UIDs with low <= uid <= high (None: no limit), ascending.
+
+        `n:*` is filtered (RFC 9051 6.4.9). Servers leave mail out: `pipeline.listing` checks the answer.
+        """
+        ...
+
+    def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
+        """The same UIDs, ascending, as `UID FETCH low:high (UID)` names them: slower, and true where SEARCH is not."""
+        ...
+
+    def internal_dates(self, uids: Sequence[int]) -> dict[int, datetime | None]:
+        """The INTERNALDATE of each of these that exists, aware, in the server's zone; None where it has none."""
         ...
 
     def uids_since(self, day: date) -> list[int]:
@@ -329,6 +349,10 @@ class Accounts(Protocol):
 
     def reconciled(self, account_id: int, unaccounted: int | None) -> None:
         """How many mails the server has now that the ledger should have and has not; None: not counted to the end."""
+        ...
+
+    def note(self, account_id: int, note: AccountNote, *, holds: bool) -> None:
+        """Add a note on the account's server, or take it away."""
         ...
 
     def lease(self, account_id: int, *, until: datetime) -> PollLease | None:

@@ -1,22 +1,28 @@
 """The vault: passwords and handlers' secrets are stored only as ciphertext; the key lies where none of them is.
 
-Keys stand one per line, newest first: the first seals, any of them opens. So a key is changed while everything runs:
-put the new one on top, `concord secrets rotate`, then take the old one away.
+Keys stand one per line, newest first: the first seals, any of them opens. `concord secrets rotate` changes the key
+while everything runs; the ring in the database (`concord.model.key_ring`) hands the new key to the daemons.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
+from time import monotonic
+from types import MappingProxyType
 from typing import Final
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from concord.errors import SecretKeyError
+from concord.model.key_ring import KeyRing, Link, WrappedKey
 from concord.settings import Settings, credential_prefix, credentials_directory
 
 log = structlog.get_logger(__name__)
@@ -24,48 +30,182 @@ log = structlog.get_logger(__name__)
 CREDENTIAL: Final = "secret_key"
 VARIABLE: Final = "CONCORD_SECRET_KEY"
 KEY_LENGTH: Final = 44  # 32 octets in base64
+# Between two looks for a key that opens the same secret.
+PAUSE: Final = 1.0
+_MOST_HOPELESS: Final = 1000
 _WRONG: Final = "Put the key that sealed it back, as one more line of the key file"
+_ELSEWHERE: Final = "Copy the key file of the host where 'concord secrets rotate' ran to this host, then try again"
+
+
+class KeySet:
+    """The keys of one moment: one seals, each opens. Never changes. Keeps `ports.Vault`.
+
+    Fernet: AES-128 in CBC mode with an HMAC (the specification is that of the cryptography library).
+    """
+
+    def __init__(self, keys: Mapping[str, str], *, sealing: str, own: frozenset[str]) -> None:
+        self._keys = MappingProxyType(dict(keys))  # by fingerprint
+        self._sealing = sealing
+        self._newest = Fernet(keys[sealing]) if sealing in keys else None
+        self._opener = MultiFernet([Fernet(key) for key in keys.values()])
+        self.own = own  # fingerprints of those that come from outside the database
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> KeySet:
+        """Of a key file's lines, the newest first. Raises SecretKeyError where there is none, or none that is one."""
+        if not lines:
+            raise SecretKeyError("There is no key for stored secrets")
+        keys = {fingerprint(checked(key, line)): key for line, key in enumerate(lines, 1)}
+        return cls(keys, sealing=next(iter(keys)), own=frozenset(keys))
+
+    def __repr__(self) -> str:
+        return f"KeySet({', '.join(self._keys)})"
+
+    @property
+    def sealing(self) -> str:
+        """The fingerprint of the key that seals."""
+        return self._sealing
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Of every key that opens."""
+        return frozenset(self._keys)
+
+    def line(self, name: str) -> str:
+        """The key with this fingerprint, as a line of the key file. Raises SecretKeyError."""
+        if name not in self._keys:
+            raise SecretKeyError("The key is not among those at hand", fingerprint=name, remedy=_ELSEWHERE)
+        return self._keys[name]
+
+    def joined(self, ring: KeyRing) -> KeySet:
+        """With the keys of the ring that these open, one after the other."""
+        keys = dict(self._keys)
+        for _ in ring.keys:
+            for wrapped in ring.keys:
+                if wrapped.fingerprint not in keys and wrapped.wrapped_by in keys:
+                    keys |= _unwrapped(wrapped, keys[wrapped.wrapped_by])
+        return KeySet(keys, sealing=ring.seals or self._sealing, own=self.own)
+
+    def keeping(self, former: KeySet | None) -> KeySet:
+        """The former set's keys open as well: a page in somebody's browser may hold what one of them sealed."""
+        if former is None or former.fingerprints <= self.fingerprints:
+            return self
+        return KeySet(
+            {**self._keys, **{name: former.line(name) for name in former.fingerprints - self.fingerprints}},
+            sealing=self._sealing,
+            own=self.own,
+        )
+
+    def wrap(self, key: str, *, link: Link, by: str, now: datetime) -> WrappedKey:
+        """A key for the ring, sealed with the one of this fingerprint."""
+        sealed = Fernet(self.line(by)).encrypt(key.encode())
+        return WrappedKey(fingerprint=fingerprint(key), wrapped_by=by, link=link, sealed=sealed, created_at=now)
+
+    def seal(self, plain: str) -> bytes:
+        return self._sealer.encrypt(plain.encode())
+
+    def unseal(self, sealed: bytes) -> str:
+        """With any of the keys."""
+        try:
+            return self._opener.decrypt(sealed).decode()
+        except InvalidToken as error:
+            raise SecretKeyError("The key does not open this secret", remedy=_WRONG) from error
+
+    def reseal(self, sealed: bytes) -> bytes:
+        """The same secret under the key that seals; the same bytes where it is so already."""
+        return sealed if self.is_newest(sealed) else self.seal(self.unseal(sealed))
+
+    def is_newest(self, sealed: bytes) -> bool:
+        """Whether the key that seals now sealed this."""
+        try:
+            self._sealer.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
+    @property
+    def _sealer(self) -> Fernet:
+        if self._newest is None:
+            self.line(self._sealing)
+        assert self._newest is not None  # noqa: S101 - `line` raises otherwise
+        return self._newest
 
 
 class FernetVault:
-    """Fernet: AES-128 in CBC mode with an HMAC (the specification is that of the cryptography library)."""
+    """Holds the newest set of keys that this process has seen. Keeps `ports.Vault`.
 
-    def __init__(self, keys: Callable[[], list[str]]) -> None:
-        self._keys = keys
-        self._opener: MultiFernet | None = None
+    Keys change while a process runs: before it gives up it reads the key file and the ring again. Threads share it.
+    """
+
+    def __init__(self, keys: Callable[[], list[str]], ring: Callable[[], KeyRing] = KeyRing) -> None:
+        self._read = keys
+        self._ring = ring
+        self._held: KeySet | None = None
+        self._reading = Lock()
+        self._hopeless: dict[int, float] = {}  # what did not open with all that there is, and when that was seen
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> FernetVault:
+    def from_settings(cls, settings: Settings, ring: Callable[[], KeyRing] = KeyRing) -> FernetVault:
         """The keys that the settings name. Raises SecretKeyError at once where there is none, or none that is one."""
-        vault = cls(_source(settings))
-        vault._newest()
+        vault = cls(_source(settings), ring)
+        vault._held = KeySet.of(vault._read())  # the database is not needed yet
         return vault
+
+    def look(self) -> KeySet:
+        """The keys that there are now. Raises SecretKeyError, DatabaseDownError."""
+        return KeySet.of(self._read()).joined(self._ring())
 
     def seal(self, plain: str) -> bytes:
         """Under the key that is newest now: a long-lived process must not go on with one that was taken away."""
-        return self._newest().encrypt(plain.encode())
+        return self.look().seal(plain)
 
     def unseal(self, sealed: bytes) -> str:
-        """With any of the keys. They are read again before giving up: they may have been changed meanwhile."""
+        """With any of the keys, those included that came while this process ran."""
+        held = self._held
         try:
-            return (self._opener or self._newest()).decrypt(sealed).decode()
-        except InvalidToken:
-            pass
+            if held is not None:
+                return held.unseal(sealed)
+        except SecretKeyError:
+            if not self._is_worth_a_look(sealed):
+                raise
         try:
-            return self._newest().decrypt(sealed).decode()
-        except InvalidToken as error:
-            raise _wrong_key() from error
+            return self._newer_than(held).unseal(sealed)
+        except SecretKeyError:
+            self._note_hopeless(sealed)
+            raise
 
     def reseal(self, sealed: bytes) -> bytes:
         """The same secret under the newest key."""
-        try:
-            return self._newest().rotate(sealed)
-        except InvalidToken as error:
-            raise _wrong_key() from error
+        return self.look().reseal(sealed)
 
-    def _newest(self) -> MultiFernet:
-        self._opener = _fernet(self._keys())
-        return self._opener
+    def _newer_than(self, held: KeySet | None) -> KeySet:
+        """Of many threads that ask at one moment, one reads."""
+        with self._reading:
+            if self._held is held or self._held is None:
+                self._held = self.look().keeping(held)
+            return self._held
+
+    def _is_worth_a_look(self, sealed: bytes) -> bool:
+        """A secret that no key opens must not have the files and the database read at every try."""
+        return monotonic() - self._hopeless.get(hash(sealed), -PAUSE) >= PAUSE
+
+    def _note_hopeless(self, sealed: bytes) -> None:
+        if len(self._hopeless) >= _MOST_HOPELESS:
+            self._hopeless.clear()
+        self._hopeless[hash(sealed)] = monotonic()
+
+
+def fingerprint(key: str) -> str:
+    """Names a key and tells nothing of it: a key is 256 random bits."""
+    return sha256(b"concord key\0" + key.encode()).hexdigest()[:16]
+
+
+def _unwrapped(wrapped: WrappedKey, opener: str) -> dict[str, str]:
+    try:
+        key = Fernet(opener).decrypt(wrapped.sealed).decode()
+    except InvalidToken:
+        return {}
+    return {wrapped.fingerprint: key} if fingerprint(key) == wrapped.fingerprint else {}
 
 
 def new_key() -> str:
@@ -73,23 +213,15 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def _wrong_key() -> SecretKeyError:
-    return SecretKeyError("The key does not open this secret", remedy=_WRONG)
-
-
-def _fernet(keys: Sequence[str]) -> MultiFernet:
-    if not keys:
-        raise SecretKeyError("There is no key for stored secrets")
-    return MultiFernet([_key(key, line) for line, key in enumerate(keys, 1)])
-
-
-def _key(key: str, line: int) -> Fernet:
+def checked(key: str, line: int) -> str:
+    """The same key. Raises SecretKeyError where it is none."""
     try:
         # The decoder stops at the first '=': of two keys run together it would quietly take one.
-        return Fernet(key if len(key) == KEY_LENGTH else "")
+        Fernet(key if len(key) == KEY_LENGTH else "")
     except ValueError:
         # The library's own words may quote the key; ours never do.
         raise SecretKeyError("A key for stored secrets is malformed", line=line) from None
+    return key
 
 
 def _source(settings: Settings) -> Callable[[], list[str]]:

@@ -37,7 +37,8 @@ _CaFile = Annotated[
     str | None, typer.Option("--ca-file", metavar="FILE", help="The server's own certificate authority, in PEM form.")
 ]
 _Folders = Annotated[
-    list[str] | None, typer.Option("--folder", help="A folder to poll; may be repeated. '*' is every folder.")
+    list[str] | None,
+    typer.Option("--folder", help="A folder to poll; may be repeated. '*' is all but All Mail, Drafts, Junk, Trash."),
 ]
 _Start = Annotated[str, typer.Option("--start", metavar="new|all|since:DATE", help="Which mail to begin with.")]
 _Interval = Annotated[int | None, typer.Option("--interval", help="Seconds between polls; else poll.interval.")]

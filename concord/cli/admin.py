@@ -23,6 +23,7 @@ def run_admin() -> None:
     It also starts without a usable database, key or Redis: /healthz says what is wrong.
     """
     from concord import log
+    from concord.adapters.key_watch import daemon_name, watching
     from concord.cli import identity
     from concord.web.app import make_app
     from concord.web.jobs import jobs_in
@@ -33,4 +34,5 @@ def run_admin() -> None:
     faulthandler.enable()
     log.configure(settings.log.style, settings.log.level, daemon="admin", directory=settings.log.directory)
     site, audit = make_app(here()), here().audit
-    serve(site, settings.admin, at_end=lambda: jobs_in(site).abandon(audit))
+    with watching(here().key_watch(daemon_name("admin"))):
+        serve(site, settings.admin, at_end=lambda: jobs_in(site).abandon(audit))

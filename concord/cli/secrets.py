@@ -9,13 +9,13 @@ import typer
 
 from concord.cli.identity import caller
 from concord.cli.options import Json
-from concord.cli.output import amount, emit, say, warn
+from concord.cli.output import amount, aside, emit, facts, say, table, warn
 from concord.cli.session import here, is_watched
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
 
 if TYPE_CHECKING:
-    from concord.services.secrets import Rotated
+    from concord.services.rotation import Rotated
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The key that opens stored passwords.")
 
@@ -50,17 +50,47 @@ def check(json: Json = False) -> None:
 @app.command()
 def rotate(
     keep_old: Annotated[
-        bool, typer.Option("--keep-old", help="Leave the old keys in the file, for daemons that read theirs at start.")
+        bool, typer.Option("--keep-old", help="Leave the old keys in the file, to open backups made before.")
     ] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for daemons to get the new key.")
+    ] = 120.0,
     json: Json = False,
 ) -> None:
-    """Make a new key, seal every secret anew under it, then take the old keys away.
+    """Change the key while everything runs: no daemon has to be restarted.
 
-    Everything may run meanwhile. Killed at any point, run it again.
+    First every daemon on every host gets the new key and reports that it can open secrets with it. Then the new key
+    seals: all secrets are sealed with it, and the old key is taken out of the file. Where a daemon cannot open secrets
+    with the new key, nothing is sealed with it, and the command names the daemon. Killed at any point, run it again: it
+    goes on where it stopped. 'concord secrets status' shows how far it is.
     """
-    from concord.services import secrets
+    from concord.services import rotation
 
-    _tell(secrets.rotate(here(), keep_old=keep_old, by=caller()), json=json)
+    rotated = rotation.rotate(here(), keep_old=keep_old, patience=wait, by=caller(), tell=aside)
+    _tell(rotated, json=json)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Show which key seals, how far a rotation is, and which keys each daemon can open secrets with."""
+    from concord.services import rotation
+
+    found = rotation.status(here())
+    if json:
+        emit(found)
+        return
+    facts(
+        {
+            "key that seals": found.sealing,
+            "keys of the file": found.file,
+            "rotation": f"to {found.new}: {found.phase}" if found.phase else "none so far",
+            "sealed with an older key": found.older_secrets,
+            "the old key still opens": found.old_key_opens,
+        }
+    )
+    rows = [(one.daemon, one.running, one.opens, one.restarted, one.trouble, one.seen_at) for one in found.daemons]
+    if rows:
+        table(("DAEMON", "RUNS", "OPENS", "OWN FILE HAS IT", "TROUBLE", "SEEN"), rows)
 
 
 @app.command()
@@ -113,14 +143,22 @@ def _tell(rotated: Rotated, *, json: bool) -> None:
                 "tokens": done.tokens,
                 "unopened": done.unopened,
                 "old_keys_kept": kept,
+                "fingerprint": rotated.fingerprint,
+                "restarting": rotated.restarting,
             }
         )
     else:
         resealed = f"{amount(done.accounts, 'account')} and {amount(done.handlers, 'handler')}"
         if done.clients or done.tokens:
             resealed = f"{resealed}, {amount(done.clients, 'OAuth2 client')} and {amount(done.tokens, 'token')}"
-        say(f"{resealed} are sealed under a new key in {rotated.file}.")
+        say(f"{resealed} are sealed with the new key {rotated.fingerprint} in {rotated.file}.")
         say("The old keys are still there." if kept else "The old keys are gone. Make a new copy of the key file.")
+        if rotated.restarting:
+            say(
+                f"Until {', '.join(rotated.restarting)} have the new key in their own file or credential, the database "
+                "also opens with the old key. A restart does that, when it suits you; on another host, copy the key "
+                "file there first."
+            )
     if done.unopened:
         names = ", ".join(done.unopened)
         warn(f"No key opens the secrets of {names}; give them again: concord account edit NAME --password-stdin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,6 +12,18 @@ from uuid import UUID, uuid5
 NAMESPACE: Final = UUID("b0f6f1c2-4f0e-5d6b-9c62-0e6a54f6d3a1")
 
 ALL_FOLDERS: Final = "*"
+INBOX: Final = "INBOX"
+
+
+def folder_name(name: str) -> str:
+    """A folder's one name: INBOX is the same folder in any spelling (RFC 9051 section 5.1); others stay as they are."""
+    return INBOX if name.isascii() and name.upper() == INBOX else name
+
+
+def one_inbox(names: Iterable[str]) -> tuple[str, ...]:
+    """Folders as people list them, with INBOX spelled so, and once."""
+    spelled = [folder_name(name) for name in names]
+    return tuple(name for place, name in enumerate(spelled) if name != INBOX or INBOX not in spelled[:place])
 
 
 class Tls(StrEnum):
@@ -93,7 +106,7 @@ class AfterAction:
         """Read the form people type. Raises ValueError with the accepted forms."""
         kind, _, folder = text.partition(":")
         if kind == AfterKind.MOVE and folder:
-            return cls(kind=AfterKind.MOVE, folder=folder)
+            return cls(kind=AfterKind.MOVE, folder=folder_name(folder))
         if text in (AfterKind.LEAVE, AfterKind.SEEN, AfterKind.FLAG, AfterKind.DELETE):
             return cls(kind=AfterKind(text))
         raise ValueError("an after-action is 'leave', 'seen', 'flag', 'move:FOLDER' or 'delete'")
@@ -117,8 +130,9 @@ class Account:
     oauth_client: str | None = None  # the OAuth2 client's name
     secret: bytes = field(default=b"", repr=False)
     ca_file: str | None = None
-    folders: tuple[str, ...] = ("INBOX",)  # ("*",) is every folder that can be selected
+    folders: tuple[str, ...] = (INBOX,)  # "*" stands for every folder but All Mail, Drafts, Junk and Trash
     start: StartPoint = StartPoint()
+    start_at: datetime | None = None  # when it was added: `start: new` takes mail from this moment on
     after: AfterAction = AfterAction()
     interval: int | None = None  # seconds; None: poll.interval
     priority: Priority = Priority.NORMAL
@@ -145,6 +159,12 @@ class AccountState(StrEnum):
     QUOTA = "quota"
 
 
+class AccountNote(StrEnum):
+    """What was found out about an account's server, that explains how it is polled and needs no repair here."""
+
+    SEARCH_UNRELIABLE = "search_unreliable"  # UID SEARCH leaves out mail, or names mail that is not there
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus:
     """What the last polls found. `failures` counts failed polls in a row."""
@@ -160,6 +180,7 @@ class AccountStatus:
     # Mails that the server had then and the ledger should have had (O7). None: not counted, or not to the end.
     unaccounted: int | None = None
     reconciled_at: datetime | None = None
+    notes: tuple[AccountNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +230,9 @@ class FolderCursor:
     begun_at: datetime
     # The highest UID that was there when reading began: up to it the start point decides what is ours. None: unknown.
     begun_uid: int | None = None
+    # `start: new`: of the mails up to `begun_uid`, those with this INTERNALDATE or a later one are ours. None: the
+    # folder began before there was this rule, or with another start point.
+    start_at: datetime | None = None
     # What STATUS said when the folder was last found fully read; an equal answer means nothing new.
     uidnext: int | None = None
     messages: int | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from concord.errors import Mistake, UsageError
-from concord.model.account import ALL_FOLDERS, Account, AfterKind, AuthKind, Tls
+from concord.model.account import Account, AfterKind, AuthKind, Tls
 
 LONGEST_NAME: Final = 100
 MOST_PORT: Final = 65_535
@@ -31,7 +31,6 @@ _SENTENCES: Final = {
     "file": "it is no ordinary file",
     "pem": "it has no certificate in PEM form",
     "nameless": "a folder has no name",
-    "every": "'*' already is every folder",
     "twice": "a folder is named twice",
 }
 _REMEDIES: Final = {
@@ -40,7 +39,6 @@ _REMEDIES: Final = {
     "port": "Give the host alone, and the port as the port",
     "letters": "Correct the host name",
     "nameless": "Name at least one folder, as INBOX, or '*' for all",
-    "every": "Give '*' alone, or name the folders",
     "twice": "Name each folder once",
 }
 
@@ -246,8 +244,6 @@ def _check_folders(account: Account) -> None:
     names = account.folders
     if not names or not all(names):
         raise _bad_folders(account, "nameless")
-    if ALL_FOLDERS in names and len(names) > 1:
-        raise _bad_folders(account, "every")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise _bad_folders(account, "twice")

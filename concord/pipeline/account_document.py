@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from concord.errors import Mistake, UsageError, did_you_mean
-from concord.model.account import Account, AfterAction, AuthKind, Priority, StartPoint, Tls
+from concord.model.account import Account, AfterAction, AuthKind, Priority, StartPoint, Tls, one_inbox
 
 PORTS: Final[Mapping[Tls, int]] = {Tls.IMPLICIT: 993, Tls.STARTTLS: 143, Tls.NONE: 143}
 _REMEDIES: Final = {"tls": "Write 'implicit' (port 993), 'starttls' (port 143) or 'none'"}
@@ -128,7 +128,7 @@ def _folders(written: object) -> tuple[str, ...]:
     names = [written] if isinstance(written, str) else written
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError("it is a folder's name, or a list of them")
-    return tuple(name.strip() for name in names)
+    return one_inbox(name.strip() for name in names)
 
 
 def _word(kind: type[Word]) -> Callable[[object], Word]:

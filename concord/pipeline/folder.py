@@ -16,11 +16,13 @@ import structlog
 
 from concord import mime
 from concord.errors import FolderRenumberedError, MailboxError, PollBudgetError
-from concord.model.account import Account, AfterKind, FolderCursor, PollLease, Priority, StartKind
+from concord.model.account import Account, AccountNote, AfterKind, FolderCursor, PollLease, Priority, StartKind
 from concord.model.message import AfterState, FetchedMail, MessageState, SeenMail
 from concord.model.rule import Rule
 from concord.pipeline.event import raw_key
+from concord.pipeline.listing import Listing
 from concord.pipeline.rules import early_priority
+from concord.pipeline.start import asked_for, is_older, since_day, start_moment
 from concord.ports import (
     Accounts,
     Archive,
@@ -117,14 +119,20 @@ class FolderVisit:
             self._was_read = True
             self._try_unreadable(self._cursor)
             return
-        status, cursor = self._open()
+        status, listing, cursor = self._open()
+        listed = listing.uids(cursor.last_uid + 1)
+        self._note(listing)
         batch = self._ports.settings.batch_messages
-        uids = self._source.uids(cursor.last_uid + 1)
+        uids = self._ours(cursor, listing, listed)
         for start in range(0, len(uids), batch):
             self._mind_the_time()
             self._take(uids[start : start + batch])
         self._save(
-            uidnext=status.uidnext, messages=status.messages, modseq=status.modseq, checked_at=self._ports.clock()
+            last_uid=max([cursor.last_uid, *listed[-1:]]),
+            uidnext=status.uidnext,
+            messages=status.messages,
+            modseq=status.modseq,
+            checked_at=self._ports.clock(),
         )
         self._was_read = True
         self._try_unreadable(cursor)
@@ -133,8 +141,8 @@ class FolderVisit:
         """What was there before the account began: newest first, for as long as time is left."""
         if self._cursor is None or self._cursor.backfill_next is None:
             return
-        self._source.select(self._name, uidvalidity=self._cursor.uidvalidity)
-        waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next)
+        status = self._source.select(self._name, uidvalidity=self._cursor.uidvalidity)
+        waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next, Listing(self._source, status))
         while waiting:
             self._mind_the_time()
             batch = waiting[-self._ports.settings.batch_messages :]
@@ -182,39 +190,47 @@ class FolderVisit:
             and (status.uidnext, status.messages, status.modseq) == (cursor.uidnext, cursor.messages, cursor.modseq)
         )
 
-    def _open(self) -> tuple[FolderStatus, FolderCursor]:
+    def _open(self) -> tuple[FolderStatus, Listing, FolderCursor]:
         """Select the folder under the UIDVALIDITY of its cursor, which is made first where there is none that fits."""
         if self._cursor is not None:
             try:
-                return self._source.select(self._name, uidvalidity=self._cursor.uidvalidity), self._cursor
+                status = self._source.select(self._name, uidvalidity=self._cursor.uidvalidity)
             except FolderRenumberedError as error:
                 log.warning("folder.renumbered", error=error)
-        status = self._source.select(self._name)
-        begun = self._first_cursor(status) if self._cursor is None else self._renumbered(self._cursor, status)
+            else:
+                return status, Listing(self._source, status, messages=self._cursor.messages), self._healed(status)
+        # Only where the numbers that are asked for still hold may messages be named by them.
+        status = self._source.select(self._name, uidvalidity=self._source.select(self._name).uidvalidity)
+        listing = Listing(self._source, status)
+        if self._cursor is None:
+            begun = self._first_cursor(status, listing)
+        else:
+            begun = self._renumbered(self._cursor, status, listing)
         self._store(begun)
-        # The numbers were asked for without a comparison: only where they still hold may messages be named by them.
-        return self._source.select(self._name, uidvalidity=begun.uidvalidity), begun
+        return status, listing, begun
 
-    def _first_cursor(self, status: FolderStatus) -> FolderCursor:
-        start = self._account.start
-        present = self._source.uids(1)
+    def _first_cursor(self, status: FolderStatus, listing: Listing) -> FolderCursor:
+        present, now = listing.uids(), self._ports.clock()
         top = present[-1] if present else 0
-        wanted = self._source.uids_since(start.since) if start.since else present
-        begins = start.kind is not StartKind.NEW and bool(wanted)
-        return FolderCursor(
+        first = FolderCursor(
             account_id=self._account.id,
             folder=self._name,
             uidvalidity=status.uidvalidity,
             last_uid=top,
-            backfill_next=top + 1 if begins else None,
-            backfill_low=wanted[0] if begins else top + 1,
-            begun_at=self._ports.clock(),
+            begun_at=now,
             begun_uid=top,
+            start_at=start_moment(self._account, now),
         )
+        wanted = asked_for(self._account, first, listing, present)
+        low = wanted[0] if wanted else top + 1
+        if first.start_at is not None:
+            # What came since the account was added is new mail, however late its folder is read for the first time.
+            return replace(first, last_uid=low - 1, backfill_low=low)
+        return replace(first, backfill_next=top + 1 if wanted else None, backfill_low=low)
 
-    def _renumbered(self, cursor: FolderCursor, status: FolderStatus) -> FolderCursor:
+    def _renumbered(self, cursor: FolderCursor, status: FolderStatus, listing: Listing) -> FolderCursor:
         """The server gave every mail a new number: read all again; the ledger knows old mail by its content."""
-        present = self._source.uids(1)
+        present = listing.uids()
         top = present[-1] if present else 0
         return FolderCursor(
             account_id=cursor.account_id,
@@ -224,14 +240,46 @@ class FolderVisit:
             backfill_next=top + 1 if present else None,
             begun_at=cursor.begun_at,
             begun_uid=top,
+            start_at=cursor.start_at,
         )
 
-    def _backfill_uids(self, cursor: FolderCursor, below: int) -> list[int]:
-        uids = self._source.uids(cursor.backfill_low, below - 1) if below > cursor.backfill_low else []
-        if self._account.start.since is None:
-            return uids
-        wanted = set(self._source.uids_since(self._account.start.since))
-        return [uid for uid in uids if uid in wanted]
+    def _healed(self, status: FolderStatus) -> FolderCursor:
+        """The cursor, brought back where it stands beyond all mail: SEARCH had named a number that no mail has."""
+        cursor, uidnext = self._cursor, status.uidnext
+        assert cursor is not None  # noqa: S101 - the folder is selected by it
+        if uidnext is None or cursor.last_uid < uidnext or self._source.fetched_uids(cursor.last_uid, cursor.last_uid):
+            return cursor  # where that mail is there, UIDNEXT is wrong
+        known = self._ports.ledger.uids(cursor.account_id, self._name, cursor.uidvalidity, low=1, high=uidnext - 1)
+        begun = cursor.begun_uid
+        # Where reading began at such a number, the start point decides again what is ours.
+        last = max([begun if begun is not None and begun < uidnext else 0, *known])
+        healed = replace(
+            cursor,
+            last_uid=last,
+            begun_uid=None if begun is None else min(begun, uidnext - 1),
+            backfill_low=min(cursor.backfill_low, last + 1),
+            backfill_next=None if cursor.backfill_next is None else min(cursor.backfill_next, uidnext),
+            checked_at=None,
+        )
+        log.warning("folder.cursor_healed", folder=self._name, was=cursor.last_uid, now=last)
+        self._store(healed)
+        return healed
+
+    def _ours(self, cursor: FolderCursor, listing: Listing, listed: list[int]) -> list[int]:
+        """What came after reading began is ours; of what was there, what the start point asks for."""
+        begun = cursor.begun_uid or 0
+        there = [uid for uid in listed if uid <= begun]
+        return [*asked_for(self._account, cursor, listing, there), *(uid for uid in listed if uid > begun)]
+
+    def _backfill_uids(self, cursor: FolderCursor, below: int, listing: Listing) -> list[int]:
+        uids = listing.uids(cursor.backfill_low, below - 1) if below > cursor.backfill_low else []
+        self._note(listing)
+        return since_day(self._account.start, listing, uids)
+
+    def _note(self, listing: Listing) -> None:
+        """Say on the account that its server's SEARCH cannot be relied on."""
+        if listing.is_search_wrong:
+            self._ports.accounts.note(self._account.id, AccountNote.SEARCH_UNRELIABLE, holds=True)
 
     # Taking mails: archive, then ledger and cursor, then queue.
 
@@ -308,12 +356,10 @@ class FolderVisit:
 
     def _predates(self, mail: FetchedMail) -> bool:
         """After a renumbering, what was there before a `start: new` account began is still not new."""
-        return (
-            self._account.start.kind is StartKind.NEW
-            and self._cursor is not None
-            and mail.internal_date is not None
-            and mail.internal_date < self._cursor.begun_at
-        )
+        cursor = self._cursor
+        if cursor is None or self._account.start.kind is not StartKind.NEW:
+            return False
+        return is_older(mail.internal_date, cursor.start_at or cursor.begun_at)
 
     @cached_property
     def _rules(self) -> list[Rule]:

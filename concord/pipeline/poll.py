@@ -19,12 +19,15 @@ from concord.errors import FolderRenumberedError, MailboxDownError, MailboxError
 from concord.model.account import ALL_FOLDERS, Account, AfterKind, PollLease
 from concord.pipeline import health
 from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take
-from concord.ports import MailSource, MailSources
+from concord.ports import MailFolder, MailSource, MailSources
 
 log = structlog.get_logger(__name__)
 
 # The lease outlives the budget by this, so that it never lapses under a poll that is just ending.
 LEASE_MARGIN: Final = timedelta(seconds=15)
+# What `*` leaves out (RFC 6154): all mail once more, mail not sent yet, and what nobody wants. Each is polled where an
+# account names it.
+NOT_EVERY: Final = frozenset({"\\all", "\\drafts", "\\junk", "\\trash"})
 
 
 class PollOutcome(StrEnum):
@@ -196,5 +199,12 @@ class _Visit:
 
 def folders_of(account: Account, source: MailSource) -> list[str]:
     """The folders to poll. Where mail is moved to is never polled: what Concord put there is not new."""
-    names = source.folders() if account.folders == (ALL_FOLDERS,) else list(account.folders)
-    return [name for name in names if account.after.kind is not AfterKind.MOVE or name != account.after.folder]
+    names = [name for name in account.folders if name != ALL_FOLDERS]
+    if ALL_FOLDERS in account.folders:
+        names = [*(folder.name for folder in source.folders() if _is_polled(folder, names)), *names]
+    away = account.after.folder if account.after.kind is AfterKind.MOVE else None
+    return [name for name in dict.fromkeys(names) if name != away]
+
+
+def _is_polled(folder: MailFolder, named: list[str]) -> bool:
+    return folder.name in named or not folder.uses & NOT_EVERY

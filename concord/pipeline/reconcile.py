@@ -15,18 +15,18 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from concord.errors import FolderRenumberedError, MailboxError, NotFoundError, PollBudgetError
-from concord.model.account import Account, AccountState, AccountStatus, FolderCursor, StartKind
+from concord.model.account import Account, AccountNote, AccountState, AccountStatus, FolderCursor
 from concord.model.message import MessageState, SeenMail
+from concord.pipeline.listing import Listing
 from concord.pipeline.poll import folders_of
-from concord.ports import Accounts, Clock, FolderStatus, Ledger, MailSource, MailSources, Queue
+from concord.pipeline.start import asked_for
+from concord.ports import Accounts, Clock, Ledger, MailSource, MailSources, Queue
 from concord.settings import PollSettings, UpkeepSettings
 
 log = structlog.get_logger(__name__)
 
 # Where mails are missing, the next look comes as soon as a poll may have fetched them.
 AGAIN: Final = timedelta(minutes=5)
-# So many UIDs are compared at a time: a big folder must not fill the memory.
-WINDOW: Final = 50_000
 # So many of a folder are asked for again at once; the next look finds the rest.
 MOST: Final = 500
 LEASE: Final = timedelta(seconds=30)
@@ -103,6 +103,7 @@ class Reconciler:
         return count
 
     def _gaps(self, account: Account, source: MailSource, cursors: Mapping[str, FolderCursor]) -> Iterator[_Gap]:
+        is_search_wrong = False
         for name in folders_of(account, source):
             cursor = cursors.get(name)
             if cursor is None:
@@ -111,17 +112,24 @@ class Reconciler:
                 status = source.select(name, uidvalidity=cursor.uidvalidity)
             except FolderRenumberedError:
                 continue  # the next poll reads the folder again, and recognises the messages by their content
-            if uids := self._lacking(account, source, cursor, status):
+            listing = Listing(source, status)
+            listing.verify()
+            if uids := self._lacking(account, cursor, listing):
                 yield _Gap(cursor=cursor, uids=uids)
+            is_search_wrong = is_search_wrong or listing.is_search_wrong
+        self.accounts.note(account.id, AccountNote.SEARCH_UNRELIABLE, holds=is_search_wrong)
 
-    def _lacking(self, account: Account, source: MailSource, cursor: FolderCursor, status: FolderStatus) -> list[int]:
-        wanted = _by_start(account, source, cursor)
-        lacking: list[int] = []
-        for low, high in _windows(cursor, status.messages or 0):
-            listed = [uid for uid in source.uids(low, high) if wanted is None or uid in wanted or uid > _begun(cursor)]
-            if listed:
-                known = self.ledger.uids(cursor.account_id, cursor.folder, cursor.uidvalidity, low=low, high=high)
-                lacking += [uid for uid in listed if uid not in known and not _is_to_come(uid, cursor)]
+    def _lacking(self, account: Account, cursor: FolderCursor, listing: Listing) -> list[int]:
+        begun, lacking = _begun(cursor), []
+        for listed in listing.windows(cursor.backfill_low, cursor.last_uid):
+            if not listed:
+                continue
+            low, high = listed[0], listed[-1]
+            known = self.ledger.uids(cursor.account_id, cursor.folder, cursor.uidvalidity, low=low, high=high)
+            unknown = [uid for uid in listed if uid not in known and not _is_to_come(uid, cursor)]
+            there = [uid for uid in unknown if uid <= begun]
+            lacking += asked_for(account, cursor, listing, there) if cursor.backfill_low <= begun else there
+            lacking += [uid for uid in unknown if uid > begun]
         return lacking
 
     def _have_fetched(self, account: Account, gaps: Sequence[_Gap]) -> None:
@@ -139,31 +147,12 @@ class Reconciler:
             self.accounts.release(lease)
 
 
-def _by_start(account: Account, source: MailSource, cursor: FolderCursor) -> set[int] | None:
-    """Of the mails that were there when reading began, those that the start point asks for; None: all of them."""
-    if cursor.backfill_low > _begun(cursor):
-        return None  # none of them is ours
-    since = account.start.since
-    if account.start.kind is StartKind.NEW:
-        since = cursor.begun_at.date()
-    return None if since is None else set(source.uids_since(since))
-
-
 def _begun(cursor: FolderCursor) -> int:
     return cursor.last_uid if cursor.begun_uid is None else cursor.begun_uid
 
 
 def _is_to_come(uid: int, cursor: FolderCursor) -> bool:
     return cursor.backfill_next is not None and uid < cursor.backfill_next
-
-
-def _windows(cursor: FolderCursor, messages: int) -> Iterator[tuple[int, int]]:
-    """The UIDs that are ours, in spans of about WINDOW mails each, however sparse the numbers are."""
-    low, high = cursor.backfill_low, cursor.last_uid
-    spans = max(1, -(-messages // WINDOW))
-    width = max(1, -(-(high - low + 1) // spans))
-    for start in range(low, high + 1, width):
-        yield start, min(start + width - 1, high)
 
 
 def _unfetched(uid: int) -> SeenMail:

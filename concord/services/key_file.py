@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from concord.errors import ExistsError, SecretKeyError, UsageError
+from concord.errors import ConflictError, ExistsError, SecretKeyError, UsageError
 from concord.settings import Settings, credential_prefix, credentials_directory, load
 
 _NAME: Final = "secret_key"
@@ -78,13 +81,32 @@ def _give_to_owner_of_folder(path: Path) -> None:
         os.chown(path, folder.st_uid, folder.st_gid)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else on this host changes the file meanwhile. Raises ConflictError where somebody does."""
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        try:
+            # The folder itself: whatever lies in it becomes a credential.
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                "Another 'concord secrets rotate' runs on this host", file=path, remedy="Wait until it has ended"
+            ) from None
+        yield
+    finally:
+        os.close(folder)
+
+
 def replace(path: Path, lines: Sequence[str]) -> None:
-    """These keys instead, in one step, for the same owner."""
+    """These keys instead, in one step, with the same owner and mode."""
+    path = path.resolve()
     fresh = path.with_name(f".{path.name}.new")
     try:
         before = path.stat()
         fresh.unlink(missing_ok=True)
         _write(fresh, lines)
+        fresh.chmod(stat.S_IMODE(before.st_mode))
         if os.geteuid() == 0:
             os.chown(fresh, before.st_uid, before.st_gid)
         fresh.replace(path)

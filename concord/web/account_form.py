@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from concord.errors import ConcordError, Mistake, UsageError
-from concord.model.account import ALL_FOLDERS, Account, AfterKind, AuthKind, StartKind, Tls
+from concord.model.account import ALL_FOLDERS, INBOX, Account, AfterKind, AuthKind, StartKind, Tls, folder_name
 from concord.web.forms import Posted
 from concord.web.i18n import N_, gettext
 
@@ -26,7 +26,8 @@ BLANK: Final[Mapping[str, str]] = {
 
 def given_of(account: Account) -> Given:
     """The form as it shows an account."""
-    every = account.folders == (ALL_FOLDERS,)
+    every = ALL_FOLDERS in account.folders
+    named = [name for name in account.folders if name != ALL_FOLDERS]
     told = {
         "name": account.name,
         "host": account.host,
@@ -38,7 +39,7 @@ def given_of(account: Account) -> Given:
         "oauth_client": account.oauth_client or "",
         "ca_file": account.ca_file or "",
         "every_folder": "1" if every else "",
-        "folders": "INBOX" if every else "\n".join(account.folders),
+        "folders": "\n".join(named) or INBOX,
         "start": account.start.kind.value,
         "since": account.start.since.isoformat() if account.start.since else "",
         "after": account.after.kind.value,
@@ -66,8 +67,7 @@ def said_by(given: Mapping[str, str], *, is_new: bool) -> dict[str, Any]:
         said["auth"] = given["auth"]
         said["oauth_client"] = given.get("oauth_client") if given["auth"] != AuthKind.PASSWORD else None
     said["ca_file"] = given.get("ca_file") or None
-    lines = [line.strip() for line in given.get("folders", "").splitlines()]
-    said["folders"] = [ALL_FOLDERS] if given.get("every_folder") else [line for line in lines if line]
+    said["folders"] = _folders(given)
     said["start"] = _with("start", StartKind.SINCE, given, "since")
     said["after"] = _with("after", AfterKind.MOVE, given, "after_folder")
     said["interval"] = given.get("interval") or None
@@ -104,6 +104,14 @@ def in_words(error: ConcordError) -> str:
         told = N_("%(sentence)s: %(cause)s. %(remedy)s.") if error.advice else N_("%(sentence)s: %(cause)s.")
         return gettext(told) % values
     return gettext(N_("%(sentence)s. %(remedy)s.")) % values if error.advice else values["sentence"]
+
+
+def _folders(given: Mapping[str, str]) -> list[str]:
+    """Beside every folder, only those that it leaves out need their names; INBOX is there from the start."""
+    lines = [line.strip() for line in given.get("folders", "").splitlines()]
+    if given.get("every_folder"):
+        return [ALL_FOLDERS, *(line for line in lines if line and folder_name(line) != INBOX)]
+    return [line for line in lines if line]
 
 
 def _with(field: str, kind: str, given: Mapping[str, str], other: str) -> str:

@@ -35,7 +35,7 @@ _SILENT: Final = timedelta(minutes=5)
 _FULL, _BRIM = 0.7, 0.9
 
 _PARTS: Final[Mapping[str, str]] = {
-    "key": N_("The key that opens stored passwords cannot be used: no mailbox can be polled."),
+    "key": N_("Stored passwords or secrets cannot be opened: whatever needs them waits, and nothing is lost."),
     "database": N_("The database does not work."),
     "redis": N_("Redis does not answer: polling and processing wait, and no mail is lost."),
     "archive": N_("The archive takes nothing: polling waits, and no mail is lost."),

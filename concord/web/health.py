@@ -15,10 +15,11 @@ import structlog
 from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.sql import schema
 from concord.adapters.sql.sealed import verify_key
-from concord.bootstrap import Concord
+from concord.bootstrap import Concord, now
 from concord.errors import ConcordError, InfrastructureError, SchemaError, SecretKeyError
 from concord.log.hiding import without_logins
 from concord.model.account import AccountStatus
+from concord.services import secrets
 from concord.web.i18n import N_
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ ANSWER_SECONDS: Final = 3.0
 _FRESH_SECONDS: Final = 1.0
 # Writing to an object store costs money.
 _ARCHIVE_FRESH_SECONDS: Final = 60.0
+# Every stored secret is opened.
+_KEY_FRESH_SECONDS: Final = 10.0
 # The figures change once an hour, and there may be thousands of accounts.
 _MAIL_FRESH_SECONDS: Final = 10.0
 
@@ -106,7 +109,7 @@ class Health:
         """Of everything that the daemons cannot do without."""
         return cls(
             {
-                "key": Probe(lambda: _key(concord)),
+                "key": Probe(lambda: _key(concord), fresh=_KEY_FRESH_SECONDS),
                 "database": Probe(lambda: _database(concord)),
                 "redis": Probe(lambda: _redis(concord)),
                 "archive": Probe(lambda: _archive(concord), fresh=_ARCHIVE_FRESH_SECONDS),
@@ -152,11 +155,26 @@ def _key(concord: Concord) -> str:
     vault = concord.vault
     try:
         verify_key(concord.engine, vault)
+        secrets.check(concord)
+        _refuse_closed_daemons(concord)
     except SecretKeyError:
         raise
     except (InfrastructureError, SchemaError):
         return "There is one; whether it is the database's own, the database must say"
     return "It opens this database's secrets"
+
+
+def _refuse_closed_daemons(concord: Concord) -> None:
+    """Another daemon, perhaps on another host, may have another key. Raises SecretKeyError."""
+    at = now()
+    closed = [one for one in concord.key_ring.reports() if one.trouble and one.is_live(at)]
+    if closed:
+        raise SecretKeyError(
+            "Daemons cannot open stored secrets",
+            daemons=", ".join(one.daemon for one in closed),
+            cause=closed[0].trouble,
+            remedy="Put the right key file there; 'concord secrets status' shows which keys each daemon has",
+        )
 
 
 def _database(concord: Concord) -> str:

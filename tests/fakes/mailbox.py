@@ -22,9 +22,9 @@ from concord.errors import (
     MoveUnfinishedError,
     PollBudgetError,
 )
-from concord.model.account import Account
+from concord.model.account import Account, folder_name
 from concord.model.message import FetchedMail
-from concord.ports import CheckStep, Clock, FolderStatus, MailFacts, Unreadable
+from concord.ports import CheckStep, Clock, FolderStatus, MailFacts, MailFolder, Unreadable
 
 
 def _now() -> datetime:
@@ -35,7 +35,7 @@ def _now() -> datetime:
 class MemoryMessage:
     raw: bytes
     flags: set[str]
-    internal_date: datetime
+    internal_date: datetime | None
 
 
 @dataclass(kw_only=True)
@@ -44,6 +44,7 @@ class MemoryFolder:
     uidnext: int = 1
     modseq: int = 1
     messages: dict[int, MemoryMessage] = field(default_factory=dict)
+    uses: frozenset[str] = frozenset()  # as `\\junk`
 
     def add(self, message: MemoryMessage) -> int:
         """File a message under the next UID."""
@@ -68,6 +69,7 @@ class MemoryMailbox:
     denied: bool = False
     throttled: float | None = None  # seconds to stay away
     unreadable: set[int] = field(default_factory=set)  # UIDs that are listed and not handed over
+    search: Callable[[list[int]], list[int]] | None = None  # what SEARCH makes of the true answer
     before_fetch: Callable[[int], None] | None = None  # told each UID: raise, advance a clock, deliver more
     sizes: dict[int, int] = field(default_factory=dict)  # UIDs whose size the server announces wrongly
     has_move: bool = True  # MOVE; else COPY and delete
@@ -125,8 +127,18 @@ class MemoryMailboxes:
     ) -> list[int]:
         return [self.deliver(user, raw, folder, flags=flags) for raw in mails]
 
-    def create_folder(self, user: str, folder: str) -> None:
-        self.mailboxes[user].folders[folder] = MemoryFolder()
+    def create_folder(self, user: str, folder: str, *, uses: Sequence[str] = ()) -> None:
+        self.mailboxes[user].folders[folder] = MemoryFolder(uses=frozenset(uses))
+
+    def rename_folder(self, user: str, folder: str, name: str) -> None:
+        """As RENAME: the mails keep their UIDs."""
+        folders = self.mailboxes[user].folders
+        folders[name] = folders.pop(folder)
+
+    def refile(self, user: str, uid: int, folder: str, into: str) -> int:
+        """Somebody moves a mail: INTERNALDATE and flags go with it."""
+        folders = self.mailboxes[user].folders
+        return folders.setdefault(into, MemoryFolder()).add(folders[folder].messages.pop(uid))
 
     def flags(self, user: str, folder: str = "INBOX") -> dict[int, tuple[str, ...]]:
         messages = self.mailboxes[user].folders[folder].messages
@@ -180,9 +192,10 @@ class MemorySession:
         self._selected: str | None = None
         self._uidvalidity: int | None = None  # as compared in the present selection
 
-    def folders(self) -> list[str]:
+    def folders(self) -> list[MailFolder]:
         self._ready()
-        return list(self._mailbox.folders)
+        found = {folder_name(name): folder.uses for name, folder in self._mailbox.folders.items()}
+        return [MailFolder(name=name, uses=uses) for name, uses in found.items()]
 
     def status(self, folder: str) -> FolderStatus:
         self._ready()
@@ -202,12 +215,25 @@ class MemorySession:
         return status
 
     def uids(self, low: int, high: int | None = None) -> list[int]:
+        return [uid for uid in self._searched(list(self._messages)) if low <= uid and (high is None or uid <= high)]
+
+    def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
         self._ready()
+        self._compare()
         return sorted(uid for uid in self._messages if low <= uid and (high is None or uid <= high))
 
-    def uids_since(self, day: date) -> list[int]:
+    def internal_dates(self, uids: Sequence[int]) -> dict[int, datetime | None]:
         self._ready()
-        return sorted(uid for uid, message in self._messages.items() if message.internal_date.date() >= day)
+        self._compare()
+        return {uid: self._messages[uid].internal_date for uid in uids if uid in self._messages}
+
+    def uids_since(self, day: date) -> list[int]:
+        dates = {uid: message.internal_date for uid, message in self._messages.items()}
+        return self._searched([uid for uid, at in dates.items() if at and at.date() >= day])
+
+    def _searched(self, uids: list[int]) -> list[int]:
+        self._ready()
+        return sorted(uids if self._mailbox.search is None else self._mailbox.search(uids))
 
     def fetch(self, uids: Sequence[int], *, max_size: int) -> Iterator[FetchedMail | Unreadable]:
         for uid in uids:
@@ -315,17 +341,16 @@ class MemorySession:
             raise FolderRenumberedError("The folder's UIDVALIDITY has changed", folder=self._selected, was=was)
 
     def _folder(self, name: str) -> MemoryFolder:
-        try:
-            return self._mailbox.folders[name]
-        except KeyError:
-            raise MailboxFolderError(
-                "There is no such folder on the IMAP server", account=self._account.name, folder=name
-            ) from None
+        """INBOX in any spelling, like a real server."""
+        for known, folder in self._mailbox.folders.items():
+            if folder_name(known) == folder_name(name):
+                return folder
+        raise MailboxFolderError("There is no such folder on the IMAP server", account=self._account.name, folder=name)
 
     @property
     def _current(self) -> MemoryFolder:
         assert self._selected is not None, "select a folder first"
-        return self._mailbox.folders[self._selected]
+        return self._folder(self._selected)
 
     @property
     def _messages(self) -> dict[int, MemoryMessage]:

@@ -68,8 +68,9 @@ class World:
     def mailbox(self) -> MemoryMailbox:
         return self.mailboxes.mailboxes[USER]
 
-    def deliver(self, raw: bytes, folder: str = "INBOX") -> int:
-        return self.mailboxes.deliver(USER, raw, folder)
+    def deliver(self, raw: bytes, folder: str = "INBOX", *, age: timedelta = timedelta()) -> int:
+        """Put a mail into a folder; the server got it `age` ago."""
+        return self.mailboxes.deliver(USER, raw, folder, internal_date=self.time - age)
 
     def add_account(self, name: str, **fields: Any) -> Account:
         return self.accounts.add(Account(name=name, host="mail.example.com", user=USER, **fields))

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from concord.adapters.sql import schema, sealed
-from concord.adapters.vault import FernetVault
+from concord.adapters.vault import KeySet
 from concord.bootstrap import Concord
 from concord.errors import ConcordError
 from concord.model.account import Account
@@ -241,17 +241,17 @@ def test_rotation_killed_half_way_is_done_again(
     """A3: at every row it can stop, all secrets still open, and the next one ends with one key."""
     for name in ("one", "two", "three"):
         add(run, name)
-    real, calls = FernetVault.reseal, 0
+    real, calls = KeySet.reseal, 0
 
-    def dying(vault: FernetVault, secret: bytes) -> bytes:
+    def dying(keys: KeySet, secret: bytes) -> bytes:
         nonlocal calls
         calls += 1
         if calls > died_after:
             raise KeyboardInterrupt
-        return real(vault, secret)
+        return real(keys, secret)
 
     with monkeypatch.context() as patched:
-        patched.setattr(FernetVault, "reseal", dying)
+        patched.setattr(KeySet, "reseal", dying)
         assert run("secrets", "rotate").code == 130
     half_way = run("secrets", "check")
     again = run("secrets", "rotate")

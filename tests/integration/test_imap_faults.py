@@ -574,7 +574,7 @@ def test_odd_answers_to_list_are_understood(quick: Polls) -> None:
         talk.done()
 
     with EvilImap(LIST=odd) as server, quick.open(account_at(server.port)) as source:
-        names = source.folders()
+        names = [folder.name for folder in source.folders()]
         source.select("Entwürfe")
         source.select("R&D")
         source.select("台北")

@@ -32,7 +32,7 @@ class Server(Protocol):
     def add_user(self, name: str, password: str = ...) -> str: ...
     def deliver(self, user: str, raw: bytes, folder: str = ..., *, flags: Sequence[str] = ...) -> int: ...
     def append_many(self, user: str, mails: Sequence[bytes], folder: str = ...) -> list[int]: ...
-    def create_folder(self, user: str, folder: str) -> None: ...
+    def create_folder(self, user: str, folder: str, *, uses: Sequence[str] = ...) -> None: ...
     def flags(self, user: str, folder: str = ...) -> dict[int, tuple[str, ...]]: ...
     def reset_uidvalidity(self, user: str, folder: str = ...) -> None: ...
 
@@ -124,10 +124,47 @@ def test_uids_beyond_the_last_are_none(mailbox: Mailbox) -> None:
         assert source.uids(uids[1], uids[1]) == [uids[1]]
 
 
+def test_fetch_names_the_same_uids_as_search(mailbox: Mailbox) -> None:
+    uids = mailbox.put(HELLO, HELLO, HELLO, HELLO)
+    with mailbox.open() as source:
+        open_folder(source, writable=True)
+        source.delete([uids[1]])
+
+        assert source.fetched_uids(1) == source.uids(1) == [uids[0], *uids[2:]]
+        assert source.fetched_uids(uids[2], uids[2]) == [uids[2]]
+        assert source.fetched_uids(uids[1], uids[1]) == []
+        assert source.fetched_uids(uids[-1] + 1) == []
+
+
+def test_internal_dates_are_those_of_the_mails(mailbox: Mailbox) -> None:
+    """P13."""
+    uids = mailbox.put(HELLO, HELLO)
+    with mailbox.open() as source:
+        open_folder(source)
+        dates = source.internal_dates([*uids, uids[-1] + 1])
+        mails = [mail for mail in source.fetch(uids, max_size=MAX) if isinstance(mail, FetchedMail)]
+
+    assert dates == {mail.uid: mail.internal_date for mail in mails}
+    assert all(date and date.utcoffset() is not None for date in dates.values())
+
+
+def test_special_uses_are_listed(mailbox: Mailbox) -> None:
+    """P14, RFC 6154."""
+    mailbox.server.create_folder(mailbox.user, "Junk", uses=("\\junk",))
+    mailbox.server.create_folder(mailbox.user, "Junk mail")
+
+    with mailbox.open() as source:
+        uses = {folder.name: folder.uses for folder in source.folders()}
+
+    assert "\\junk" in uses["Junk"]
+    assert "\\junk" not in uses["Junk mail"]
+
+
 def test_an_empty_folder_has_no_uids(mailbox: Mailbox) -> None:
     with mailbox.open() as source:
-        status = source.select("INBOX")
+        status = open_folder(source)
         assert source.uids(1) == []
+        assert source.fetched_uids(1) == []
         assert source.uids_since(date(2020, 1, 1)) == []
 
     assert status.messages == 0
@@ -244,7 +281,7 @@ def test_any_folder_name_can_be_used(mailbox: Mailbox, folder: str) -> None:
     [uid] = mailbox.put(HELLO, folder=folder)
 
     with mailbox.open() as source:
-        assert folder in source.folders()
+        assert folder in [one.name for one in source.folders()]
         assert source.status(folder).messages == 1
         open_folder(source, folder)
         [mail] = source.fetch([uid], max_size=MAX)

@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, insert, inspect, text
+from sqlalchemy import Engine, insert, inspect, select, text
 
-from concord.adapters.sql import identity_tables, number_tables, oauth_tables, outbox_tables, schema
+from concord.adapters.sql import identity_tables, key_tables, number_tables, oauth_tables, outbox_tables, schema
 from concord.adapters.sql.accounts import SqlAccounts
-from concord.adapters.sql.engine import make_engine, transaction
+from concord.adapters.sql.engine import make_engine, reading, transaction
 from concord.adapters.sql.tables import accounts, folders, messages
 from concord.errors import DatabaseDownError, SchemaError
 from concord.model.account import Priority
@@ -24,9 +24,10 @@ from tests.sql_world import now
 
 # Each module of tables is imported for what it adds to the one description.
 TABLES = outbox_tables.rules.metadata
-assert {table.metadata for table in (identity_tables.users, number_tables.numbers, oauth_tables.oauth_grants)} == {
-    TABLES
-}
+assert {
+    table.metadata
+    for table in (identity_tables.users, key_tables.key_ring, number_tables.numbers, oauth_tables.oauth_grants)
+} == {TABLES}
 
 
 def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) -> None:
@@ -225,6 +226,32 @@ def test_an_upgrade_claims_no_mail_from_before_an_account_began(
 
     (cursor_now,) = SqlAccounts(empty_engine, now).cursors(account_id).values()
     assert (cursor_now.backfill_low, cursor_now.begun_uid) == (expected, None)
+
+
+@pytest.mark.parametrize("has_both", [True, False])
+def test_an_upgrade_makes_one_folder_of_every_spelling_of_inbox(empty_engine: Engine, *, has_both: bool) -> None:
+    """P14: the lower of the cursors stands, and each mail keeps its row."""
+    schema.upgrade(empty_engine, to="0008")
+    spellings = {"Inbox": (11, (8, 9, 11)), "INBOX": (9, (8,))} if has_both else {"Inbox": (11, (8, 9, 11))}
+    with transaction(empty_engine) as connection:
+        added = insert(accounts).values(_old_account("all") | {"folders": ["Inbox", "INBOX", "Inbox/Sub"]})
+        account_id = connection.execute(added.returning(accounts.c.id)).scalar_one()
+        for folder, (last, uids) in {**spellings, "Inbox/Sub": (3, (3,))}.items():
+            place = {"account_id": account_id, "folder": folder, "uidvalidity": 7}
+            connection.execute(insert(folders).values(place | {"last_uid": last, "backfill_low": 1, "begun_at": now()}))
+            connection.execute(insert(messages), [place | _old_message(uid) for uid in uids])
+
+    schema.upgrade(empty_engine)
+
+    stored = SqlAccounts(empty_engine, now)
+    assert {name: one.last_uid for name, one in stored.cursors(account_id).items()} == {
+        "INBOX": 9 if has_both else 11,
+        "Inbox/Sub": 3,
+    }
+    assert stored.get("old").folders == ("INBOX", "Inbox/Sub")
+    with reading(empty_engine) as connection:
+        found = connection.execute(select(messages.c.uid).where(messages.c.folder == "INBOX")).scalars()
+        assert sorted(found) == [8, 9, 11]
 
 
 def _old_account(start: str) -> dict[str, object]:

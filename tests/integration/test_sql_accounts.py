@@ -15,6 +15,7 @@ from concord.errors import ExistsError, NotFoundError
 from concord.model.account import (
     Account,
     AccountFilter,
+    AccountNote,
     AccountState,
     AccountStatus,
     AfterAction,
@@ -58,7 +59,7 @@ REFUSED = AccountStatus(
 def test_an_account_comes_back_as_it_was_written(world: World) -> None:
     added = world.accounts.add(FULL)
 
-    assert replace(added, id=0, key=None) == FULL
+    assert replace(added, id=0, key=None, start_at=None) == FULL
     assert world.accounts.get(added.id) == world.accounts.get("buero") == added
 
 
@@ -89,7 +90,8 @@ def test_saving_keeps_id_key_and_name(world: World) -> None:
 
     saved = world.accounts.save(changed)
 
-    assert saved == replace(FULL, id=world.account.id, name="sales", key=world.account.key)
+    kept = replace(FULL, id=world.account.id, name="sales", key=world.account.key, start_at=START)
+    assert saved == kept
     assert world.accounts.get("sales") == saved
 
 
@@ -183,6 +185,19 @@ def test_removing_an_account_stops_a_poll_under_way(world: World) -> None:
 
 
 # How they do.
+
+
+def test_a_note_stays_until_it_no_longer_holds(world: World) -> None:
+    """A status that a poll writes does not touch it."""
+    note = AccountNote.SEARCH_UNRELIABLE
+    for _ in range(2):
+        world.accounts.note(world.account.id, note, holds=True)
+    world.accounts.set_status(world.account.id, REFUSED)
+    assert world.accounts.status(world.account.id).notes == (note,)
+
+    world.accounts.note(world.account.id, note, holds=False)
+
+    assert world.accounts.status(world.account.id).notes == ()
 
 
 def test_a_new_account_has_never_been_polled(world: World) -> None:

@@ -11,8 +11,8 @@ from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
 from concord.adapters.sql.oauth_grants import SqlOAuthGrants
 from concord.adapters.sql.rulebook import SqlRulebook
-from concord.adapters.sql.sealed import Closed, Rotation, closed, forget, rotate, verify_key
-from concord.adapters.vault import FernetVault, new_key
+from concord.adapters.sql.sealed import Closed, Resealed, closed, forget, reseal, verify_key
+from concord.adapters.vault import FernetVault, KeySet, new_key
 from concord.errors import SecretKeyError
 from concord.model.account import AccountState, AuthKind
 from concord.model.oauth import OAuthClient, OAuthGrant, OAuthProvider
@@ -67,21 +67,21 @@ def test_after_a_rotation_the_new_key_alone_opens_everything(
     verify_key(engine, vault)
     file.keys.insert(0, new_key())
 
-    done = rotate(engine, vault)
+    done = reseal(engine, vault.look())
 
     file.keys.pop()
     alone = FernetVault(file.read)
     verify_key(engine, alone)
-    assert done == Rotation(accounts=1, handlers=1, unopened=())
+    assert done == Resealed(accounts=1, handlers=1, unopened=())
     assert alone.unseal(accounts.get("sales").secret) == "hunter2"
     assert alone.unseal(SqlRulebook(engine).handlers()[0].secret) == "whsec"
     assert accounts.get("open").secret == b""
 
 
-def test_rotating_twice_is_harmless(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> None:
-    rotate(engine, vault)
+def test_sealing_again_twice_is_harmless(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> None:
+    reseal(engine, vault.look())
 
-    assert rotate(engine, vault) == Rotation(accounts=1, handlers=1, unopened=())
+    assert reseal(engine, vault.look()) == Resealed(accounts=1, handlers=1, unopened=())
     assert vault.unseal(accounts.get("sales").secret) == "hunter2"
 
 
@@ -90,9 +90,9 @@ def test_what_no_key_opens_is_named_and_the_rest_goes_on(
 ) -> None:
     accounts.add(account("broken", secret=b"not a token"))
 
-    done = rotate(engine, vault)
+    done = reseal(engine, vault.look())
 
-    assert done == Rotation(accounts=1, handlers=1, unopened=("broken",))
+    assert done == Resealed(accounts=1, handlers=1, unopened=("broken",))
     assert accounts.get("broken").secret == b"not a token"
 
 
@@ -102,22 +102,24 @@ def test_a_rotation_that_was_killed_can_be_begun_again(
     verify_key(engine, vault)
     file.keys.insert(0, new_key())
     left = [1]
+    real = KeySet.reseal
 
-    def killed(sealed: bytes) -> bytes:
+    def killed(keys: KeySet, sealed: bytes) -> bytes:
         if not left:
             raise KeyboardInterrupt
         left.pop()
-        return FernetVault(file.read).reseal(sealed)
+        return real(keys, sealed)
 
-    monkeypatch.setattr(vault, "reseal", killed)
-    with pytest.raises(KeyboardInterrupt):
-        rotate(engine, vault)
+    with monkeypatch.context() as patched:
+        patched.setattr(KeySet, "reseal", killed)
+        with pytest.raises(KeyboardInterrupt):
+            reseal(engine, vault.look())
 
     fresh = FernetVault(file.read)
     verify_key(engine, fresh)
     assert fresh.unseal(accounts.get("sales").secret) == "hunter2"
     assert fresh.unseal(SqlRulebook(engine).handlers()[0].secret) == "whsec"
-    assert rotate(engine, fresh).unopened == ()
+    assert reseal(engine, fresh.look()).unopened == ()
 
 
 def test_a_rotation_is_not_a_changed_password(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> None:
@@ -125,7 +127,7 @@ def test_a_rotation_is_not_a_changed_password(engine: Engine, vault: FernetVault
     from_before = replace(accounts.status(1), failures=3)
     accounts.set_status(1, from_before)
 
-    rotate(engine, vault)
+    reseal(engine, vault.look())
 
     assert accounts.status(1) == from_before
 
@@ -180,6 +182,24 @@ def test_forgetting_with_the_right_key_forgets_nothing(
     verify_key(engine, vault)
 
 
+def test_a_password_given_while_rows_are_sealed_again_is_kept(
+    engine: Engine, vault: FernetVault, file: KeyFile, accounts: SqlAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 9, B: the row is written only where its ciphertext is the one that was read."""
+    file.keys.insert(0, new_key())
+    given, real = vault.seal("given meanwhile"), KeySet.reseal
+
+    def slow(keys: KeySet, sealed: bytes) -> bytes:
+        accounts.save(replace(accounts.get("sales"), secret=given))
+        return real(keys, sealed)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeySet, "reseal", slow)
+        reseal(engine, vault.look())
+
+    assert vault.unseal(accounts.get("sales").secret) == "given meanwhile"
+
+
 # OAuth2 (A2).
 
 
@@ -209,7 +229,7 @@ def test_a_rotation_takes_the_tokens_along(
     verify_key(engine, vault)
     file.keys.insert(0, new_key())
 
-    done = rotate(engine, vault)
+    done = reseal(engine, vault.look())
 
     file.keys.pop()
     alone = FernetVault(file.read)

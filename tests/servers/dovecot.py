@@ -86,7 +86,9 @@ class Dovecot:
         with smtplib.LMTP("127.0.0.1", self.lmtp_port) as lmtp:
             lmtp.sendmail("sender@example.com", [f"{local}{detail}{at}{domain}"], raw)
 
-    def create_folder(self, user: str, folder: str) -> None:
+    def create_folder(self, user: str, folder: str, *, uses: Sequence[str] = ()) -> None:
+        """Junk is the one folder with a special use: the configuration says so."""
+        assert not uses or (folder, *uses) == ("Junk", "\\junk")
         self._deliverer(user).create_folder(folder)
 
     def flags(self, user: str, folder: str = "INBOX") -> dict[int, tuple[str, ...]]:
@@ -207,6 +209,7 @@ class Dovecot:
         text = TEMPLATE.read_text(encoding="utf-8").replace("@STATE@/users", "@STATE@/users/%u")
         for word, value in self._words(mail_user).items():
             text = text.replace(f"@{word}@", value)
+        text += "namespace inbox {\n  mailbox Junk {\n    special_use = \\Junk\n  }\n}\n"
         if self._tokens:
             text += self._token_logins(self._tokens)
         self._config.write_text(text, encoding="utf-8")

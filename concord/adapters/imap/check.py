@@ -20,7 +20,7 @@ from concord.adapters.imap.login import log_in
 from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.watchdog import Guard
 from concord.errors import ConcordError, MailboxDeniedError, MailboxFolderError, MailboxTlsError
-from concord.model.account import ALL_FOLDERS, Account, Tls
+from concord.model.account import ALL_FOLDERS, INBOX, Account, Tls, folder_name
 from concord.ports import CheckStep
 from concord.settings import PollSettings
 
@@ -150,14 +150,15 @@ class _Visit:
         return Finding(f"{told}; not offered: {', '.join(missing)}" if missing else told, facts)
 
     def folders(self) -> Finding:
-        raw = self._asked(lambda client: list(selectable(client.wire.list('""', '"*"')[1])))
-        present = list(readable(raw))
-        if self.account.folders == (ALL_FOLDERS,):
+        listed = self._asked(lambda client: list(selectable(client.wire.list('""', '"*"')[1])))
+        present = [folder_name(name) for name in readable(raw for raw, _ in listed)]
+        named = [name for name in self.account.folders if name != ALL_FOLDERS]
+        if not named:
             return Finding(
                 f"{len(present)} folders: {', '.join(present[:20])}",
                 {"folders": dict.fromkeys(sorted(present)[:_MOST])},
             )
-        counts = {name: self._messages(name, present) for name in self.account.folders}
+        counts = {name: self._messages(name, present) for name in named}
         told = ", ".join(f"{name}: {count} messages" for name, count in counts.items())
         return Finding(told, {"folders": counts, "present": sorted(present)[:_MOST]})
 
@@ -173,7 +174,7 @@ class _Visit:
         return self.client
 
     def _messages(self, name: str, present: list[str]) -> int:
-        if name not in present and name.upper() != "INBOX":
+        if name not in present and name != INBOX:
             raise MailboxFolderError(
                 "A configured folder is not on the server",
                 folder=name,

@@ -68,8 +68,8 @@ def readable(raws: Iterable[bytes]) -> dict[str, bytes]:
     return {names[raw]: raw for raw in listed}
 
 
-def selectable(answers: Iterable[object]) -> Iterator[bytes]:
-    """The names, as on the wire, of the folders in imaplib's answers to LIST that can be opened.
+def selectable(answers: Iterable[object]) -> Iterator[tuple[bytes, frozenset[str]]]:
+    """Names, as on the wire, and flags in lower case of the folders in imaplib's answers to LIST that can be opened.
 
     A line that cannot be read costs its own folder only. Raises ValueError where no line can be read.
     """
@@ -88,8 +88,9 @@ def selectable(answers: Iterable[object]) -> Iterator[bytes]:
             log.warning("folder.left_out", answer=repr(odd))
             continue
         understood += 1
-        if not _CLOSED & set(found["flags"].lower().split()):
-            yield name
+        flags = frozenset(found["flags"].lower().split())
+        if not _CLOSED & flags:
+            yield name, frozenset(flag.decode("ascii", "replace") for flag in flags)
     if odd and not understood:
         raise ValueError(f"not an answer to LIST: {odd!r}")
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from concord.adapters.imap import folder_names
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
+from concord.adapters.imap.facts import read_dates
 from concord.adapters.imap.fetch import HIGHEST_SIZE, HIGHEST_UID, Answered, Fetcher, read_facts
 from concord.adapters.imap.pace import Pace
 from concord.adapters.imap.pool import Line
@@ -26,8 +27,9 @@ from concord.errors import (
     MoveUnfinishedError,
     PollBudgetError,
 )
+from concord.model.account import folder_name
 from concord.model.message import FetchedMail
-from concord.ports import Clock, FolderStatus, MailFacts, Unreadable
+from concord.ports import Clock, FolderStatus, MailFacts, MailFolder, Unreadable
 from concord.settings import PollSettings
 
 # A store, move or delete names so many UIDs at most: some servers take command lines of 8,000 octets only.
@@ -70,12 +72,23 @@ class ImapSession:
 
     # Folders.
 
-    def folders(self) -> list[str]:
-        """Names of all folders that can be selected, decoded."""
-        found = self._run(lambda client: list(folder_names.selectable(client.wire.list('""', '"*"')[1])))
-        names = folder_names.readable(found)
+    def folders(self) -> list[MailFolder]:
+        """All folders that can be selected, their names decoded, INBOX spelled so."""
+        uses = dict(self._listed())
+        names = {folder_name(name): raw for name, raw in folder_names.readable(uses).items()}
         self._odd_names = {name: raw for name, raw in names.items() if folder_names.encode(name) != raw}
-        return list(names)
+        return [MailFolder(name=name, uses=uses[raw]) for name, raw in names.items()]
+
+    def _listed(self) -> list[tuple[bytes, frozenset[str]]]:
+        """LIST. A server may keep special uses to itself unless asked for them (RFC 6154 section 2)."""
+        asks = {b"SPECIAL-USE", b"LIST-EXTENDED"} <= set(self.line.capabilities)
+        pattern = '"*" RETURN (SPECIAL-USE)' if asks else '"*"'
+        try:
+            return self._run(lambda client: _listing(client, pattern))
+        except MailboxProtocolError:
+            if not asks:
+                raise
+        return self._run(lambda client: _listing(client, '"*"'))
 
     def status(self, folder: str) -> FolderStatus:
         """STATUS without selecting. Raises MailboxFolderError."""
@@ -107,6 +120,19 @@ class ImapSession:
         top = "*" if high is None else high
         # `n:*` always names the last message, even where n is beyond it (RFC 9051 6.4.9).
         return [uid for uid in self._search(f"UID {low}:{top}") if low <= uid and (high is None or uid <= high)]
+
+    def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
+        """The same UIDs as `UID FETCH low:high (UID)` names them, ascending."""
+        found = self._dates(f"{low}:{'*' if high is None else high}", "(UID)")
+        return sorted(uid for uid in found if low <= uid and (high is None or uid <= high))
+
+    def internal_dates(self, uids: Sequence[int]) -> dict[int, datetime | None]:
+        """The INTERNALDATE of each of these that exists, aware; None where it has none."""
+        found: dict[int, datetime | None] = {}
+        for batch in batches(uids, UIDS_PER_COMMAND):
+            dates = self._dates(uid_set(batch), "(UID INTERNALDATE)")
+            found |= {uid: dates[uid] for uid in batch if uid in dates}
+        return found
 
     def uids_since(self, day: date) -> list[int]:
         """UIDs whose INTERNALDATE is on or after that day, ascending."""
@@ -280,6 +306,16 @@ class ImapSession:
             )
         self._uidvalidity = was
 
+    def _dates(self, uids: str, items: str) -> dict[int, datetime | None]:
+        answered = self._fetch(uids, items, 0)
+        if answered.trouble:
+            raise answered.trouble
+        found = read_dates(answered.data)
+        if answered.kind != "OK" and not found:
+            said = answered.data[-1] if answered.data else answered.kind
+            raise refused(said, facts_of(self.line.account), names_folder=False)
+        return found
+
     def _uid(self, verb: str, *words: str | bytes, into: str | None = None) -> list[Any]:
         def command(client: Client) -> list[Any]:
             kind, data = client.wire.uid(verb, *words)  # type: ignore[arg-type]  # imaplib takes bytes as well
@@ -345,6 +381,13 @@ class ImapSession:
             messages=_number(messages),
             modseq=_number(found.get(b"HIGHESTMODSEQ")) or None,  # 0 where the folder keeps none
         )
+
+
+def _listing(client: Client, pattern: str) -> list[tuple[bytes, frozenset[str]]]:
+    kind, data = client.wire.list('""', pattern)
+    if kind != "OK":
+        raise client.Error(f"LIST failed: {_text(data)}")
+    return list(folder_names.selectable(data))
 
 
 def is_number(word: bytes) -> bool:

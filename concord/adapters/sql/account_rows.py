@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from concord.model.account import (
     Account,
+    AccountNote,
     AccountState,
     AccountStatus,
     AfterAction,
@@ -16,6 +17,7 @@ from concord.model.account import (
     FolderCursor,
     StartPoint,
     Tls,
+    one_inbox,
 )
 
 
@@ -53,8 +55,9 @@ def account_of(row: Row[Any]) -> Account:
         oauth_client=row.oauth_client,
         secret=row.secret,
         ca_file=row.ca_file,
-        folders=tuple(row.folders),
+        folders=one_inbox(row.folders),
         start=StartPoint.parse(row.start),
+        start_at=row.start_at or row.created_at,
         after=AfterAction.parse(row.after),
         interval=row.interval,
         priority=row.priority,
@@ -63,9 +66,9 @@ def account_of(row: Row[Any]) -> Account:
 
 
 def status_values(status: AccountStatus) -> dict[str, Any]:
-    """The columns of a status that polls write; neither the lease nor what the reconciliation found is among them."""
+    """The columns of a status that polls write: not the lease, the notes, or what the reconciliation found."""
     told = asdict(status) | {"state": status.state.value}
-    return {name: value for name, value in told.items() if name not in ("unaccounted", "reconciled_at")}
+    return {name: value for name, value in told.items() if name not in ("unaccounted", "reconciled_at", "notes")}
 
 
 def status_of(row: Row[Any]) -> AccountStatus:
@@ -81,6 +84,7 @@ def status_of(row: Row[Any]) -> AccountStatus:
         next_try=row.next_try,
         unaccounted=row.unaccounted,
         reconciled_at=row.reconciled_at,
+        notes=tuple(note for note in AccountNote if note in (row.notes or ())),
     )
 
 
@@ -95,6 +99,7 @@ def cursor_of(row: Row[Any]) -> FolderCursor:
         backfill_low=row.backfill_low,
         begun_at=row.begun_at,
         begun_uid=row.begun_uid,
+        start_at=row.start_at,
         uidnext=row.uidnext,
         messages=row.messages,
         modseq=row.modseq,

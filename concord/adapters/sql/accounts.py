@@ -19,6 +19,7 @@ from concord.errors import ExistsError, NotFoundError
 from concord.model.account import (
     Account,
     AccountFilter,
+    AccountNote,
     AccountState,
     AccountStatus,
     AccountTurn,
@@ -62,11 +63,12 @@ class SqlAccounts:
     def add(self, account: Account) -> Account:
         """A new account; or the same row again, where this very mailbox was removed before: its mails are known."""
         key = account_key(account.name, account.host, account.user)
-        values = account_values(account) | {"name": account.name, "removed_at": None}
+        now = self._clock()
+        values = account_values(account) | {"name": account.name, "removed_at": None, "start_at": now}
         with transaction(self._engine) as connection, _one_of_a_name(account.name):
             removed = _removed(connection, account, key)
             if removed is None:
-                made = insert(accounts).values(values | {"key": key, "created_at": self._clock()})
+                made = insert(accounts).values(values | {"key": key, "created_at": now})
                 account_id = connection.execute(made.returning(accounts.c.id)).scalar_one()
                 connection.execute(insert(account_states).values(account_id=account_id, state=AccountState.NEW.value))
             else:
@@ -143,6 +145,16 @@ class SqlAccounts:
         with transaction(self._engine) as connection:
             connection.execute(update(account_states).where(here).values(found))
 
+    def note(self, account_id: int, note: AccountNote, *, holds: bool) -> None:
+        """Add a note on the account's server, or take it away; where it is so already, nothing is written."""
+        here = account_states.c.account_id == account_id
+        with transaction(self._engine) as connection:
+            found = connection.execute(select(account_states.c.notes).where(here)).scalar_one_or_none() or []
+            if (note in found) is not holds:
+                others = [one for one in found if one != note]
+                notes = [*others, note.value] if holds else others
+                connection.execute(update(account_states).where(here).values(notes=notes))
+
     def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
         """The right to poll, if nobody has it."""
         with transaction(self._engine) as connection:
@@ -208,7 +220,7 @@ def _begin_anew(connection: Connection, account_id: int) -> None:
     """Its folders begin at its start point again, as a new account's do."""
     connection.execute(delete(folders).where(folders.c.account_id == account_id))
     _end_lease(connection, account_id)
-    anew = status_values(AccountStatus()) | {"unaccounted": None, "reconciled_at": None}
+    anew = status_values(AccountStatus()) | {"unaccounted": None, "reconciled_at": None, "notes": None}
     connection.execute(update(account_states).where(account_states.c.account_id == account_id).values(anew))
 
 

@@ -1,10 +1,11 @@
-"""The secrets in the database: that the key opens them, sealing them anew, forgetting what no key opens (A3)."""
+"""The secrets in the database: checking that the key opens them, re-sealing them, forgetting what no key opens (A3)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Column, Engine, Row, Select, select, update
@@ -14,19 +15,22 @@ from concord.adapters.sql.oauth_tables import oauth_clients, oauth_grants
 from concord.adapters.sql.outbox_tables import handlers
 from concord.adapters.sql.tables import account_states, accounts, meta
 from concord.adapters.sql.upsert import insert_for
+from concord.adapters.vault import KeySet
 from concord.errors import SecretKeyError, TokenRefusedError
 from concord.model.account import AccountState
 from concord.ports import Vault
 
 _CHECK: Final = "vault_check"
 _PLAIN: Final = "concord"
+# Rows that are re-sealed in one transaction.
+_BATCH: Final = 100
 _FORGOTTEN: Final = SecretKeyError("The password was dropped: the key that sealed it is lost")
 _SIGNED_OUT: Final = SecretKeyError("The sign-in was dropped: the key that sealed it is lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
-    """What a rotation did. `unopened` names what no key opens: those accounts and handlers need their secret again."""
+class Resealed:
+    """How many secrets the newest key seals now. `unopened` names what no key opens: they need their secret again."""
 
     accounts: int
     handlers: int
@@ -67,14 +71,16 @@ _HANDLERS: Final = _Place(handlers.c.secret, handlers.c.id, handlers.c.name)
 _CLIENTS: Final = _Place(oauth_clients.c.secret, oauth_clients.c.id, oauth_clients.c.name)
 _REFRESH: Final = _Place(oauth_grants.c.refresh_token, oauth_grants.c.account_id, accounts.c.name)
 _ACCESS: Final = _Place(oauth_grants.c.access_token, oauth_grants.c.account_id, accounts.c.name)
+_PLACES: Final = (_ACCOUNTS, _HANDLERS, _CLIENTS, _REFRESH, _ACCESS)
 
 
 def verify_key(engine: Engine, vault: Vault) -> None:
     """Raise SecretKeyError where the key is not this database's. The first key a database sees becomes its own."""
     sealed = _check_value(engine)
     if sealed is None:
+        first = vault.seal(_PLAIN).decode()
         with transaction(engine) as connection:
-            put = insert_for(connection, meta).values(key=_CHECK, value=vault.seal(_PLAIN).decode())
+            put = insert_for(connection, meta).values(key=_CHECK, value=first)
             # Two processes may start at once: the first one's key counts for both.
             connection.execute(put.on_conflict_do_nothing())
         sealed = _check_value(engine)
@@ -84,33 +90,38 @@ def verify_key(engine: Engine, vault: Vault) -> None:
         raise SecretKeyError(
             "The key does not open this database's secrets",
             remedy=(
-                "Put back the key this database was made with, as the credential file 'secret_key'; where it is lost, "
-                "'concord secrets forget' drops what only it could open"
+                "Put back the key this database was made with, as the credential file 'secret_key', or copy that file "
+                "from the host where 'concord secrets rotate' ran; where the key is lost, 'concord secrets forget' "
+                "drops what only it could open"
             ),
         ) from error
 
 
-def rotate(engine: Engine, vault: Vault) -> Rotation:
-    """Seal every secret anew under the newest key.
+def reseal(engine: Engine, keys: KeySet) -> Resealed:
+    """Seal with the newest key whatever another one seals, while everything runs.
 
-    While everything runs; each row in a transaction of its own, so that it may be killed and begun again at any point.
+    A few rows in each transaction, and none that was changed meanwhile: it may be killed at any point and run again.
     The check value goes last: while an old key is still needed, it still opens the check.
     """
     unopened: list[str] = []
-    places = (_ACCOUNTS, _HANDLERS, _CLIENTS, _REFRESH, _ACCESS)
-    done = [_rotate_place(engine, vault, place, unopened) for place in places]
-    with transaction(engine) as connection:
-        sealed = connection.execute(select(meta.c.value).where(meta.c.key == _CHECK)).scalar_one_or_none()
-        if sealed is not None:
-            anew = vault.reseal(sealed.encode()).decode()
-            connection.execute(update(meta).where(meta.c.key == _CHECK, meta.c.value == sealed).values(value=anew))
-    return Rotation(
+    done = [_reseal_place(engine, keys, place, unopened) for place in _PLACES]
+    if (sealed := _check_value(engine)) is not None and not keys.is_newest(sealed.encode()):
+        fresh = keys.reseal(sealed.encode()).decode()
+        with transaction(engine) as connection:
+            connection.execute(update(meta).where(meta.c.key == _CHECK, meta.c.value == sealed).values(value=fresh))
+    return Resealed(
         accounts=done[0],
         handlers=done[1],
         clients=done[2],
         tokens=done[3] + done[4],
         unopened=tuple(dict.fromkeys(unopened)),
     )
+
+
+def older(engine: Engine, keys: KeySet) -> int:
+    """How many secrets another key than the newest seals."""
+    with reading(engine) as connection:
+        return sum(not keys.is_newest(row.secret) for place in _PLACES for row in connection.execute(place.rows).all())
 
 
 def closed(engine: Engine, vault: Vault) -> Closed:
@@ -136,8 +147,8 @@ def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
     )
     for row in _closed(engine, vault, _ACCESS):
         _forget_row(engine, _ACCESS, row)
+    fresh = vault.seal(_PLAIN).decode()
     with transaction(engine) as connection:
-        fresh = vault.seal(_PLAIN).decode()
         put = insert_for(connection, meta).values(key=_CHECK, value=fresh)
         connection.execute(put.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": fresh}))
     return gone
@@ -201,25 +212,36 @@ def _check_value(engine: Engine) -> str | None:
         return connection.execute(select(meta.c.value).where(meta.c.key == _CHECK)).scalar_one_or_none()
 
 
-def _rotate_place(engine: Engine, vault: Vault, place: _Place, unopened: list[str]) -> int:
+def _reseal_place(engine: Engine, keys: KeySet, place: _Place, unopened: list[str]) -> int:
     with reading(engine) as connection:
         rows = connection.execute(place.rows).all()
-    done = 0
+    return sum(_reseal_rows(engine, keys, place, batch, unopened) for batch in _batches(rows))
+
+
+def _reseal_rows(
+    engine: Engine, keys: KeySet, place: _Place, rows: Sequence[Row[Any, Any, Any]], unopened: list[str]
+) -> int:
+    fresh: dict[int, bytes] = {}
+    closed = 0
     for row in rows:
         try:
-            done += _rotate_row(engine, vault, place, row.key)
+            if not keys.is_newest(row.secret):
+                fresh[row.key] = keys.reseal(row.secret)
         except SecretKeyError:
             unopened.append(row.name)
-    return done
+            closed += 1
+    if fresh:
+        with transaction(engine) as connection:
+            for row in rows:
+                if row.key in fresh:
+                    # Unless somebody gave it another secret meanwhile.
+                    same = (place.key == row.key) & (place.column == row.secret)
+                    values = {place.column.name: fresh[row.key]}
+                    connection.execute(update(place.key.table).where(same).values(values))
+    return len(rows) - closed
 
 
-def _rotate_row(engine: Engine, vault: Vault, place: _Place, key: int) -> bool:
-    with transaction(engine) as connection:
-        # Locked: nobody can give the account another password between reading this one and writing it.
-        wanted = select(place.column).where(place.key == key, place.column != b"").with_for_update()
-        sealed = connection.execute(wanted).scalar_one_or_none()
-        if sealed is None:
-            return False
-        anew = {place.column.name: vault.reseal(sealed)}
-        connection.execute(update(place.key.table).where(place.key == key).values(anew))
-    return True
+def _batches(rows: Sequence[Row[Any, Any, Any]]) -> Iterator[Sequence[Row[Any, Any, Any]]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch

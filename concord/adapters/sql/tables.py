@@ -76,6 +76,8 @@ accounts: Final = Table(
     Column("priority", PriorityRank, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # From this moment on, mail is new (`start: new`); NULL: from `created_at` on.
+    Column("start_at", UtcDateTime),
     Column("removed_at", UtcDateTime),
     # A name is taken by one living account; removed ones keep theirs, so that their messages can say it.
     partial("ix_accounts_living_name", "removed_at IS NULL", "name", unique=True),
@@ -100,6 +102,8 @@ account_states: Final = Table(
     # Mails that the server has, that Concord should have and has not (O7); None: never counted.
     Column("unaccounted", Integer),
     Column("reconciled_at", UtcDateTime),
+    # What was found out about the server, by code; NULL: nothing.
+    Column("notes", CleanJson),
 )
 
 # When an account's state became another one; the last of each are kept.
@@ -126,6 +130,7 @@ folders: Final = Table(
     Column("backfill_low", BigInteger, nullable=False),
     Column("begun_at", UtcDateTime, nullable=False),
     Column("begun_uid", BigInteger),
+    Column("start_at", UtcDateTime),
     Column("uidnext", BigInteger),
     Column("messages", BigInteger),
     # RFC 7162 section 3: 63 bits, which is what a BIGINT holds.
@@ -174,14 +179,16 @@ messages: Final = Table(
     Column("after", String, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("processed_at", UtcDateTime),
+    # The row of the same mail in another folder, which has the event; this one was moved or copied from there.
+    Column("copy_of", BigInteger),
     UniqueConstraint("account_id", "folder", "uidvalidity", "uid"),
     # Lists, newest first.
     Index(None, "seen_at", "id"),
     Index(None, "account_id", "seen_at", "id"),
     Index(None, "state", "seen_at", "id"),
     Index(None, "message_id"),
-    # After a change of UIDVALIDITY, old mail is known by its content.
-    Index(None, "account_id", "folder", "sha256"),
+    # A mail is known by its content after a change of UIDVALIDITY, and where it was moved or copied.
+    Index(None, "account_id", "sha256"),
     # What every poll and every sweep asks: small, however many messages are done.
     partial("ix_messages_waiting", "state IN ('archived', 'processing')", "priority", "id"),
     partial("ix_messages_unfetched", "state = 'unfetched'", "account_id", "folder", "uidvalidity", "due_at"),

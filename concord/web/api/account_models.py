@@ -122,7 +122,10 @@ class AccountPatch(Model):
     oauth_client: Text | None = Field(default=None, description="By name, for `oauth2` and `oauth2-app`.")
     password: Annotated[SecretStr, Field(max_length=4096)] | None = None
     ca_file: Text | None = Field(default=None, description="A PEM file of Concord's machine.")
-    folders: Folders | None = Field(default=None, description="`*` alone is every folder; else INBOX.")
+    folders: Folders | None = Field(
+        default=None,
+        description="`*` is every folder but All Mail, Drafts, Junk and Trash; name these to have them polled.",
+    )
     start: Text | None = Field(default=None, description="`new`, `all` or `since:2026-01-31`.")
     after: Text | None = Field(default=None, description="`leave`, `seen`, `flag`, `move:FOLDER` or `delete`.")
     interval: Interval | None = Field(default=None, description="Seconds; null: as poll.interval.")

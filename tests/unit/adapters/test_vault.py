@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from concord.adapters.vault import FernetVault, new_key
+from concord.adapters.vault import FernetVault, KeySet, fingerprint, new_key
 from concord.errors import SecretKeyError
+from concord.model.key_ring import KeyRing, Link
 from concord.ports import Vault
 from concord.settings import Settings, load
 from tests.fakes.vault import NullVault
@@ -166,3 +171,99 @@ def test_a_key_file_of_its_own_group_is_in_order(key_file: Path) -> None:
         FernetVault.from_settings(Settings(secret_key_file=key_file))
 
     assert logs == []
+
+
+# A key that comes through the ring, while the process runs.
+
+
+class Ring:
+    """A ring that a test changes, and that counts who reads it."""
+
+    def __init__(self) -> None:
+        self.now = KeyRing()
+        self.reads = 0
+
+    def read(self) -> KeyRing:
+        self.reads += 1
+        return self.now
+
+    def offer(self, key: str, *, by: str) -> None:
+        """Wrap a key with another one, as a rotation does."""
+        at = datetime(2026, 11, 30, tzinfo=UTC)
+        wrapped = KeySet.of([by]).wrap(key, link=Link.NEXT, by=fingerprint(by), now=at)
+        self.now = replace(self.now, keys=(*self.now.keys, wrapped))
+
+
+def test_a_process_that_has_the_old_key_opens_with_one_from_the_ring() -> None:
+    ring = Ring()
+    running = FernetVault(lambda: [OLD], ring.read)
+    assert running.unseal(running.seal("x")) == "x"
+
+    ring.offer(NEW, by=OLD)
+
+    assert running.unseal(KeySet.of([NEW]).seal("y")) == "y"
+
+
+def test_keys_of_two_rotations_open_one_after_the_other() -> None:
+    ring, newest = Ring(), new_key()
+    ring.offer(newest, by=NEW)
+    ring.offer(NEW, by=OLD)
+
+    assert FernetVault(lambda: [OLD], ring.read).unseal(KeySet.of([newest]).seal("x")) == "x"
+
+
+def test_a_key_of_the_ring_opens_with_no_other_key() -> None:
+    ring = Ring()
+    ring.offer(NEW, by=OLD)
+
+    with pytest.raises(SecretKeyError, match="does not open"):
+        FernetVault(lambda: [new_key()], ring.read).unseal(KeySet.of([NEW]).seal("x"))
+
+
+def test_a_secret_that_no_key_opens_is_not_looked_for_at_every_try() -> None:
+    ring = Ring()
+    running = FernetVault(lambda: [OLD], ring.read)
+    for _ in range(50):
+        with pytest.raises(SecretKeyError):
+            running.unseal(b"garbage")
+    assert ring.reads <= 2  # a busy machine may take longer than a second
+
+    # Another one is: its key may have come just now.
+    ring.offer(NEW, by=OLD)
+    assert running.unseal(KeySet.of([NEW]).seal("y")) == "y"
+
+
+def test_many_threads_that_need_the_new_key_read_it_once() -> None:
+    ring = Ring()
+    running = FernetVault(lambda: [OLD], ring.read)
+    running.unseal(KeySet.of([OLD]).seal("x"))
+    ring.offer(NEW, by=OLD)
+    ring.reads = 0
+    begin, sealed = threading.Barrier(8), KeySet.of([NEW]).seal("y")
+
+    def one(_number: int) -> str:
+        begin.wait()
+        return running.unseal(sealed)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(one, range(8))) == {"y"}
+
+    assert ring.reads == 1
+
+
+def test_what_a_former_key_sealed_opens_in_a_process_that_had_it(key_file: Path) -> None:
+    """A page in somebody's browser, opened before the rotation and sent after it."""
+    running = FernetVault.from_settings(Settings(secret_key_file=key_file))
+    before = running.seal("x")
+    key_file.write_text(NEW, encoding="ascii")
+    assert running.unseal(KeySet.of([NEW]).seal("y")) == "y"
+
+    assert running.unseal(before) == "x"
+
+
+def test_no_key_shows_in_what_a_set_of_keys_says_of_itself() -> None:
+    keys = KeySet.of([NEW, OLD])
+
+    assert NEW not in repr(keys)
+    assert OLD not in repr(keys)
+    assert fingerprint(NEW) in repr(keys)

@@ -16,6 +16,8 @@ from tests.factories import mail
 from tests.fakes.mailbox import MemoryMailbox, MemorySession
 from tests.fakes.world import USER, World
 
+DAY = timedelta(days=1)
+
 
 def test_new_mail_is_archived_recorded_and_queued(world: World) -> None:
     """P3 to P5."""
@@ -85,7 +87,7 @@ def test_queue_down_leaves_the_mail_to_the_sweep(world: World) -> None:
 def test_connection_lost_half_way_keeps_what_came(world: World) -> None:
     """The cursor stands at the last mail that is safe; the rest comes with the next poll."""
     for number in range(10):
-        world.deliver(mail(f"Mail {number}"))
+        world.deliver(mail(f"Mail {number}"), age=DAY)
     world.change_account(start=StartPoint())
     world.poll()
     for number in range(10, 20):
@@ -253,7 +255,7 @@ def test_big_mail_arrives_whole_by_file(world: World) -> None:
 
 def test_new_account_takes_only_what_comes_after(world: World) -> None:
     world.change_account(start=StartPoint())
-    world.deliver(mail("Old"))
+    world.deliver(mail("Old"), age=DAY)
     world.poll()
     world.deliver(mail("New"))
 
@@ -435,7 +437,7 @@ def test_new_mail_equal_to_an_old_one_is_new_after_renumbering(world: World) -> 
 
 def test_renumbering_does_not_revive_what_predates_the_account(world: World) -> None:
     world.change_account(start=StartPoint())
-    world.deliver(mail("Before"))
+    world.deliver(mail("Before"), age=DAY)
     world.wait(minutes=1)
     world.poll()
     world.wait(minutes=1)

@@ -12,7 +12,7 @@ from concord.adapters.sql.engine import transaction
 from concord.adapters.sql.tables import messages, trail
 from concord.model.account import AfterAction, AfterKind, FolderCursor, StartKind, StartPoint
 from concord.model.message import MessageState
-from concord.pipeline import reconcile
+from concord.pipeline import listing
 from tests.factories import mail
 from tests.fakes.world import USER, World
 
@@ -223,7 +223,7 @@ def test_poll_keeps_what_the_look_has_found(world: World) -> None:
 
 
 def test_big_folder_is_compared_in_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "WINDOW", 2)
+    monkeypatch.setattr(listing, "WINDOW", 2)
     lose(world, 1, 3, 5)
 
     assert look(world) == 3

@@ -13,10 +13,13 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from concord.adapters.sql import schema
-from concord.bootstrap import Concord
+from concord.adapters.vault import KeySet, new_key
+from concord.bootstrap import Concord, now
+from concord.model.key_ring import KeyReport
 from concord.settings import AdminSettings, ArchiveSettings, DatabaseSettings, Settings
 from concord.web.app import make_app
 from concord.web.guard import Guard, names
+from tests.sql_world import account
 
 
 @pytest.fixture
@@ -176,3 +179,33 @@ def test_public_address_is_a_name_of_ours() -> None:
 def test_address_that_is_every_address_is_no_name() -> None:
     assert names(AdminSettings(address="0.0.0.0")) == names(AdminSettings())  # noqa: S104 - only named here
     assert "192.0.2.7" in names(AdminSettings(address="192.0.2.7"))
+
+
+async def test_health_names_a_daemon_that_has_another_key(app: FastAPI) -> None:
+    """Issue 9, B: a daemon on another host waits for ever, and the page says why."""
+    concord: Concord = app.state.concord
+    report = KeyReport(
+        daemon="poll@there",
+        own=frozenset(),
+        opens=frozenset(),
+        trouble="The key does not open this database's secrets",
+        seen_at=now(),
+    )
+    concord.key_ring.report(report)
+
+    key = (await ask(app, "/healthz")).json()["checks"]["key"]
+
+    assert (key["ok"], key["detail"]) == (False, "Daemons cannot open stored secrets")
+    assert "poll@there" in key["cause"]
+    assert "concord secrets status" in key["remedy"]
+
+
+async def test_health_names_a_secret_that_no_key_opens(app: FastAPI) -> None:
+    """Issue 9, B: its account waits, its state blames nothing, and yet it does not stand still in silence."""
+    concord: Concord = app.state.concord
+    concord.accounts.add(account("sales", secret=KeySet.of([new_key()]).seal("hunter2")))
+
+    key = (await ask(app, "/healthz")).json()["checks"]["key"]
+
+    assert (key["ok"], key["detail"]) == (False, "The key does not open every stored secret")
+    assert "account 'sales'" in key["cause"]

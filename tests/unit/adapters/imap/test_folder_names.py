@@ -38,13 +38,13 @@ def test_quotation_marks_and_backslashes_are_escaped() -> None:
 
 @pytest.mark.parametrize("name", [b"INBOX", b'a "b" \\c', b"007", b"with ) bracket"])
 def test_a_listed_name_is_read_as_written(name: bytes) -> None:
-    assert list(selectable([b'(\\HasNoChildren) "/" ' + quoted(name)])) == [name]
-    assert list(selectable([(b'() "/" {%d}' % len(name), name), b""])) == [name]
+    assert list(selectable([b'(\\HasNoChildren) "/" ' + quoted(name)])) == [(name, frozenset({"\\hasnochildren"}))]
+    assert list(selectable([(b'() "/" {%d}' % len(name), name), b""])) == [(name, frozenset())]
 
 
 @pytest.mark.parametrize("flag", [b"\\Noselect", b"\\NoSelect", b"\\NonExistent \\HasChildren"])
 def test_what_cannot_be_opened_is_left_out(flag: bytes) -> None:
-    assert list(selectable([b"(" + flag + b') "/" closed', b'() "/" open', None])) == [b"open"]
+    assert list(selectable([b"(" + flag + b') "/" closed', b'() "/" open', None])) == [(b"open", frozenset())]
 
 
 def test_an_answer_that_is_no_list_is_refused() -> None:
@@ -85,4 +85,4 @@ def test_two_folders_never_share_a_name() -> None:
 )
 def test_a_folder_that_cannot_be_named_in_a_command_is_left_out(line: object) -> None:
     """The others are polled; a line break in a name would be a command of the server's own."""
-    assert list(selectable([line, b'() "/" open'])) == [b"open"]
+    assert list(selectable([line, b'() "/" open'])) == [(b"open", frozenset())]
