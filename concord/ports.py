@@ -839,7 +839,7 @@ class Pulse(Protocol):
         ...
 
     def send_canary(self, queue: str) -> str:
-        """A task that does nothing but come back, on a queue; its token. It expires after a minute."""
+        """A task that does nothing but come back, on a queue; its token."""
         ...
 
     def returned(self, token: str) -> str | None:

@@ -8,6 +8,7 @@ from celery import Celery
 
 from concord.adapters.celery_log import connect_logging
 from concord.adapters.queue_choice import connect_queue_choice, make_queue
+from concord.adapters.queued_once import QueuedOnce, connect_queued_once
 from concord.adapters.recycling import connect_recycling
 from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_options, sentinels, shown_url, timeouts
 from concord.adapters.soft_stop import connect_soft_stop
@@ -77,9 +78,11 @@ def make_app(settings: Settings, *, release: Release = lambda _worker: None) -> 
     )
     # RedBeat would open a connection for each entry under Sentinel; it uses this one when it finds it.
     app.redbeat_redis = connect(settings.redis)
+    app.queued_once = QueuedOnce(app.redbeat_redis, settings)  # Beat's
     connect_logging(settings.log)
     connect_recycling(app)
     connect_queue_choice()
+    connect_queued_once(settings)
     use_threads()
     use_unacked()
     connect_soft_stop(app, settings.worker.soft_shutdown_timeout)
@@ -240,5 +243,6 @@ def _every(seconds: int, task: str, queue: str = MAIL_QUEUE) -> dict[str, Any]:
         "task": task,
         "args": [],
         "schedule": float(seconds),
-        "options": {"queue": queue, "priority": URGENT, "expires": seconds},
+        # One waits at most (`queued_once`): no expiry, which would hang on two hosts' clocks.
+        "options": {"queue": queue, "priority": URGENT},
     }

@@ -60,9 +60,9 @@ class RedisPulse:
 
     def send_canary(self, queue: str) -> str:
         token = uuid4().hex
-        options: dict[str, Any] = {"priority": URGENT, "expires": CANARY_SECONDS, "retry": False}
+        # Without expiry: this host's clock would make it, and another's would judge it. The answer lapses in Redis.
         try:
-            self._app.send_task(CANARY, args=[token], queue=queue, ignore_result=True, **options)
+            self._app.send_task(CANARY, args=[token], queue=queue, ignore_result=True, priority=URGENT, retry=False)
         except (OperationalError, RedisError, OSError) as error:
             raise QueueDownError("Redis did not answer", queue=queue, cause=error) from error
         return token

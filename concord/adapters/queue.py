@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -12,6 +13,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from concord.adapters.queued_once import QueuedOnce, Ticket
 from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
@@ -28,6 +30,7 @@ from concord.adapters.task_names import (
     QUEUES,
     RECONCILE_ACCOUNT,
     URGENT,
+    step_key,
 )
 from concord.errors import QueueDownError
 from concord.model.account import Priority
@@ -36,7 +39,6 @@ from concord.ports import RedisMemory
 from concord.settings import Settings
 
 _STEPS = {Priority.HIGH: URGENT, Priority.NORMAL: LEVEL, Priority.LOW: BEHIND}
-_STEP_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and its step; step 0 has none
 _BIG_SHARE = 4  # a message over a quarter of a chunk's bytes travels alone
 
 
@@ -48,14 +50,13 @@ class CeleryQueue:
         self._settings = settings
 
     def poll(self, account_id: int, *, forced: bool = False) -> None:
-        # Late polls are dropped, never piled up (P1). What a person waits for goes first.
+        # Polls never pile up: one of an account waits, without expiry, however late it is. P1 once asked for an expiry,
+        # which one host's clock makes and another's judges. What a person waits for goes first.
         args, step = ([account_id, True], URGENT) if forced else ([account_id], LEVEL)
-        self._send(POLL_EMAIL_ACCOUNT, args, POLL_QUEUE, step, expires=self._settings.poll.interval)
+        self._send_once(POLL_EMAIL_ACCOUNT, args, POLL_QUEUE, step)
 
     def reconcile(self, account_id: int) -> None:
-        self._send(
-            RECONCILE_ACCOUNT, [account_id], POLL_QUEUE, BEHIND, expires=self._settings.upkeep.reconcile_interval
-        )
+        self._send_once(RECONCILE_ACCOUNT, [account_id], POLL_QUEUE, BEHIND)
 
     def process(self, messages: Iterable[MessageRef]) -> None:
         limits = self._settings.process
@@ -108,6 +109,20 @@ class CeleryQueue:
             self._send(name, [chunk], DELIVER_QUEUE, step)
             step = BEHIND
 
+    def _send_once(self, name: str, args: list[Any], queue: str, step: int) -> None:
+        """Send it, unless one like it waits already."""
+        ticket = Ticket.of(name, args, queue=queue, step=step)
+        assert ticket is not None  # noqa: S101 - the tasks sent from here are all among SINGLE
+        with translated():
+            if not self._once.mark([ticket]):
+                return
+        try:
+            self._send(name, args, queue, step)
+        except QueueDownError:
+            with contextlib.suppress(RedisError, OSError):
+                self._once.begin(ticket)
+            raise
+
     def _send(self, name: str, args: list[Any], queue: str | None, step: int, **options: Any) -> str:
         if queue:
             options["queue"] = queue
@@ -119,14 +134,13 @@ class CeleryQueue:
         return str(sent.id)
 
     @cached_property
+    def _once(self) -> QueuedOnce:
+        return QueuedOnce(self._client, self._settings)
+
+    @cached_property
     def _client(self) -> redis.Redis:
-        """Only for looking: what is sent goes through Celery's own."""
+        """For looking and marking: what is sent goes through Celery's own."""
         return connect(impatient(self._settings.redis))
-
-
-def step_key(queue: str, step: int) -> str:
-    """The Redis list of one queue's step, without the prefix."""
-    return f"{queue}{_STEP_SEPARATOR}{step}" if step else queue
 
 
 def chunks(messages: Iterable[MessageRef], most: int, most_bytes: int) -> Iterator[tuple[int, list[int]]]:

@@ -20,6 +20,7 @@ from redbeat import RedBeatScheduler
 from redis.exceptions import RedisError
 
 from concord.adapters import notify
+from concord.adapters.queued_once import QueuedOnce
 from concord.adapters.redbeat_entry import AnchoredEntry
 from concord.adapters.redbeat_schedule import RedBeatSchedule
 from concord.adapters.task_names import SYNC_EMAIL_TASKS
@@ -80,6 +81,7 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         self._statics_key: str = conf.statics_key
         self._tick_key = f"{conf.key_prefix}tick"
         self._client: redis.Redis = app.redbeat_redis
+        self._once: QueuedOnce = app.queued_once
         self._token = uuid4().hex
         self._owed: dict[str, AnchoredEntry] = {}
         self._trouble: str | None = None
@@ -158,7 +160,7 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
                 pipe.zadd(self._schedule_key, {entry.key: entry.due_timestamp(now)})
                 pipe.sadd(self._statics_key, entry.name)
             pipe.execute()
-        self._owed.update({entry.name: entry for entry in entries if entry.task == SYNC_EMAIL_TASKS})
+        self._owe([entry for entry in entries if entry.task == SYNC_EMAIL_TASKS])
         log.info("beat.leading", entries=self._client.zcard(self._schedule_key))
 
     def _recall(self, entry: AnchoredEntry) -> None:
@@ -172,7 +174,7 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
             for entry in entries:
                 entry.ran(now)
             self._claim(entries, now)
-            self._owed.update({entry.name: entry for entry in entries})
+            self._owe(entries)
             self._send_owed()
             if self._owed or self._hold() != HELD:
                 return
@@ -201,6 +203,15 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
             moves += [entry.key, repr(entry.due_timestamp(now)), entry.meta()]
         if not self._client.eval(CLAIM, 2, self._lease_key, self._schedule_key, self._token, *moves):
             raise LeaseLostError
+
+    def _owe(self, entries: Sequence[AnchoredEntry]) -> None:
+        """Note what is to be sent, the longest due first, but for what waits in its queue already."""
+        tickets = {entry.name: entry.ticket for entry in entries}
+        fresh = self._once.mark(filter(None, tickets.values()))
+        for entry in entries:
+            ticket = tickets[entry.name]
+            if ticket is None or ticket in fresh:
+                self._owed[entry.name] = entry
 
     def _send_owed(self) -> None:
         for name, entry in list(self._owed.items()):

@@ -13,6 +13,7 @@ from redbeat import RedBeatSchedulerEntry
 from redbeat.decoder import RedBeatJSONEncoder
 
 from concord.adapters.grid import next_due, offset_of
+from concord.adapters.queued_once import Ticket
 from concord.adapters.task_names import LEVEL, POLL_EMAIL_ACCOUNT, POLL_QUEUE
 from concord.ports import ScheduledPoll
 
@@ -33,8 +34,8 @@ class AnchoredEntry(RedBeatSchedulerEntry):  # type: ignore[misc]  # redbeat shi
             schedule=float(poll.interval),
             args=[poll.account_id],
             kwargs={},
-            # A late poll is dropped: the next one finds what it would have found.
-            options={"queue": POLL_QUEUE, "priority": LEVEL, "expires": poll.interval},
+            # No expiry: two hosts' clocks would have to agree on it. One poll of an account waits, however late it is.
+            options={"queue": POLL_QUEUE, "priority": LEVEL},
             app=app,
         )
         entry.last_run_at = None  # the parent's constructor would make "never" into "now"
@@ -48,6 +49,12 @@ class AnchoredEntry(RedBeatSchedulerEntry):  # type: ignore[misc]  # redbeat shi
         entry = cls(app=app, **facts)
         entry.last_run_at = last
         return entry
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """What marks its message in the queue; None where several of its kind may wait."""
+        where = {"queue": self.options.get("queue", ""), "step": self.options.get("priority", LEVEL)}
+        return Ticket.of(self.task, self.args or (), **where)
 
     @property
     def interval(self) -> float:

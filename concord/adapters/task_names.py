@@ -23,4 +23,11 @@ CANARY = "concord.canary"
 URGENT, LEVEL, BEHIND = 0, 3, 6
 PRIORITY_STEPS = (URGENT, LEVEL, BEHIND)
 
+STEP_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and its step; step 0 has none
+
 DELIVERY_CHUNK = 20
+
+
+def step_key(queue: str, step: int) -> str:
+    """The Redis list of one queue's step, without the prefix."""
+    return f"{queue}{STEP_SEPARATOR}{step}" if step else queue

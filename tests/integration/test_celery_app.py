@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from concord.adapters.celery import make_app
 from concord.adapters.celery_arguments import worker_arguments
 from concord.adapters.queue import CeleryQueue
-from concord.adapters.task_names import POLL_QUEUE
+from concord.adapters.task_names import LEVEL, POLL_QUEUE, step_key
 from concord.model.account import Priority
 from concord.model.message import MessageRef
 from concord.settings import ProcessPoolSettings, RedisSettings, Settings, WorkerSettings
@@ -68,6 +69,12 @@ def ran(server: RedisServer, kind: str = "") -> list[str]:
     with server.client() as client:
         lines = client.lrange(RAN, 0, -1)
     return [line.rpartition(" ")[0] for line in lines if line.startswith(kind)]
+
+
+def marks(server: RedisServer) -> list[str]:
+    """The polls that are taken for waiting."""
+    with server.client() as client:
+        return list(client.zrange(f"concord:once:{POLL_QUEUE}:{LEVEL}", 0, -1))
 
 
 def refs(priority: Priority, *ids: int) -> list[MessageRef]:
@@ -141,15 +148,35 @@ def test_deliveries_that_an_older_version_queued_are_delivered(
     assert ran(guarded_redis) == ["deliver 2"]
 
 
-def test_late_poll_is_dropped(app: Celery, guarded_redis: RedisServer, tmp_path: Path) -> None:
-    """P1: it expired before a worker came; the one behind it is taken."""
-    app.send_task("concord.poll_email_account", [1], expires=-1)
-    app.send_task("concord.poll_email_account", [2], expires=60)
+def test_worker_whose_clock_is_ahead_polls_what_waits(
+    app: Celery, queue: CeleryQueue, guarded_redis: RedisServer, tmp_path: Path
+) -> None:
+    """P1: a late poll is still a poll, and no clock but one measures it."""
+    queue.poll(1)
+    with guarded_redis.client() as client:
+        (message,) = client.lrange("concord:" + step_key(POLL_QUEUE, LEVEL), 0, -1)
 
     with Daemon(BY_HAND, guarded_redis, tmp_path) as worker:
-        assert eventually(lambda: "poll 2" in ran(guarded_redis)), worker.log
+        assert eventually(lambda: "poll 1" in ran(guarded_redis)), worker.log
 
-    assert ran(guarded_redis) == ["poll 2"]
+    assert json.loads(message)["headers"]["expires"] is None
+
+
+def test_worker_that_begins_a_poll_lets_the_next_one_wait(
+    queue: CeleryQueue, guarded_redis: RedisServer, tmp_path: Path
+) -> None:
+    """P1: one waits while one runs, and no third."""
+    hold(guarded_redis)
+    queue.poll(1)
+    with Daemon(arguments_of("poll", guarded_redis), guarded_redis, tmp_path) as worker:
+        assert eventually(lambda: queue.depth()[POLL_QUEUE] == 0 and queue.depth()["unacked"] == 1), worker.log
+        assert eventually(lambda: not marks(guarded_redis)), worker.log
+        for _ in range(3):
+            queue.poll(1)
+        let_go(guarded_redis)
+        assert eventually(lambda: len(ran(guarded_redis)) == 2 and not marks(guarded_redis)), worker.log
+        queue.poll(1)
+        assert eventually(lambda: len(ran(guarded_redis)) == 3), worker.log
 
 
 def test_task_of_a_killed_child_is_run_again(guarded_redis: RedisServer, queue: CeleryQueue, tmp_path: Path) -> None:

@@ -191,16 +191,15 @@ def test_stopped_redis_is_told(world: World, ask: Callable[[Pulse], object]) -> 
 # Redis only.
 
 
-def test_canary_goes_before_all_mail_and_expires(real: InRedis, own_redis: RedisServer) -> None:
-    """M4: first in its queue, whatever waits; nothing remains of one that nobody took."""
+def test_canary_goes_before_all_mail_whatever_the_workers_clock_says(real: InRedis, own_redis: RedisServer) -> None:
+    """M4: first in its queue, whatever waits; an expiry would hang on the clocks of two hosts."""
     real.pulse.send_canary(MAIL_QUEUE)
 
     with own_redis.client() as client:
         (raw,) = client.lrange(f"{PREFIX}{MAIL_QUEUE}", 0, -1)
     message = json.loads(raw)
-    expires = datetime.fromisoformat(message["headers"]["expires"])
     assert message["headers"]["task"] == CANARY
-    assert timedelta(seconds=50) < expires - datetime.now(UTC) <= timedelta(seconds=60)
+    assert message["headers"]["expires"] is None
 
 
 def test_pulse_and_answer_lapse_by_themselves(real: InRedis, own_redis: RedisServer) -> None:

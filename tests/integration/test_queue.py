@@ -12,8 +12,8 @@ from kombu import pools
 from pydantic import SecretStr
 
 from concord.adapters.celery import make_app
-from concord.adapters.queue import CeleryQueue, step_key
-from concord.adapters.task_names import BEHIND, DELIVER_QUEUE, LEVEL, MAIL_QUEUE, POLL_QUEUE, URGENT
+from concord.adapters.queue import CeleryQueue
+from concord.adapters.task_names import BEHIND, DELIVER_QUEUE, LEVEL, MAIL_QUEUE, POLL_QUEUE, URGENT, step_key
 from concord.errors import QueueDownError
 from concord.model.account import Priority
 from concord.model.message import MessageRef
@@ -64,13 +64,14 @@ def refs(priority: Priority, *ids: int) -> list[MessageRef]:
     return [MessageRef(id=number, priority=priority, size=10) for number in ids]
 
 
-def test_reconciliation_waits_behind_polls_and_expires(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+def test_reconciliation_waits_once_and_behind_polls(queue: CeleryQueue, empty_redis: RedisServer) -> None:
     """O7."""
+    queue.reconcile(7)
     queue.reconcile(7)
 
     (header,) = headers(empty_redis, POLL_QUEUE, BEHIND)
     assert header["task"] == "concord.reconcile_account"
-    assert header["expires"]
+    assert header["expires"] is None
 
 
 def test_memory_is_what_redis_says(queue: CeleryQueue, empty_redis: RedisServer) -> None:
@@ -85,14 +86,15 @@ def test_memory_is_what_redis_says(queue: CeleryQueue, empty_redis: RedisServer)
     assert queue.memory().limit == 0
 
 
-def test_poll_message_expires_after_one_interval(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+def test_one_poll_of_an_account_waits_without_expiry(queue: CeleryQueue, empty_redis: RedisServer) -> None:
     """P1."""
+    queue.poll(7)
     queue.poll(7)
 
     (sent,) = headers(empty_redis, POLL_QUEUE, LEVEL)
     assert sent["task"] == "concord.poll_email_account"
     assert sent["argsrepr"] == "[7]"
-    assert sent["expires"] is not None
+    assert sent["expires"] is None
 
 
 def test_a_poll_that_a_person_waits_for_goes_first(queue: CeleryQueue, empty_redis: RedisServer) -> None:
@@ -100,7 +102,22 @@ def test_a_poll_that_a_person_waits_for_goes_first(queue: CeleryQueue, empty_red
 
     (sent,) = headers(empty_redis, POLL_QUEUE, URGENT)
     assert sent["argsrepr"] == "[7, True]"
-    assert sent["expires"] is not None
+    assert sent["expires"] is None
+
+
+def test_a_poll_that_could_not_be_sent_is_not_taken_for_one_that_waits(
+    queue: CeleryQueue, app: Celery, empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(app, "send_task", refuse)
+        with pytest.raises(QueueDownError):
+            queue.poll(7)
+    queue.poll(7)
+
+    assert len(headers(empty_redis, POLL_QUEUE, LEVEL)) == 1
 
 
 def test_priorities_lie_in_lists_of_their_own(queue: CeleryQueue, empty_redis: RedisServer) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,8 +14,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from concord.adapters.celery import make_app
+from concord.adapters.queued_once import Ticket
 from concord.adapters.redbeat import ConcordScheduler, RedBeatSchedule
-from concord.adapters.task_names import POLL_EMAIL_ACCOUNT, SWEEP, SYNC_EMAIL_TASKS
+from concord.adapters.task_names import LEVEL, POLL_EMAIL_ACCOUNT, POLL_QUEUE, SWEEP, SYNC_EMAIL_TASKS, step_key
 from concord.errors import QueueDownError
 from concord.ports import Schedule, ScheduledPoll, SyncStats
 from concord.settings import RedisSettings, Settings
@@ -78,10 +80,24 @@ def watched(app: Celery, clock: Clock) -> ConcordScheduler:
 
 @pytest.fixture
 def sent(app: Celery, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """What the scheduler sent, in order."""
+    """What the scheduler sent, in order. A worker begins each at once."""
     fired: list[tuple[object, ...]] = []
-    monkeypatch.setattr(app, "send_task", lambda name, args, *_, **__: fired.append((name, *args)))
+
+    def take(name: str, args: Sequence[object], *_: object, queue: str, priority: int, **__: object) -> None:
+        fired.append((name, *args))
+        ticket = Ticket.of(name, args, queue=queue, step=priority)
+        if ticket is not None:
+            app.queued_once.begin(ticket)
+
+    monkeypatch.setattr(app, "send_task", take)
     return fired
+
+
+def waiting(server: RedisServer) -> list[str]:
+    """The ids in the queue of polls, those that a worker takes first in front."""
+    with server.client() as client:
+        messages = client.lrange("concord:" + step_key(POLL_QUEUE, LEVEL), 0, -1)
+    return [json.loads(message)["headers"]["argsrepr"] for message in reversed(messages)]
 
 
 def polls(*ids: int, interval: int = 60) -> list[ScheduledPoll]:
@@ -192,6 +208,46 @@ def test_outage_of_an_hour_makes_one_poll(
     scheduler.tick()
 
     assert sent.count((POLL_EMAIL_ACCOUNT, 1)) == 1
+
+
+def test_without_a_worker_one_poll_of_each_account_waits(
+    real: RedBeatSchedule, scheduler: ConcordScheduler, clock: Clock, empty_redis: RedisServer
+) -> None:
+    """P1: Redis does not grow, however long the poll worker is away."""
+    real.replace(polls(*range(50)))
+
+    run(scheduler, clock, 600)
+
+    assert sorted(waiting(empty_redis)) == sorted(f"[{number}]" for number in range(50))
+
+
+def test_after_an_outage_of_beat_the_oldest_due_poll_goes_first(
+    real: RedBeatSchedule, scheduler: ConcordScheduler, clock: Clock, empty_redis: RedisServer
+) -> None:
+    """A7: whoever waited longest."""
+    real.replace(polls(*range(20)))
+    with empty_redis.client() as client:
+        placed = client.zrange(SCHEDULE, 0, -1)
+    clock.now += 3600
+
+    scheduler.tick()
+
+    assert waiting(empty_redis) == [f"[{key.rpartition(':')[2]}]" for key in placed if ":poll:" in key]
+
+
+def test_no_scheduled_task_expires(
+    real: RedBeatSchedule, scheduler: ConcordScheduler, clock: Clock, empty_redis: RedisServer
+) -> None:
+    """Beat's clock would make the expiry, the worker's would judge it: a skew would stop everything in silence."""
+    real.replace(polls(1, 2))
+
+    run(scheduler, clock, 400)
+
+    with empty_redis.client() as client:
+        queues = list(client.scan_iter(_type="list"))
+        sent = [json.loads(message)["headers"] for key in queues for message in client.lrange(key, 0, -1)]
+    assert {header["task"] for header in sent} >= {POLL_EMAIL_ACCOUNT, SWEEP, SYNC_EMAIL_TASKS}
+    assert [header["task"] for header in sent if header["expires"] is not None] == []
 
 
 def test_first_tick_asks_for_a_sync(scheduler: ConcordScheduler, sent: list[tuple[object, ...]]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concord.adapters.queue import chunks, step_key
-from concord.adapters.task_names import BEHIND, LEVEL, URGENT
+from concord.adapters.queue import chunks
+from concord.adapters.task_names import BEHIND, LEVEL, URGENT, step_key
 from concord.model.account import Priority
 from concord.model.message import MessageRef
 
