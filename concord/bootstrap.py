@@ -26,6 +26,7 @@ from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.holdings import SqlClaims
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.key_ring import SqlKeyRing
+from concord.adapters.sql.leases import LeaseTerms
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.numbers import SqlNumbers
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
@@ -45,9 +46,10 @@ from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
 from concord.model.worker import Incarnation
 from concord.monitor.recorder import Recorder
+from concord.pipeline.backfill import Backfiller
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
-from concord.pipeline.poll import Poller
+from concord.pipeline.poll import LEASE_MARGIN, Poller
 from concord.pipeline.process import CLAIM_MARGIN, Processor
 from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.release import release_dead
@@ -130,7 +132,9 @@ class Concord:
 
     @part
     def accounts(self) -> SqlAccounts:
-        return SqlAccounts(self.engine, now)
+        # As long as a poll or a slice of a backfill may hold it, and another's settings may differ.
+        longest = timedelta(seconds=2 * self.settings.poll.budget) + LEASE_MARGIN
+        return SqlAccounts(self.engine, now, LeaseTerms(longest=longest))
 
     @part
     def ledger(self) -> SqlLedger:
@@ -294,8 +298,8 @@ class Concord:
     # Stages.
 
     @part
-    def poller(self) -> Poller:
-        ports = PollPorts(
+    def poll_ports(self) -> PollPorts:
+        return PollPorts(
             accounts=self.accounts,
             ledger=self.ledger,
             archive=self.archive,
@@ -304,7 +308,14 @@ class Concord:
             settings=self.settings.poll,
             clock=now,
         )
-        return Poller(ports=ports, sources=self.sources)
+
+    @part
+    def poller(self) -> Poller:
+        return Poller(ports=self.poll_ports, sources=self.sources, interval=lambda: self.poll_interval)
+
+    @part
+    def backfiller(self) -> Backfiller:
+        return Backfiller(ports=self.poll_ports, sources=self.sources)
 
     @part
     def processor(self) -> Processor:

@@ -355,8 +355,16 @@ class Accounts(Protocol):
         """Add a note on the account's server, or take it away."""
         ...
 
-    def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
-        """The right to poll, if nobody has it."""
+    def lease(self, account_id: int, *, until: datetime, background: bool = False) -> PollLease | None:
+        """The right to poll, if nobody has it. A poll's beginning is noted; `background` work is none."""
+        ...
+
+    def wait_to_poll(self, account_id: int) -> bool:
+        """Have the lease's holder know that a poll waits, until one has the lease; False where nobody has it now."""
+        ...
+
+    def poll_waits(self, lease: PollLease) -> bool:
+        """Whether a poll waits for this lease."""
         ...
 
     def renew(self, lease: PollLease, *, until: datetime) -> PollLease | None:
@@ -722,6 +730,10 @@ class Queue(Protocol):
 
     def poll(self, account_id: int, *, forced: bool = False) -> None:
         """At once, as far as the queue goes; `forced` whatever the account's back-off says. Raises QueueDownError."""
+        ...
+
+    def backfill(self, account_id: int) -> None:
+        """A slice of its old mail, behind everything else."""
         ...
 
     def reconcile(self, account_id: int) -> None: ...

@@ -154,6 +154,7 @@ class PollSettings(_Group):
 
     interval: Seconds = 60
     budget: Seconds = 50
+    backfill_slice: Seconds = 10
     connect_timeout: Seconds = 10
     timeout: Seconds = 30
     batch_messages: int = Field(default=50, ge=1, le=500)

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery
 
+from concord.adapters.background import connect_background
 from concord.adapters.celery_log import connect_logging
 from concord.adapters.queue_choice import connect_queue_choice, make_queue
 from concord.adapters.queued_once import QueuedOnce, connect_queued_once
@@ -14,6 +15,7 @@ from concord.adapters.redis import broker_tls, broker_url, connect, sentinel_opt
 from concord.adapters.soft_stop import connect_soft_stop
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
+    BACKFILL_EMAIL_ACCOUNT,
     BEHIND,
     CANARY,
     DELIVER,
@@ -43,6 +45,7 @@ from concord.settings import Settings
 
 __all__ = [
     "ADVANCE_WORKFLOW",
+    "BACKFILL_EMAIL_ACCOUNT",
     "CANARY",
     "DELIVER",
     "DELIVER_QUEUE",
@@ -82,6 +85,7 @@ def make_app(settings: Settings, *, release: Release = lambda _worker: None) -> 
     connect_logging(settings.log)
     connect_recycling(app)
     connect_queue_choice()
+    connect_background()
     connect_queued_once(settings)
     use_threads()
     use_unacked()
@@ -189,6 +193,7 @@ def _routes() -> dict[str, dict[str, Any]]:
         DELIVER: delivers,
         ADVANCE_WORKFLOW: delivers,
         PROCESS_EMAIL: works,
+        BACKFILL_EMAIL_ACCOUNT: waits | {"priority": BEHIND},
         RECONCILE_ACCOUNT: waits | {"priority": BEHIND},
         SWEEP: upkeep,
         RECORD_NUMBERS: upkeep,

@@ -17,6 +17,7 @@ from concord.adapters.queued_once import QueuedOnce, Ticket
 from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.task_names import (
     ADVANCE_WORKFLOW,
+    BACKFILL_EMAIL_ACCOUNT,
     BEHIND,
     DELIVER,
     DELIVER_QUEUE,
@@ -54,6 +55,9 @@ class CeleryQueue:
         # which one host's clock makes and another's judges. What a person waits for goes first.
         args, step = ([account_id, True], URGENT) if forced else ([account_id], LEVEL)
         self._send_once(POLL_EMAIL_ACCOUNT, args, POLL_QUEUE, step)
+
+    def backfill(self, account_id: int) -> None:
+        self._send_once(BACKFILL_EMAIL_ACCOUNT, [account_id], POLL_QUEUE, BEHIND)
 
     def reconcile(self, account_id: int) -> None:
         self._send_once(RECONCILE_ACCOUNT, [account_id], POLL_QUEUE, BEHIND)

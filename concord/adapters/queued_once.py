@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from concord.adapters.redis import connect, impatient
 from concord.adapters.task_names import (
+    BACKFILL_EMAIL_ACCOUNT,
     POLL_EMAIL_ACCOUNT,
     RECONCILE,
     RECONCILE_ACCOUNT,
@@ -34,7 +35,16 @@ log = structlog.get_logger(__name__)
 
 # Running one of these twice in a row is of no use.
 SINGLE: Final = frozenset(
-    (POLL_EMAIL_ACCOUNT, RECONCILE_ACCOUNT, RECONCILE, RECORD_NUMBERS, RENEW_TOKENS, SWEEP, SYNC_EMAIL_TASKS)
+    (
+        POLL_EMAIL_ACCOUNT,
+        BACKFILL_EMAIL_ACCOUNT,
+        RECONCILE_ACCOUNT,
+        RECONCILE,
+        RECORD_NUMBERS,
+        RENEW_TOKENS,
+        SWEEP,
+        SYNC_EMAIL_TASKS,
+    )
 )
 # A message may wait in a worker's hands before it begins, so that one queued after it begins first.
 HANDS_SECONDS: Final = 60

@@ -8,6 +8,7 @@ DELIVER_QUEUE = "email-deliver"
 QUEUES = (POLL_QUEUE, MAIL_QUEUE, DELIVER_QUEUE)
 
 POLL_EMAIL_ACCOUNT = "concord.poll_email_account"
+BACKFILL_EMAIL_ACCOUNT = "concord.backfill_email_account"
 PROCESS_EMAIL = "concord.process_email"
 DELIVER = "concord.deliver"
 ADVANCE_WORKFLOW = "concord.advance_workflow"

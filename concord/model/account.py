@@ -181,6 +181,8 @@ class AccountStatus:
     unaccounted: int | None = None
     reconciled_at: datetime | None = None
     notes: tuple[AccountNote, ...] = ()
+    # When the last poll began, however it went; no part of how the account does.
+    begun_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

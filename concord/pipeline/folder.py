@@ -6,7 +6,7 @@ recent, or has an unknown Message-ID. UIDNEXT and the counts of STATUS only hint
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,7 +16,7 @@ import structlog
 
 from concord import mime
 from concord.errors import FolderRenumberedError, MailboxError, PollBudgetError
-from concord.model.account import Account, AccountNote, AfterKind, FolderCursor, PollLease, Priority, StartKind
+from concord.model.account import Account, AccountNote, AfterKind, FolderCursor, PollLease, StartKind
 from concord.model.message import AfterState, FetchedMail, MessageState, SeenMail
 from concord.model.rule import Rule
 from concord.pipeline.event import raw_key
@@ -102,7 +102,9 @@ class FolderVisit:
         deadline: datetime,
         name: str,
         cursor: FolderCursor | None,
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._gives_way = gives_way
         self._ports = ports
         self._source = source
         self._account = account
@@ -149,6 +151,11 @@ class FolderVisit:
             self._take(batch, backfill=True)
             del waiting[-len(batch) :]
         self._save(backfill_next=None)
+
+    @property
+    def backfill_remains(self) -> bool:
+        """Whether old mail is still to be fetched."""
+        return self._cursor is not None and self._cursor.backfill_next is not None
 
     def after_actions(self) -> None:
         """Mark, move or delete on the server what is processed and durable (P12), in a folder that could be read."""
@@ -339,8 +346,8 @@ class FolderVisit:
             folder=self._name,
             size=mail.size,
             base=self._account.priority,
+            late=backfill,
         )
-        late = backfill and wanted is Priority.NORMAL  # a backfill waits behind new mail (P13)
         return SeenMail(
             uid=mail.uid,
             state=MessageState.SKIPPED if backfill and self._predates(mail) else MessageState.ARCHIVED,
@@ -349,7 +356,7 @@ class FolderVisit:
             archive_key=key,
             internal_date=mail.internal_date,
             flags=mail.flags,
-            priority=Priority.LOW if late else wanted,
+            priority=wanted,
             peek=peek,
             error="It was there before the account began" if backfill and self._predates(mail) else None,
         )
@@ -401,7 +408,7 @@ class FolderVisit:
         self._cursor = cursor
 
     def _mind_the_time(self) -> None:
-        if self._ports.clock() >= self._deadline:
+        if self._ports.clock() >= self._deadline or self._gives_way():
             raise PollBudgetError("The poll's time is used up", account=self._account.name, folder=self._name)
 
 

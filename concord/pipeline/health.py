@@ -31,6 +31,8 @@ from concord.settings import PollSettings
 
 DENIED_FIRST: Final = timedelta(minutes=15)
 DENIED_MOST: Final = timedelta(hours=6)
+# Two readings of the clock may differ by so much.
+CLOCK_MARGIN: Final = timedelta(minutes=1)
 
 # The first class that fits names the state.
 _STATES: Final[tuple[tuple[type[MailboxError], AccountState], ...]] = (
@@ -65,6 +67,19 @@ def failed(status: AccountStatus, error: MailboxError, now: datetime, settings: 
         last_error_at=now,
         next_try=now + pause(error, failures, settings) if backs_off(error) else None,
     )
+
+
+def waits(status: AccountStatus, now: datetime, settings: PollSettings) -> bool:
+    """Whether the server is to be left alone for now.
+
+    A next try further ahead than the longest back-off, or an error of the future, was written by a clock that was
+    ahead: it holds nobody up.
+    """
+    if status.next_try is None or status.next_try <= now:
+        return False
+    longest = max(timedelta(seconds=settings.backoff_max), DENIED_MOST)
+    written_ahead = status.last_error_at is not None and status.last_error_at > now + CLOCK_MARGIN
+    return not written_ahead and status.next_try <= now + longest + CLOCK_MARGIN
 
 
 def backs_off(error: MailboxError) -> bool:

@@ -7,7 +7,7 @@ queue. Whatever stops a poll in between, the next one begins at the cursor and d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -16,7 +16,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from concord.errors import FolderRenumberedError, MailboxDownError, MailboxError, NotFoundError, PollBudgetError
-from concord.model.account import ALL_FOLDERS, Account, AfterKind, PollLease
+from concord.model.account import ALL_FOLDERS, Account, AccountStatus, AfterKind, PollLease
 from concord.pipeline import health
 from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take
 from concord.ports import MailFolder, MailSource, MailSources
@@ -37,6 +37,7 @@ class PollOutcome(StrEnum):
     PARTIAL = "partial"  # the wall-clock budget ran out; the next poll goes on
     BUSY = "busy"  # somebody else is polling it
     WAITING = "waiting"  # backing off until `next_try`
+    FRESH = "fresh"  # polled just now: the message came twice
     DISABLED = "disabled"
     FAILED = "failed"
 
@@ -50,15 +51,32 @@ class PollReport:
     archived: int = 0
     skipped: int = 0
     unreadable: int = 0
+    backfill: bool = False  # old mail is still to be fetched
     error: MailboxError | None = None
+
+    def followed_by(self, more: PollReport) -> PollReport:
+        """Both as one, where a slice of the backfill followed the poll."""
+        return replace(
+            self,
+            outcome=self.outcome if more.outcome is PollOutcome.DONE else more.outcome,
+            archived=self.archived + more.archived,
+            skipped=self.skipped + more.skipped,
+            unreadable=self.unreadable + more.unreadable,
+            error=self.error or more.error,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poller:
-    """Polls accounts, one at a time each across the whole cluster."""
+    """Polls accounts, one at a time each across the whole cluster.
+
+    With an interval, a message that finds the account polled less than half of it ago does nothing: it was queued
+    twice, or handed out again after its worker died.
+    """
 
     ports: PollPorts
     sources: MailSources
+    interval: Callable[[], int] | None = None  # seconds, of accounts that have none of their own
 
     def poll(self, account_id: int, *, forced: bool = False) -> PollReport:
         """Take what is new. `forced` ignores the back-off. Mailbox troubles are told, not raised."""
@@ -74,10 +92,12 @@ class Poller:
     def _leased(self, account: Account, *, forced: bool) -> PollReport:
         now = self.ports.clock()
         status = self.ports.accounts.status(account.id)
-        if not forced and status.next_try and status.next_try > now:
+        if not forced and health.waits(status, now, self.ports.settings):
             return PollReport(account=account.name, outcome=PollOutcome.WAITING)
+        if not forced and self._is_fresh(account, status, now):
+            return PollReport(account=account.name, outcome=PollOutcome.FRESH)
         deadline = now + timedelta(seconds=self.ports.settings.budget)
-        lease = self.ports.accounts.lease(account.id, until=deadline + LEASE_MARGIN)
+        lease = self._lease(account, deadline + LEASE_MARGIN)
         if lease is None:
             return PollReport(account=account.name, outcome=PollOutcome.BUSY)
         report = self._guarded(account, lease, deadline)
@@ -87,7 +107,23 @@ class Poller:
             self.ports.accounts.release(
                 lease, health.failed(status, report.error, self.ports.clock(), self.ports.settings)
             )
+        if report.backfill and not (report.error and health.backs_off(report.error)):
+            self.ports.queue.backfill(account.id)
         return report
+
+    def _is_fresh(self, account: Account, status: AccountStatus, now: datetime) -> bool:
+        if self.interval is None or status.begun_at is None:
+            return False
+        half = timedelta(seconds=(account.interval or self.interval()) / 2)
+        return status.begun_at <= now < status.begun_at + half
+
+    def _lease(self, account: Account, until: datetime) -> PollLease | None:
+        """The lease; where another has it, such as a backfill, that one learns that a poll waits."""
+        accounts = self.ports.accounts
+        lease = accounts.lease(account.id, until=until)
+        if lease is None and not accounts.wait_to_poll(account.id):
+            return accounts.lease(account.id, until=until)  # given back just now
+        return lease
 
     def _guarded(self, account: Account, lease: PollLease, deadline: datetime) -> PollReport:
         """The poll itself. What is ours and down (database, archive) is raised: no account is blamed for it."""
@@ -125,7 +161,7 @@ class Poller:
 
 
 class _Visit:
-    """One poll under way: folders first for new mail, then for what is to be done afterwards, then for the backfill."""
+    """One poll under way: folders first for new mail, then for what is to be done afterwards."""
 
     def __init__(self, *, ports: PollPorts, account: Account, lease: PollLease, deadline: datetime) -> None:
         self._ports = ports
@@ -136,14 +172,12 @@ class _Visit:
         self.trouble: MailboxError | None = None
 
     def run(self, source: MailSource) -> None:
-        """New mail of every folder comes before any backfill (P13)."""
+        """What was there before the account began is a task of its own, behind all polls (P13)."""
         self._visits = list(self._folders(source))
         for visit in self._visits:
             self._try(visit.new_mail)
         for visit in self._visits:
             self._try(visit.after_actions, renumbered_is_fine=True)
-        for visit in self._visits:
-            self._try(visit.backfill, renumbered_is_fine=True)
 
     def _try(self, work: Callable[[], None], *, renumbered_is_fine: bool = False) -> None:
         """One folder's trouble is kept for the report and does not stop the others, unless the session is lost."""
@@ -193,6 +227,7 @@ class _Visit:
             archived=taken.archived,
             skipped=taken.skipped,
             unreadable=taken.unreadable,
+            backfill=any(visit.backfill_remains for visit in self._visits),
             error=error,
         )
 

@@ -134,7 +134,7 @@ class Reconciler:
 
     def _have_fetched(self, account: Account, gaps: Sequence[_Gap]) -> None:
         """Give each a row that says it is still to be fetched. Where a poll is under way, the next look does it."""
-        lease = self.accounts.lease(account.id, until=self.clock() + LEASE)
+        lease = self.accounts.lease(account.id, until=self.clock() + LEASE, background=True)
         if lease is None:
             return
         try:

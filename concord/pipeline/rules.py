@@ -90,10 +90,13 @@ def decide(rules: Sequence[Rule], subject: Subject, *, default_handlers: tuple[s
     )
 
 
-def early_priority(
-    rules: Sequence[Rule], peek: Peek, *, account: str, folder: str, size: int, base: Priority
+def early_priority(  # noqa: PLR0913 - what is known of a mail before it is read
+    rules: Sequence[Rule], peek: Peek, *, account: str, folder: str, size: int, base: Priority, late: bool = False
 ) -> Priority:
-    """How urgent a mail is before it is read: rules that ask for attachments cannot be judged and are passed over."""
+    """How urgent a mail is before it is read: rules that ask for attachments cannot be judged and are passed over.
+
+    Old mail (`late`) waits behind new mail (P13), however urgent it once was, unless a rule says otherwise.
+    """
     subject = Subject(
         account=account,
         folder=folder,
@@ -106,7 +109,8 @@ def early_priority(
         priority=peek.priority,
     )
     early = [rule for rule in rules if not (rule.match.attachment_name or rule.match.attachment_type)]
-    return _priority(_matching(early, subject, Matcher()), peek.priority, base)
+    matched = _matching(early, subject, Matcher())
+    return _priority(matched, None, Priority.LOW) if late else _priority(matched, peek.priority, base)
 
 
 def explain(rules: Sequence[Rule], subject: Subject) -> list[RuleVerdict]:

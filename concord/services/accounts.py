@@ -162,7 +162,10 @@ def poll(parts: Concord, name: str, *, by: Caller) -> PollReport:
     Raises NotFoundError, InfrastructureError.
     """
     with audited(parts.audit, by, "account.poll", name) as note:
-        report = parts.poller.poll(parts.accounts.get(name).id, forced=True)
+        account_id = parts.accounts.get(name).id
+        report = parts.poller.poll(account_id, forced=True)
+        if report.backfill:
+            report = report.followed_by(parts.backfiller.backfill(account_id))
         note.detail = f"{report.outcome}: {report.archived} archived"
         if report.outcome in (PollOutcome.FAILED, PollOutcome.BUSY):
             note.failed(report.error.explain() if report.error else note.detail)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from concord.adapters.celery import ADVANCE_WORKFLOW, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
+from concord.adapters.celery import (
+    ADVANCE_WORKFLOW,
+    BACKFILL_EMAIL_ACCOUNT,
+    DELIVER,
+    POLL_EMAIL_ACCOUNT,
+    PROCESS_EMAIL,
+)
 from concord.bootstrap import concord
+from concord.pipeline.poll import PollOutcome
 from concord.tasks.border import border
+from concord.tasks.places import in_background
 
 
 @shared_task(name=POLL_EMAIL_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
@@ -14,6 +22,15 @@ def poll_email_account(account_id: int, forced: bool = False) -> None:  # noqa: 
     """Take what is new in one account; `forced`, because a person asked, whatever its back-off says."""
     with border():
         concord().poller.poll(account_id, forced=forced)
+
+
+@shared_task(name=BACKFILL_EMAIL_ACCOUNT)  # type: ignore[untyped-decorator]  # celery ships no types
+def backfill_email_account(account_id: int) -> None:
+    """Fetch a slice of one account's old mail, and queue the next."""
+    with border():
+        report = in_background(BACKFILL_EMAIL_ACCOUNT, account_id, concord().backfiller.backfill)
+        if report and report.outcome is PollOutcome.PARTIAL:
+            concord().queue.backfill(account_id)
 
 
 @shared_task(name=PROCESS_EMAIL)  # type: ignore[untyped-decorator]  # celery ships no types

@@ -17,6 +17,7 @@ from concord.adapters.celery import (
 )
 from concord.bootstrap import concord
 from concord.tasks.border import border
+from concord.tasks.places import in_background
 
 
 @shared_task(name=SWEEP)  # type: ignore[untyped-decorator]  # celery ships no types
@@ -58,7 +59,7 @@ def renew_tokens() -> None:
 def reconcile_account(account_id: int) -> None:
     """Compare one account with its server."""
     with border():
-        concord().reconciler.reconcile(account_id)
+        in_background(RECONCILE_ACCOUNT, account_id, concord().reconciler.reconcile)
 
 
 # Acknowledged before it runs: one that its worker takes along when it dies is never handed out again. No events: every

@@ -19,6 +19,7 @@ from concord.services.identity import Identity
 from tests.browser.chromium import launch, window
 from tests.browser.hostile import HOSTILE
 from tests.factories import mail
+from tests.polling import poll_whole
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import RedisServer, free_port
 from tests.servers.stack import Stack
@@ -97,7 +98,7 @@ def _fill(stack: Stack, dovecot: Dovecot) -> Account:
     dovecot.append_many(user, [*mails, *(hostile.mail for hostile in HOSTILE)])
     parts = stack.concord
     for one in parts.accounts.all(enabled_only=True):
-        parts.poller.poll(one.id, forced=True)
+        poll_whole(parts, one.id, forced=True)
     waiting = [message for message in stack.messages() if message.state is MessageState.ARCHIVED]
     # One whose bytes are gone from the archive ends in quarantine.
     parts.archive.delete(waiting[-1].archive_key or "")

@@ -15,6 +15,7 @@ class MemoryQueue:
     def __init__(self) -> None:
         self.polls: list[int] = []
         self.forced: list[int] = []  # which of the polls whatever the back-off says
+        self.backfills: list[int] = []
         self.reconciliations: list[int] = []
         self.messages: list[MessageRef] = []
         self.deliveries: list[int] = []
@@ -26,6 +27,10 @@ class MemoryQueue:
         self.polls.append(account_id)
         if forced:
             self.forced.append(account_id)
+
+    def backfill(self, account_id: int) -> None:
+        self._refuse_when_down()
+        self.backfills.append(account_id)
 
     def reconcile(self, account_id: int) -> None:
         self._refuse_when_down()
@@ -46,7 +51,7 @@ class MemoryQueue:
     def depth(self) -> dict[str, int]:
         self._refuse_when_down()
         return {
-            "email-poll": len(self.polls) + len(self.reconciliations),
+            "email-poll": len(self.polls) + len(self.backfills) + len(self.reconciliations),
             "email-deliver": len(self.deliveries) + len(self.runs),
             "email": len(self.messages),
         }
@@ -57,7 +62,7 @@ class MemoryQueue:
 
     def clear(self) -> None:
         """As if workers had taken everything, or FLUSHALL."""
-        for waiting in (self.polls, self.reconciliations, self.messages, self.deliveries, self.runs):
+        for waiting in (self.polls, self.backfills, self.reconciliations, self.messages, self.deliveries, self.runs):
             waiting.clear()
 
     def _refuse_when_down(self) -> None:

@@ -14,6 +14,7 @@ from concord.adapters.sql.rulebook import SqlRulebook
 from concord.model.account import Account, StartKind, StartPoint
 from concord.model.message import Message, MessageState
 from concord.model.rule import HandlerSpec
+from concord.pipeline.backfill import Backfiller
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller, PollReport
@@ -29,6 +30,7 @@ from tests.fakes.database import memory_database
 from tests.fakes.handlers import MemoryHandler
 from tests.fakes.mailbox import MemoryMailbox, MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
+from tests.polling import poll_whole
 
 USER = "bob"
 
@@ -82,7 +84,15 @@ class World:
 
     @property
     def poller(self) -> Poller:
-        ports = PollPorts(
+        return Poller(ports=self.poll_ports, sources=self.mailboxes)
+
+    @property
+    def backfiller(self) -> Backfiller:
+        return Backfiller(ports=self.poll_ports, sources=self.mailboxes)
+
+    @property
+    def poll_ports(self) -> PollPorts:
+        return PollPorts(
             accounts=self.accounts,
             ledger=self.ledger,
             archive=self.archive,
@@ -91,7 +101,6 @@ class World:
             settings=self.poll_settings,
             clock=self.clock,
         )
-        return Poller(ports=ports, sources=self.mailboxes)
 
     @property
     def processor(self) -> Processor:
@@ -166,7 +175,8 @@ class World:
     # Shorthands.
 
     def poll(self, **options: bool) -> PollReport:
-        return self.poller.poll(self.account.id, **options)
+        """A poll, and the slice of backfill that it queued."""
+        return poll_whole(self, self.account.id, **options)
 
     def process(self) -> int:
         """Process what is queued, as a worker would."""

@@ -43,6 +43,9 @@ class Mailbox:
     def poll(self) -> None:
         poller = replace(self.world.poller, sources=self.sources)
         report = poller.poll(self.account.id, forced=True)
+        if report.backfill:
+            backfiller = replace(self.world.backfiller, sources=self.sources)
+            report = report.followed_by(backfiller.backfill(self.account.id))
         assert report.error is None, report.error
 
     def look(self) -> int | None:

@@ -147,7 +147,8 @@ def test_a_lease_cannot_be_stolen_while_its_holder_records(world: World) -> None
         held.wait(30)
         later = world.clock() + timedelta(hours=2)
         with transaction(world.engine) as connection:
-            leases.lease(connection, world.account.id, now=later, until=later + MINUTE)
+            terms = leases.LeaseTerms()
+            leases.lease(connection, world.account.id, now=later, until=later + MINUTE, terms=terms, background=False)
         stolen.set()
 
     thief = Thread(target=steal)

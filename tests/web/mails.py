@@ -8,6 +8,7 @@ from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
+from tests.polling import poll_whole
 
 
 class Mails:
@@ -34,7 +35,7 @@ class Mails:
         known = {one.id for one in self._all()}
         for raw in raws:
             self.mailboxes.deliver("sales", raw)
-        self.parts.poller.poll(self.account.id, forced=True)
+        poll_whole(self.parts, self.account.id, forced=True)
         fresh = sorted((one for one in self._all() if one.id not in known), key=lambda one: one.uid)
         if processed:
             self.parts.processor.process([one.id for one in fresh])

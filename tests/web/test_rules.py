@@ -19,6 +19,7 @@ from tests.factories import mail
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
+from tests.polling import poll_whole
 from tests.web_world import Browser
 
 LIST = "/admin/settings/rules"
@@ -68,7 +69,7 @@ def mails(concord: Concord) -> None:
         )
         for subject in subjects:
             mailboxes.deliver(user, mail(subject, List_Id="<news.example.com>"))
-        concord.poller.poll(concord.accounts.add(box).id)
+        poll_whole(concord, concord.accounts.add(box).id)
 
 
 def kept(concord: Concord, *some: Rule) -> list[Rule]:
@@ -455,7 +456,7 @@ def test_a_form_with_mistakes_is_not_tried(bob: Browser) -> None:
 def test_a_pattern_that_takes_too_long_is_told(bob: Browser, concord: Concord) -> None:
     slow = "re:(a|aa)+$"
     concord.sources.deliver("ben", mail("a" * 60 + "!"))  # type: ignore[attr-defined]  # the twin in memory
-    concord.poller.poll(concord.accounts.get("support").id, forced=True)
+    poll_whole(concord, concord.accounts.get("support").id, forced=True)
 
     answer = send(bob, f"{LIST}/try", of_account="support", subject=slow)
 

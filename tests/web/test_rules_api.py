@@ -14,6 +14,7 @@ from tests.factories import mail
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
+from tests.polling import poll_whole
 from tests.web_world import Browser, token_of
 
 RULES = "/api/v1/rules"
@@ -64,7 +65,7 @@ def mails(concord: Concord) -> None:
         mailboxes.deliver("ann", mail(subject))
     secret, start = concord.vault.seal("sesame"), StartPoint(kind=StartKind.ALL)
     account = Account(name="sales", host="mail.example.com", user="ann", secret=secret, start=start)
-    concord.poller.poll(concord.accounts.add(account).id)
+    poll_whole(concord, concord.accounts.add(account).id)
 
 
 def test_a_rule_is_added_read_changed_and_removed(program: Browser, headers: dict[str, str]) -> None:

@@ -66,9 +66,10 @@ def account_of(row: Row[Any]) -> Account:
 
 
 def status_values(status: AccountStatus) -> dict[str, Any]:
-    """The columns of a status that polls write: not the lease, the notes, or what the reconciliation found."""
+    """The columns of a status that a poll's end writes: neither the lease nor what others find."""
     told = asdict(status) | {"state": status.state.value}
-    return {name: value for name, value in told.items() if name not in ("unaccounted", "reconciled_at", "notes")}
+    others = ("unaccounted", "reconciled_at", "notes", "begun_at")
+    return {name: value for name, value in told.items() if name not in others}
 
 
 def status_of(row: Row[Any]) -> AccountStatus:
@@ -85,6 +86,7 @@ def status_of(row: Row[Any]) -> AccountStatus:
         unaccounted=row.unaccounted,
         reconciled_at=row.reconciled_at,
         notes=tuple(note for note in AccountNote if note in (row.notes or ())),
+        begun_at=row.begun_at,
     )
 
 

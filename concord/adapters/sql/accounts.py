@@ -37,9 +37,10 @@ _LOGIN: Final = ("host", "port", "login", "auth", "oauth_client", "secret")
 class SqlAccounts:
     """Accounts in the database."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, terms: leases.LeaseTerms | None = None) -> None:
         self._engine = engine
         self._clock = clock
+        self._terms = terms or leases.LeaseTerms()
 
     def all(self, *, enabled_only: bool = False) -> list[Account]:
         """By name."""
@@ -155,10 +156,21 @@ class SqlAccounts:
                 notes = [*others, note.value] if holds else others
                 connection.execute(update(account_states).where(here).values(notes=notes))
 
-    def lease(self, account_id: int, *, until: datetime) -> PollLease | None:
+    def lease(self, account_id: int, *, until: datetime, background: bool = False) -> PollLease | None:
         """The right to poll, if nobody has it."""
+        now = self._clock()
         with transaction(self._engine) as connection:
-            return leases.lease(connection, account_id, now=self._clock(), until=until)
+            return leases.lease(connection, account_id, now=now, until=until, terms=self._terms, background=background)
+
+    def wait_to_poll(self, account_id: int) -> bool:
+        """Have the lease's holder know that a poll waits."""
+        with transaction(self._engine) as connection:
+            return leases.wait_to_poll(connection, account_id, now=self._clock(), terms=self._terms)
+
+    def poll_waits(self, lease: PollLease) -> bool:
+        """Whether a poll waits for this lease."""
+        with reading(self._engine) as connection:
+            return leases.poll_waits(connection, lease)
 
     def renew(self, lease: PollLease, *, until: datetime) -> PollLease | None:
         """Longer, if it is still ours."""
@@ -220,7 +232,8 @@ def _begin_anew(connection: Connection, account_id: int) -> None:
     """Its folders begin at its start point again, as a new account's do."""
     connection.execute(delete(folders).where(folders.c.account_id == account_id))
     _end_lease(connection, account_id)
-    anew = status_values(AccountStatus()) | {"unaccounted": None, "reconciled_at": None, "notes": None}
+    fresh = dict.fromkeys(("unaccounted", "reconciled_at", "notes", "begun_at"))
+    anew = status_values(AccountStatus()) | fresh
     connection.execute(update(account_states).where(account_states.c.account_id == account_id).values(anew))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, not_, select, update
 
 from concord.adapters.sql.account_rows import cursor_of
 from concord.adapters.sql.tables import UNFETCHED, account_states, accounts, folders, messages
@@ -18,18 +18,46 @@ from concord.model.message import MessageState
 RENUMBERED: Final = "The server gave every mail of this folder a new number before this one could be read"
 
 
-def lease(connection: Connection, account_id: int, *, now: datetime, until: datetime) -> PollLease | None:
-    """Take the lease where nobody has it. The fence rises, so that whoever had it writes nothing more."""
-    free = or_(account_states.c.leased_until.is_(None), account_states.c.leased_until <= now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTerms:
+    """Who takes leases, and for how long at most. One that ends later was taken by a clock that was ahead."""
+
+    holder: str | None = None
+    longest: timedelta = timedelta(hours=1)
+
+
+def lease(
+    connection: Connection, account_id: int, *, now: datetime, until: datetime, terms: LeaseTerms, background: bool
+) -> PollLease | None:
+    """Take the lease where nobody has it. The fence rises, so that its former holder writes nothing more."""
+    free = not_(_is_leased(now, terms))
+    begins = {} if background else {"begun_at": now, "poll_waits": False}
     living = exists().where(accounts.c.id == account_id, accounts.c.removed_at.is_(None))
     take = (
         update(account_states)
         .where(account_states.c.account_id == account_id, free, living)
-        .values(leased_until=until, fence=account_states.c.fence + 1)
+        .values({"leased_until": until, "leased_by": terms.holder, "fence": account_states.c.fence + 1} | begins)
         .returning(account_states.c.fence)
     )
     fence = connection.execute(take).scalar_one_or_none()
     return None if fence is None else PollLease(account_id=account_id, fence=fence, until=until)
+
+
+def wait_to_poll(connection: Connection, account_id: int, *, now: datetime, terms: LeaseTerms) -> bool:
+    """Have the lease's holder know that a poll waits; False where nobody has it."""
+    wait = update(account_states).where(account_states.c.account_id == account_id, _is_leased(now, terms))
+    return connection.execute(wait.values(poll_waits=True)).rowcount == 1
+
+
+def poll_waits(connection: Connection, lease: PollLease) -> bool:
+    """Whether a poll waits for this lease."""
+    wanted = select(account_states.c.poll_waits).where(account_states.c.account_id == lease.account_id)
+    return bool(connection.execute(wanted).scalar_one_or_none())
+
+
+def _is_leased(now: datetime, terms: LeaseTerms) -> ColumnElement[bool]:
+    until = account_states.c.leased_until
+    return and_(until.is_not(None), until > now, until <= now + terms.longest)
 
 
 def change(connection: Connection, lease: PollLease, now: datetime, values: dict[str, Any]) -> bool:

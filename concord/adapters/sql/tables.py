@@ -99,6 +99,10 @@ account_states: Final = Table(
     # The poll lease: who holds the newest fence may poll until then.
     Column("leased_until", UtcDateTime),
     Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("leased_by", String),
+    # When the last poll began; and whether one found the lease taken and waits for it.
+    Column("begun_at", UtcDateTime),
+    Column("poll_waits", Boolean, nullable=False, server_default=false()),
     # Mails that the server has, that Concord should have and has not (O7); None: never counted.
     Column("unaccounted", Integer),
     Column("reconciled_at", UtcDateTime),

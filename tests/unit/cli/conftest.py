@@ -9,6 +9,7 @@ import pytest
 from concord.model.account import Account, StartKind, StartPoint
 from tests.factories import mail
 from tests.fakes.command import Command, MemoryConcord
+from tests.polling import poll_whole
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def processed(concord: MemoryConcord, sales: Account) -> list[int]:
     """Three processed messages' numbers, the oldest first."""
     for number in range(3):
         concord.mailboxes.deliver("alice", mail(f"Order {number}"))
-    concord.poller.poll(sales.id)
+    poll_whole(concord, sales.id)
     ids = [ref.id for ref in concord.memory_queue.messages]
     concord.processor.process(ids)
     concord.memory_queue.clear()

@@ -13,12 +13,13 @@ from concord.model.message import MessageState
 from concord.model.rule import Match, Rule, WorkflowSpec, WorkflowStepSpec
 from tests.factories import mail
 from tests.fakes.command import Command, MemoryConcord
+from tests.polling import poll_whole
 
 
 @pytest.fixture
 def quarantined(concord: MemoryConcord, sales: Account) -> int:
     concord.mailboxes.deliver("alice", mail("Poison"))
-    concord.poller.poll(sales.id)
+    poll_whole(concord, sales.id)
     [ref] = concord.memory_queue.messages
     concord.memory_archive.damage(concord.ledger.get(ref.id).archive_key or "")
     concord.processor.process([ref.id])
@@ -183,7 +184,7 @@ def test_runs_are_listed_and_shown(run: Command, concord: MemoryConcord, sales: 
     concord.rulebook.save_workflow(WorkflowSpec(name="flow", steps=(step,)))
     concord.rulebook.save_rule(Rule(name="all", match=Match(account=("*",)), workflows=("flow",)))
     concord.mailboxes.deliver("alice", mail("Start"))
-    concord.poller.poll(sales.id)
+    poll_whole(concord, sales.id)
     concord.processor.process([ref.id for ref in concord.memory_queue.messages])
 
     [listed] = run("workflow", "list", "--json").json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -17,6 +18,12 @@ from tests.fakes.mailbox import MemoryMailbox, MemorySession
 from tests.fakes.world import USER, World
 
 DAY = timedelta(days=1)
+
+
+def begin_at_new_mail(world: World) -> None:
+    """A poll that finds nothing: what comes from now on is new."""
+    world.change_account(start=StartPoint())
+    world.poll()
 
 
 def test_new_mail_is_archived_recorded_and_queued(world: World) -> None:
@@ -57,6 +64,7 @@ def test_seen_and_unseen_mail_are_alike(world: World) -> None:
 
 def test_archive_down_moves_nothing_and_blames_nobody(world: World) -> None:
     """P4: neither ledger nor cursor moves before the bytes are safe. The account is not at fault."""
+    begin_at_new_mail(world)
     world.deliver(mail("Later"))
     world.archive.down = True
 
@@ -64,13 +72,14 @@ def test_archive_down_moves_nothing_and_blames_nobody(world: World) -> None:
         world.poll()
 
     assert world.messages() == []
-    assert world.accounts.status(world.account.id).state is AccountState.NEW
+    assert world.accounts.status(world.account.id).failures == 0
     world.archive.down = False
     assert world.poll().archived == 1
 
 
 def test_queue_down_leaves_the_mail_to_the_sweep(world: World) -> None:
     """P5: the database is the truth."""
+    begin_at_new_mail(world)
     world.deliver(mail())
     world.queue.down = True
     with pytest.raises(QueueDownError):
@@ -120,6 +129,7 @@ def test_account_is_polled_by_one_worker_at_a_time(world: World) -> None:
 
 def test_late_poller_writes_nothing_after_its_lease(world: World) -> None:
     """A worker that slept through its lease is fenced off by the one that took over."""
+    begin_at_new_mail(world)
     world.deliver(mail("Once"))
 
     def sleep_long(_uid: int) -> None:
@@ -154,6 +164,7 @@ def test_budget_ends_a_poll_and_the_next_goes_on(world: World) -> None:
 
 def test_server_too_slow_for_any_mail_is_told(world: World) -> None:
     """A5: a tarpit is no success; an account that gets nothing done must not look well."""
+    begin_at_new_mail(world)
     world.deliver(mail())
     world.mailbox.before_fetch = lambda _uid: world.wait(seconds=60)
 
@@ -494,3 +505,48 @@ def test_a_key_that_does_not_fit_is_no_accounts_fault(world: World, monkeypatch:
 
     assert world.accounts.status(world.account.id).state is AccountState.NEW
     assert world.poll().archived == 1
+
+
+# One message too many, and clocks.
+
+
+def test_message_that_came_twice_finds_the_account_polled(world: World) -> None:
+    """P1: a mark that was lost, or a message handed out again after its worker died, costs no session."""
+    poller = replace(world.poller, interval=lambda: 60)
+    outcomes = [poller.poll(world.account.id).outcome]
+    world.wait(seconds=29)
+    outcomes.append(poller.poll(world.account.id).outcome)
+    outcomes.append(poller.poll(world.account.id, forced=True).outcome)
+    world.wait(seconds=31)
+    outcomes.append(poller.poll(world.account.id).outcome)
+
+    assert outcomes == [PollOutcome.DONE, PollOutcome.FRESH, PollOutcome.DONE, PollOutcome.DONE]
+
+
+def test_poll_that_began_in_the_future_is_no_reason_to_wait(world: World) -> None:
+    """The clock was ahead."""
+    poller = replace(world.poller, interval=lambda: 60)
+    poller.poll(world.account.id)
+    world.time -= timedelta(hours=1)
+
+    assert poller.poll(world.account.id).outcome is PollOutcome.DONE
+
+
+def test_lease_taken_by_a_clock_that_was_ahead_counts_as_lapsed(world: World) -> None:
+    """It would stop the account for an hour."""
+    lease = world.accounts.lease(world.account.id, until=world.time + timedelta(hours=1, seconds=65))
+    assert lease is not None
+
+    assert world.poll().outcome is PollOutcome.DONE
+    assert world.accounts.renew(lease, until=world.time) is None
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=3650)])
+def test_next_try_set_by_a_clock_that_was_ahead_holds_nobody_up(world: World, ahead: timedelta) -> None:
+    world.mailbox.denied = True
+    world.time += ahead
+    world.poll()
+    world.time -= ahead
+    world.mailbox.denied = False
+
+    assert world.poll().outcome is PollOutcome.DONE

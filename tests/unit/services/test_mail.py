@@ -14,6 +14,7 @@ from concord.ports import MessageFilter
 from concord.services import mail as service
 from tests.factories import mail
 from tests.fakes.command import MemoryConcord
+from tests.polling import poll_whole
 
 BY = Caller(actor="olga", via="admin", address="127.0.0.1")
 
@@ -33,7 +34,7 @@ def parts() -> Iterator[MemoryConcord]:
 def arrived(parts: MemoryConcord, raw: bytes, *, processed: bool) -> Message:
     """A mail in the archive, or an event already."""
     parts.mailboxes.deliver("alice", raw)
-    parts.poller.poll(1)
+    poll_whole(parts, 1)
     if processed:
         parts.processor.process([ref.id for ref in parts.memory_queue.messages])
     return parts.ledger.search(MessageFilter(limit=1))[0]

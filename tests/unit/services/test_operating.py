@@ -21,6 +21,7 @@ from concord.ports import MessageFilter
 from concord.services import deliveries, handlers, messages, rules, schedule, workflows
 from tests.factories import mail
 from tests.fakes.command import MemoryConcord
+from tests.polling import poll_whole
 
 BY = Caller(actor="olga", via="admin", address="127.0.0.1")
 STEPS = (WorkflowStepSpec(name="ticket", kind="celery", options={"task": "tickets.open", "queue": "tickets"}),)
@@ -40,7 +41,7 @@ def parts() -> Iterator[MemoryConcord]:
     rules.save(made, Rule(name="all", workflows=("ticket",), handlers=("log",)), by=BY)
     for number in range(3):
         made.mailboxes.deliver("alice", mail(f"Order {number}"))
-    made.poller.poll(account.id)
+    poll_whole(made, account.id)
     made.processor.process([ref.id for ref in made.memory_queue.messages])
     made.memory_queue.clear()
     yield made

@@ -14,6 +14,7 @@ from concord.model.rule import Match, Rule
 from concord.services.rule_trial import MOST, Chosen, RuleTrial, try_rule
 from tests.factories import mail
 from tests.fakes.command import MemoryConcord
+from tests.polling import poll_whole
 
 ORDERS = Rule(name="orders", match=Match(subject=("order 1*",)), handlers=("log",), priority=Priority.HIGH)
 
@@ -29,7 +30,7 @@ def parts() -> Iterator[MemoryConcord]:
         account = Account(name=name, host="mail.example.com", user=user, secret=secret, start=start)
         for subject in subjects:
             made.mailboxes.deliver(user, mail(subject))
-        made.poller.poll(made.accounts.add(account).id)
+        poll_whole(made, made.accounts.add(account).id)
     yield made
     made.engine.dispose()
 
