@@ -21,10 +21,12 @@ from concord.adapters.supervisord_programs import write_programs
 from concord.model.message import MessageState
 from tests.acceptance.conftest import add_mailbox
 from tests.factories import mail
+from tests.key_rotation import Flow
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import RedisServer, free_port
 from tests.servers.stack import Stack
 from tests.servers.supervisord import Supervisord
+from tests.servers.webhook import WebhookReceiver
 from tests.waiting import eventually
 
 SHIPPED = Path(__file__).parents[2] / "deploy/supervisor"
@@ -73,6 +75,7 @@ def moved(place: Path) -> Iterator[tuple[Stack, Supervisord]]:
     settings: dict[str, Any] = {
         "service": {"supervisor": "supervisord", "run_directory": str(run)},
         "flower": {"port": free_port()},
+        "webhook": {"allow_networks": ["127.0.0.0/8"]},
         "admin": {"port": free_port()},
     }
     with RedisServer() as redis, Stack(place, redis_url=redis.url, **settings) as stack:
@@ -221,6 +224,21 @@ def test_turned_logs_lose_no_line_and_break_none(running: Running, user: str) ->
     records = [json.loads(line) for line in lines if line.startswith("{")]
     assert not [line for line in lines if "}{" in line]
     assert [one for one in records if one.get("event") == "worker.ready" or "ready" in str(one.get("event"))]
+
+
+def test_the_key_is_rotated_while_mail_and_signed_webhooks_flow(
+    running: Running, user: str, receiver: WebhookReceiver
+) -> None:
+    """A3; issue 9, B: nothing fails, and no daemon is restarted."""
+    before = running.pids(*DAEMONS)
+
+    with Flow(running.stack, running.dovecot, user, receiver) as flow:
+        assert flow.brings(3), running.log("celery-worker")[-3000:]
+        running.stack.cli("secrets", "rotate")
+        assert flow.brings(3), running.log("celery-worker")[-3000:]
+
+    flow.assert_nothing_failed()
+    assert running.pids(*DAEMONS) == before
 
 
 def test_supervisord_told_to_end_ends_warmly_and_loses_nothing(running: Running, user: str) -> None:
