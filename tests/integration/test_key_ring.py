@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from concord.adapters.vault import FernetVault, KeySet, fingerprint, new_key
 from concord.bootstrap import Concord
 from concord.errors import ConflictError, KeyNotSharedError, SecretKeyError
 from concord.model.caller import Caller
-from concord.model.key_ring import GRACE, KNOWN, LIVE, KeyReport, Link, Phase
+from concord.model.key_ring import GRACE, KNOWN, LIVE, KeyReport, Link, Phase, WrappedKey
 from concord.model.rule import HandlerSpec
 from concord.ports import WorkerPulse
 from concord.services import key_file, rotation, secrets
@@ -324,3 +325,55 @@ def test_daemon_without_its_key_file_reports_it(site: Site) -> None:
 
     [report] = site.ring.reports()
     assert (report.own, report.trouble) == (frozenset(), "The file with the key cannot be read")
+
+
+# Races.
+
+
+def wrapped(key: str, *, by: str) -> WrappedKey:
+    return KeySet.of([by]).wrap(key, link=Link.NEXT, by=fingerprint(by), now=now())
+
+
+def test_two_hosts_that_begin_at_once_rotate_to_one_key(site: Site) -> None:
+    begin, keys = threading.Barrier(2), [new_key(), new_key()]
+
+    def offer(key: str) -> str:
+        begin.wait()
+        return site.ring.offer(wrapped(key, by=OLD)).new
+
+    with ThreadPoolExecutor(2) as pool:
+        agreed = set(pool.map(offer, keys))
+
+    assert len(agreed) == 1
+    assert {key.fingerprint for key in site.ring.read().keys} == agreed
+
+
+def test_a_run_that_is_behind_takes_no_rotation_back(site: Site) -> None:
+    offered = site.ring.offer(wrapped(new_key(), by=OLD))
+    site.ring.advance(offered, Phase.SEALING)
+    site.ring.advance(offered, Phase.DONE)
+
+    site.ring.advance(offered, Phase.SEALING)
+
+    found = site.ring.read().rotation
+    assert found is not None
+    assert found.phase is Phase.DONE
+
+
+def test_the_end_of_one_rotation_removes_no_key_of_the_next(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon tidies while somebody begins again: the new key is in the ring only."""
+    next_key = new_key()
+    offered = site.ring.offer(wrapped(new_key(), by=OLD))
+    for phase in (Phase.SEALING, Phase.DONE):
+        site.ring.advance(offered, phase)
+    real = SqlKeyRing.reports
+
+    def begin_again(ring: SqlKeyRing) -> list[KeyReport]:
+        site.ring.offer(wrapped(next_key, by=OLD))
+        return real(ring)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlKeyRing, "reports", begin_again)
+        tidy(site.engine, site.ring, site.restarted().look(), now)
+
+    assert [key.fingerprint for key in site.ring.read().keys] == [fingerprint(next_key)]
