@@ -389,6 +389,40 @@ class MessageUnreadableError(MailboxError, TransientError):
     remedy = "Try to open it in another mail program; 'concord message retry ID' asks the server again"
 
 
+class MessageEndsSessionError(MessageUnreadableError):
+    """The session ends whenever the server is asked for this message: it hangs, or the server hangs up."""
+
+
+class SessionLostError(MailboxError, TransientError):
+    """The session ended while messages were fetched. Concord remembers the place and reads on carefully there."""
+
+    remedy = (
+        "Concord fetches the messages there one by one from now on, and goes on behind one that ends the session; if "
+        "it lasts, check the mail server's log"
+    )
+
+
+class PollFaultError(MailboxError, TransientError):
+    """Something in Concord failed that should not: a defect, and not the mailbox's fault."""
+
+    remedy = (
+        "This is a defect of Concord: report it with the traceback from the poll worker's log; Concord keeps trying, "
+        "ever more slowly"
+    )
+
+
+class AfterSizeError(PermanentError):
+    """The message on the server is not the one that was archived, so it is neither moved nor deleted."""
+
+    remedy = "Compare the message on the server with the archived one; move or delete it there yourself"
+
+
+class AfterNotArchivedError(TransientError):
+    """The archive lacks the message, so it is neither moved nor deleted on the server."""
+
+    remedy = "Check the archive; Concord tries again by itself"
+
+
 class MessageGoneError(MailboxError, PermanentError):
     """The message was removed from the server before it could be read."""
 

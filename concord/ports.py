@@ -47,6 +47,7 @@ from concord.model.message import (
     MessageRef,
     MessageState,
     Peek,
+    PendingAfter,
     SeenMail,
     Step,
 )
@@ -372,7 +373,14 @@ class Accounts(Protocol):
         ...
 
     def release(self, lease: PollLease, status: AccountStatus | None = None) -> None:
-        """Give it back and record how it went; nothing happens if it is no longer ours."""
+        """Give it back and record how it went; nothing happens if it is no longer ours.
+
+        A status of an older `login_version` is not recorded: it is of a login that is no longer the account's.
+        """
+        ...
+
+    def note_visits(self, lease: PollLease, folders: Sequence[str]) -> None:
+        """Record that these had their turn in a poll that had no time for all, while the lease is ours."""
         ...
 
     def cursors(self, account_id: int) -> dict[str, FolderCursor]: ...
@@ -511,11 +519,17 @@ class Ledger(Protocol):
         """UIDs whose next try at fetching is due."""
         ...
 
-    def after_pending(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[tuple[int, int]]:
-        """(message id, UID) of processed messages whose after-action waits."""
+    def after_pending(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[PendingAfter]:
+        """Processed messages whose after-action is due."""
         ...
 
     def after_done(self, ids: Sequence[int], state: AfterState, error: str | None = None) -> None: ...
+
+    def after_failed(
+        self, message_id: int, error: Exception, *, due_at: datetime | None, is_copied: bool = False
+    ) -> None:
+        """One more failure of a pending after-action; it is FAILED where it shall not be tried again (no `due_at`)."""
+        ...
 
     def uids(self, account_id: int, folder: str, uidvalidity: int, *, low: int, high: int) -> set[int]:
         """The UIDs with low <= uid <= high that have a row."""

@@ -157,6 +157,7 @@ class AccountState(StrEnum):
     THROTTLED = "throttled"
     FOLDER_MISSING = "folder_missing"
     QUOTA = "quota"
+    INTERNAL_ERROR = "internal_error"  # Concord itself failed: a defect
 
 
 class AccountNote(StrEnum):
@@ -183,6 +184,8 @@ class AccountStatus:
     notes: tuple[AccountNote, ...] = ()
     # When the last poll began, however it went; no part of how the account does.
     begun_at: datetime | None = field(default=None, compare=False)
+    # Rises when host, user or secret change: what a poll finds out is of one of them. Not part of how the account does.
+    login_version: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,3 +243,9 @@ class FolderCursor:
     messages: int | None = None
     modseq: int | None = None
     checked_at: datetime | None = None
+    visited_at: datetime | None = None  # the last poll that had no time for all folders, and had some for this one
+    # Where a session ended: these UIDs are fetched one by one. `died_uid` ended the last `deaths` sessions alone.
+    careful_low: int | None = None
+    careful_high: int | None = None
+    died_uid: int | None = None
+    deaths: int = 0

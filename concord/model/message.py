@@ -32,6 +32,18 @@ class AfterState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PendingAfter:
+    """A processed message whose after-action is due."""
+
+    message_id: int
+    uid: int
+    size: int | None
+    archive_key: str | None
+    failures: int = 0  # attempts that failed
+    is_copied: bool = False  # a move has copied it; the original is still to be deleted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageKey:
     """What makes a mail this mail: account, folder, UIDVALIDITY and UID; never its Message-ID, which senders re-use."""
 
@@ -134,6 +146,7 @@ class Message:
     seen_at: datetime
     processed_at: datetime | None
     suspect: bool = False  # it travels alone: a claim of it lapsed, or it was retried
+    after_code: str | None = None  # why the after-action failed, or was not carried out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ account's regular poll loses its turn to its backfill, and no thread is held for
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,10 +13,10 @@ from datetime import datetime, timedelta
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import FolderRenumberedError, MailboxError, NotFoundError, PollBudgetError
+from concord.errors import InfrastructureError, MailboxError, NotFoundError, PollBudgetError
 from concord.model.account import Account, FolderCursor, PollLease
 from concord.pipeline import health
-from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take
+from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take, fault
 from concord.pipeline.poll import LEASE_MARGIN, PollOutcome, PollReport, folders_of
 from concord.ports import MailSource, MailSources
 
@@ -73,6 +72,11 @@ class Backfiller:
             # The account's state is the poll's to say: it meets the same server.
             log.warning("backfill.failed", error=error)
             return slice_.report(PollOutcome.FAILED, error)
+        except InfrastructureError:
+            raise
+        except Exception as error:
+            log.exception("backfill.fault")
+            return slice_.report(PollOutcome.FAILED, fault(error, account=account.name))
         return slice_.report(PollOutcome.DONE)
 
 
@@ -90,9 +94,14 @@ class _Slice:
         """Each folder that has old mail left, the longest unread first."""
         for visit in self._folders(source):
             self._visits.append(visit)
-            # A folder that was renumbered in between is the next poll's to begin again.
-            with contextlib.suppress(FolderRenumberedError):
+            visit.use(source)
+            try:
                 visit.backfill()
+            except MailboxError as error:
+                if isinstance(error, PollBudgetError) or health.backs_off(error):
+                    raise
+                # One folder's trouble; one that was renumbered in between is the next poll's to begin again.
+                log.warning("backfill.failed", folder=visit.name, error=error)
 
     def report(self, outcome: PollOutcome, error: MailboxError | None = None) -> PollReport:
         """Say what came of it."""
@@ -115,7 +124,6 @@ class _Slice:
         for cursor in sorted(left, key=_checked):
             yield FolderVisit(
                 ports=self._ports,
-                source=source,
                 account=self._account,
                 lease=self._lease,
                 deadline=self._ends,

@@ -6,19 +6,30 @@ recent, or has an unknown Message-ID. UIDNEXT and the counts of STATUS only hint
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from concord import mime
-from concord.errors import FolderRenumberedError, MailboxError, PollBudgetError
-from concord.model.account import Account, AccountNote, AfterKind, FolderCursor, PollLease, StartKind
-from concord.model.message import AfterState, FetchedMail, MessageState, SeenMail
+from concord.errors import (
+    ConcordError,
+    FolderRenumberedError,
+    InfrastructureError,
+    MailboxError,
+    MessageEndsSessionError,
+    PollBudgetError,
+    PollFaultError,
+    SessionLostError,
+)
+from concord.model.account import Account, AccountNote, AfterKind, FolderCursor, PollLease, Priority, StartKind
+from concord.model.message import FetchedMail, MessageState, Peek, SeenMail
 from concord.model.rule import Rule
+from concord.pipeline import health
+from concord.pipeline.after import AfterActions
 from concord.pipeline.event import raw_key
 from concord.pipeline.listing import Listing
 from concord.pipeline.rules import early_priority
@@ -42,7 +53,10 @@ log = structlog.get_logger(__name__)
 # Enough of a mail to see its header block: longer ones are cut, and the peek says less.
 HEAD_BYTES: Final = 64 * 1024
 RETRIES_PER_POLL: Final = 20
-AFTER_PER_POLL: Final = 500
+# A message that ends so many sessions, each time fetched alone, is left to its own retries.
+DEATHS: Final = 3
+# Of a poll's time: with less left, a message that is fetched alone might be blamed for the poll's end.
+FAIR_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +104,12 @@ class LeaseLostError(PollBudgetError):
 
 
 class FolderVisit:
-    """The three things a poll does with a folder, in the order the poll wants."""
+    """The things a poll does with a folder, in the order the poll wants."""
 
     def __init__(  # noqa: PLR0913 - what identifies the visit, each said once by the poll
         self,
         *,
         ports: PollPorts,
-        source: MailSource,
         account: Account,
         lease: PollLease,
         deadline: datetime,
@@ -106,29 +119,30 @@ class FolderVisit:
     ) -> None:
         self._gives_way = gives_way
         self._ports = ports
-        self._source = source
         self._account = account
         self._lease = lease
         self._deadline = deadline
-        self._name = name
+        self.name = name
         self._cursor = cursor
-        self._was_read = False  # in this poll, to the end
+        self.was_read = False  # in this poll, to the end
+        self._fair_time = (deadline - ports.clock()) * FAIR_SHARE
         self.taken = Take()  # grows as mails are recorded, also where a trouble ends the visit
 
+    def use(self, source: MailSource) -> None:
+        """The session for what follows: another one where a folder ended the last."""
+        self._source = source
+
     def new_mail(self) -> None:
-        """Everything above the cursor, and what was unreadable before and is due again."""
-        if self._cursor and self._is_unchanged(self._cursor, self._source.status(self._name)):
-            self._was_read = True
-            self._try_unreadable(self._cursor)
+        """Everything above the cursor."""
+        if self._cursor and self._is_unchanged(self._cursor, self._source.status(self.name)):
+            self.was_read = True
             return
         status, listing, cursor = self._open()
         listed = listing.uids(cursor.last_uid + 1)
         self._note(listing)
-        batch = self._ports.settings.batch_messages
-        uids = self._ours(cursor, listing, listed)
-        for start in range(0, len(uids), batch):
+        for batch in self._batches(self._ours(cursor, listing, listed)):
             self._mind_the_time()
-            self._take(uids[start : start + batch])
+            self._take(batch)
         self._save(
             last_uid=max([cursor.last_uid, *listed[-1:]]),
             uidnext=status.uidnext,
@@ -136,20 +150,30 @@ class FolderVisit:
             modseq=status.modseq,
             checked_at=self._ports.clock(),
         )
-        self._was_read = True
-        self._try_unreadable(cursor)
+        self.was_read = True
+
+    def retry_unfetched(self) -> None:
+        """Ask again, each alone and behind all new mail, for what the server did not hand over and is due."""
+        if self._cursor is None or not self.was_read:
+            return
+        cursor = self._cursor
+        uids = self._ports.ledger.unfetched(cursor.account_id, self.name, cursor.uidvalidity, limit=RETRIES_PER_POLL)
+        if not uids:
+            return
+        self._source.select(self.name, uidvalidity=cursor.uidvalidity)
+        for uid in uids:
+            self._mind_the_time()
+            self._take([uid], again=True)
 
     def backfill(self) -> None:
         """What was there before the account began: newest first, for as long as time is left."""
         if self._cursor is None or self._cursor.backfill_next is None:
             return
-        status = self._source.select(self._name, uidvalidity=self._cursor.uidvalidity)
+        status = self._source.select(self.name, uidvalidity=self._cursor.uidvalidity)
         waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next, Listing(self._source, status))
-        while waiting:
+        for batch in self._batches(waiting[::-1]):
             self._mind_the_time()
-            batch = waiting[-self._ports.settings.batch_messages :]
             self._take(batch, backfill=True)
-            del waiting[-len(batch) :]
         self._save(backfill_next=None)
 
     @property
@@ -159,31 +183,17 @@ class FolderVisit:
 
     def after_actions(self) -> None:
         """Mark, move or delete on the server what is processed and durable (P12), in a folder that could be read."""
-        if self._cursor is None or not self._was_read or self._account.after.kind is AfterKind.LEAVE:
+        if self._cursor is None or not self.was_read or self._account.after.kind is AfterKind.LEAVE:
             return
-        waiting = self._ports.ledger.after_pending(
-            self._account.id, self._name, self._cursor.uidvalidity, limit=AFTER_PER_POLL
-        )
-        if waiting:
-            self._mind_the_time()
-            self._source.select(self._name, uidvalidity=self._cursor.uidvalidity, writable=True)
-            self._carry_out([uid for _, uid in waiting])
-            self._ports.ledger.after_done([message for message, _ in waiting], AfterState.DONE)
-            log.info("after.done", folder=self._name, action=str(self._account.after), count=len(waiting))
-
-    def _carry_out(self, uids: list[int]) -> None:
-        after = self._account.after
-        match after.kind:
-            case AfterKind.SEEN:
-                self._source.mark(uids, "\\Seen")
-            case AfterKind.FLAG:
-                self._source.mark(uids, "\\Flagged")
-            case AfterKind.MOVE:
-                self._source.move(uids, after.folder or "")
-            case AfterKind.DELETE:
-                self._source.delete(uids)
-            case AfterKind.LEAVE:
-                pass
+        AfterActions(
+            ledger=self._ports.ledger,
+            archive=self._ports.archive,
+            source=self._source,
+            clock=self._ports.clock,
+            action=self._account.after,
+            cursor=self._cursor,
+            mind_the_time=self._mind_the_time,
+        ).run()
 
     # Where reading begins.
 
@@ -201,13 +211,13 @@ class FolderVisit:
         """Select the folder under the UIDVALIDITY of its cursor, which is made first where there is none that fits."""
         if self._cursor is not None:
             try:
-                status = self._source.select(self._name, uidvalidity=self._cursor.uidvalidity)
+                status = self._source.select(self.name, uidvalidity=self._cursor.uidvalidity)
             except FolderRenumberedError as error:
                 log.warning("folder.renumbered", error=error)
             else:
                 return status, Listing(self._source, status, messages=self._cursor.messages), self._healed(status)
         # Only where the numbers that are asked for still hold may messages be named by them.
-        status = self._source.select(self._name, uidvalidity=self._source.select(self._name).uidvalidity)
+        status = self._source.select(self.name, uidvalidity=self._source.select(self.name).uidvalidity)
         listing = Listing(self._source, status)
         if self._cursor is None:
             begun = self._first_cursor(status, listing)
@@ -221,7 +231,7 @@ class FolderVisit:
         top = present[-1] if present else 0
         first = FolderCursor(
             account_id=self._account.id,
-            folder=self._name,
+            folder=self.name,
             uidvalidity=status.uidvalidity,
             last_uid=top,
             begun_at=now,
@@ -256,7 +266,7 @@ class FolderVisit:
         assert cursor is not None  # noqa: S101 - the folder is selected by it
         if uidnext is None or cursor.last_uid < uidnext or self._source.fetched_uids(cursor.last_uid, cursor.last_uid):
             return cursor  # where that mail is there, UIDNEXT is wrong
-        known = self._ports.ledger.uids(cursor.account_id, self._name, cursor.uidvalidity, low=1, high=uidnext - 1)
+        known = self._ports.ledger.uids(cursor.account_id, self.name, cursor.uidvalidity, low=1, high=uidnext - 1)
         begun = cursor.begun_uid
         # Where reading began at such a number, the start point decides again what is ours.
         last = max([begun if begun is not None and begun < uidnext else 0, *known])
@@ -268,7 +278,7 @@ class FolderVisit:
             backfill_next=None if cursor.backfill_next is None else min(cursor.backfill_next, uidnext),
             checked_at=None,
         )
-        log.warning("folder.cursor_healed", folder=self._name, was=cursor.last_uid, now=last)
+        log.warning("folder.cursor_healed", folder=self.name, was=cursor.last_uid, now=last)
         self._store(healed)
         return healed
 
@@ -290,43 +300,170 @@ class FolderVisit:
 
     # Taking mails: archive, then ledger and cursor, then queue.
 
-    def _take(self, uids: list[int], *, backfill: bool = False, again: bool = False) -> None:
-        """Take these. What came before a trouble is kept, and the cursor stands there."""
-        assert self._cursor is not None  # noqa: S101 - a folder has begun before it is read
-        mails, trouble = self._fetched(uids, backfill=backfill)
+    def _batches(self, uids: Sequence[int]) -> Iterator[list[int]]:
+        """In the order given; around the place where a session ended, each alone."""
+        batch: list[int] = []
+        for uid in uids:
+            alone = self._is_careful(uid)
+            if batch and (alone or len(batch) == self._ports.settings.batch_messages):
+                yield batch
+                batch = []
+            batch.append(uid)
+            if alone:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _is_careful(self, uid: int) -> bool:
         cursor = self._cursor
-        if not again:
-            cursor = self._moved(cursor, uids, mails, whole=trouble is None, backfill=backfill)
-        elif trouble is None:
+        if cursor is None or cursor.careful_low is None or cursor.careful_high is None:
+            return False
+        return cursor.careful_low <= uid <= cursor.careful_high
+
+    def _take(self, uids: list[int], *, backfill: bool = False, again: bool = False) -> None:
+        """Take these, in this order. What came whole before a trouble is kept, and the cursor moves there."""
+        assert self._cursor is not None  # noqa: S101 - a folder has begun before it is read
+        is_fair = self._has_fair_time()
+        if not is_fair and (again or self._is_careful(uids[0])):
+            raise self._out_of_time()  # a message must not be blamed for a poll that was nearly over
+        mails, trouble = self._fetched(uids, backfill=backfill)
+        cursor, given_up = self._cursor, False
+        if trouble is None and again:
             mails += self._gone(uids, mails)
-        refs = self._ports.ledger.record(self._lease, cursor, mails)
+        elif trouble is not None and self._is_loss(trouble, mails, alone=len(uids) == 1, is_fair=is_fair):
+            rest = uids[uids.index(mails[-1].uid) + 1 :] if mails else uids
+            cursor, unfetched = self._remember_loss(cursor, uids, rest, trouble, again=again)
+            given_up = bool(unfetched)
+            mails += unfetched
+            trouble = self._session_lost(trouble, rest)
+        if not again:
+            cursor = self._moved(cursor, uids, mails, whole=trouble is None or given_up, backfill=backfill)
+        self._record(cursor, mails)
+        if trouble is not None:
+            raise trouble
+
+    def _is_loss(self, trouble: MailboxError, mails: list[SeenMail], *, alone: bool, is_fair: bool) -> bool:
+        """Whether the session ended because of what was being fetched, as far as can be told."""
+        if not isinstance(trouble, PollBudgetError):
+            return health.ends_session(trouble)
+        # A line that is slow and brings something, or a poll that had no time left, says nothing of the message.
+        if isinstance(trouble, LeaseLostError) or not is_fair or trouble.fields.get("kept"):
+            return False
+        return alone or (not mails and self.taken == Take())
+
+    def _remember_loss(
+        self, cursor: FolderCursor, uids: list[int], rest: list[int], trouble: MailboxError, *, again: bool
+    ) -> tuple[FolderCursor, list[SeenMail]]:
+        """The cursor that remembers the place; and the row of a message that has ended its last session."""
+        if not rest:
+            return cursor, []
+        if len(uids) > 1:
+            low, high = min(rest), max(rest)
+            return replace(cursor, careful_low=low, careful_high=high, died_uid=None, deaths=0), []
+        uid = rest[0]
+        deaths = cursor.deaths + 1 if cursor.died_uid == uid else 1
+        log.warning("folder.session_lost", folder=self.name, uid=uid, deaths=deaths, error=trouble)
+        if again or deaths >= DEATHS:
+            error = MessageEndsSessionError(
+                "Fetching a message ended the session each time", folder=self.name, uid=uid, cause=trouble.code
+            )
+            return replace(cursor, died_uid=None, deaths=0), [unfetched_mail(uid, error)]
+        cursor = cursor if self._is_careful(uid) else replace(cursor, careful_low=uid, careful_high=uid)
+        return replace(cursor, died_uid=uid, deaths=deaths), []
+
+    def _session_lost(self, trouble: MailboxError, rest: list[int]) -> MailboxError:
+        if isinstance(trouble, PollBudgetError) or not rest:
+            return trouble
+        lost = SessionLostError(
+            "The session with the IMAP server ended while messages were fetched",
+            account=self._account.name,
+            folder=self.name,
+            uid=rest[0],
+            cause=trouble.message,
+        )
+        lost.__cause__ = trouble
+        return lost
+
+    def _fetched(self, uids: list[int], *, backfill: bool) -> tuple[list[SeenMail], MailboxError | None]:
+        """What came of these, durable. Where something unexpected ends it, the rest is asked for one by one."""
+        mails: list[SeenMail] = []
+        blobs: list[Blob] = []
+        trouble: MailboxError | None = None
+        unexpected: Exception | None = None
+        try:
+            for item in self._source.fetch(uids, max_size=self._ports.settings.max_message_bytes):
+                mails.append(self._keep(item, blobs, backfill=backfill))  # noqa: PERF401 - it keeps what came before an error
+        except InfrastructureError:
+            raise
+        except MailboxError as error:
+            trouble = error
+        except Exception as error:  # noqa: BLE001 - it is logged with its traceback where it is one message's
+            unexpected = error
+        mails = self._put(mails, blobs)
+        if unexpected is None:
+            return mails, trouble
+        rest = uids[uids.index(mails[-1].uid) + 1 :] if mails else uids
+        if len(uids) == 1:
+            return [*mails, *(self._faulty(uid, unexpected) for uid in rest)], None
+        for uid in rest:
+            more, trouble = self._fetched([uid], backfill=backfill)
+            mails += more
+            if trouble is not None:
+                break
+        return mails, trouble
+
+    def _keep(self, item: FetchedMail | Unreadable, blobs: list[Blob], *, backfill: bool) -> SeenMail:
+        """Small mails are archived together, later; a big one's temporary file goes when the next mail is asked for."""
+        if isinstance(item, Unreadable):
+            return _unreadable(item)
+        blob = self._blob(item)
+        seen = self._seen(item, blob.key, backfill=backfill)
+        if isinstance(item.content, bytes):
+            blobs.append(blob)
+            return seen
+        return self._put([seen], [blob])[0]
+
+    def _put(self, mails: list[SeenMail], blobs: list[Blob]) -> list[SeenMail]:
+        """Archive all; one that the archive refuses (not: cannot take now) is left to be fetched again."""
+        try:
+            self._ports.archive.put(blobs)
+        except InfrastructureError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged with its traceback for the message it is about
+            if len(blobs) == 1:
+                return [self._faulty(mail.uid, error) if mail.archive_key == blobs[0].key else mail for mail in mails]
+            for blob in blobs:
+                mails = self._put(mails, [blob])
+        return mails
+
+    def _record(self, cursor: FolderCursor, mails: list[SeenMail]) -> None:
+        """Rows and cursor in one transaction; where the database refuses a value, that one mail's row says so."""
+        try:
+            refs = self._ports.ledger.record(self._lease, cursor, mails)
+        except InfrastructureError:
+            raise
+        except Exception as error:
+            if not mails or (len(mails) == 1 and mails[0].state is MessageState.UNFETCHED):
+                raise
+            if len(mails) == 1:
+                self._record(cursor, [self._faulty(mails[0].uid, error)])
+                return
+            before = self._cursor or cursor
+            for mail in mails:
+                self._record(before, [mail])
+            self._record(cursor, [])
+            return
         if refs is None:
             raise LeaseLostError("Another worker polls this account now", account=self._account.name)
         self._cursor = cursor
         self.taken += Take.of(mails)
         self._ports.queue.process(refs)
-        if trouble is not None:
-            raise trouble
 
-    def _fetched(self, uids: list[int], *, backfill: bool) -> tuple[list[SeenMail], MailboxError | None]:
-        mails: list[SeenMail] = []
-        blobs: list[Blob] = []
-        trouble: MailboxError | None = None
-        try:
-            for item in self._source.fetch(uids, max_size=self._ports.settings.max_message_bytes):
-                if isinstance(item, Unreadable):
-                    mails.append(_unreadable(item))
-                    continue
-                blob = self._blob(item)
-                if isinstance(item.content, bytes):
-                    blobs.append(blob)
-                else:
-                    self._ports.archive.put([blob])  # its temporary file goes when the next mail is asked for
-                mails.append(self._seen(item, blob.key, backfill=backfill))
-        except MailboxError as error:
-            trouble = error
-        self._ports.archive.put(blobs)
-        return mails, trouble
+    def _faulty(self, uid: int, error: Exception) -> SeenMail:
+        """A defect of ours met one message: its row says so, and the others go on."""
+        log.error("message.fault", folder=self.name, uid=uid, exc_info=error)
+        return unfetched_mail(uid, fault(error, account=self._account.name, folder=self.name, uid=uid))
 
     def _blob(self, mail: FetchedMail) -> Blob:
         return Blob(
@@ -338,16 +475,7 @@ class FolderVisit:
         )
 
     def _seen(self, mail: FetchedMail, key: str, *, backfill: bool) -> SeenMail:
-        peek = mime.peek(_head(mail))
-        wanted = early_priority(
-            self._rules,
-            peek,
-            account=self._account.name,
-            folder=self._name,
-            size=mail.size,
-            base=self._account.priority,
-            late=backfill,
-        )
+        peek, wanted = self._peeked(mail, late=backfill)
         return SeenMail(
             uid=mail.uid,
             state=MessageState.SKIPPED if backfill and self._predates(mail) else MessageState.ARCHIVED,
@@ -361,6 +489,26 @@ class FolderVisit:
             error="It was there before the account began" if backfill and self._predates(mail) else None,
         )
 
+    def _peeked(self, mail: FetchedMail, *, late: bool) -> tuple[Peek, Priority]:
+        """The head's facts. The octets are what counts: a head that cannot be read costs no mail."""
+        try:
+            peek = mime.peek(_head(mail))
+            wanted = early_priority(
+                self._rules,
+                peek,
+                account=self._account.name,
+                folder=self.name,
+                size=mail.size,
+                base=self._account.priority,
+                late=late,
+            )
+        except InfrastructureError:
+            raise
+        except Exception:
+            log.exception("message.peek_failed", folder=self.name, uid=mail.uid)
+            return Peek(), Priority.LOW if late else self._account.priority
+        return peek, wanted
+
     def _predates(self, mail: FetchedMail) -> bool:
         """After a renumbering, what was there before a `start: new` account began is still not new."""
         cursor = self._cursor
@@ -372,13 +520,6 @@ class FolderVisit:
     def _rules(self) -> list[Rule]:
         return self._ports.rulebook.rules()
 
-    def _try_unreadable(self, cursor: FolderCursor) -> None:
-        uids = self._ports.ledger.unfetched(self._account.id, self._name, cursor.uidvalidity, limit=RETRIES_PER_POLL)
-        if not uids:
-            return
-        self._source.select(self._name, uidvalidity=cursor.uidvalidity)
-        self._take(sorted(uids), again=True)
-
     @staticmethod
     def _gone(uids: list[int], mails: list[SeenMail]) -> list[SeenMail]:
         found = {mail.uid for mail in mails}
@@ -389,12 +530,13 @@ class FolderVisit:
     def _moved(
         cursor: FolderCursor, uids: list[int], mails: list[SeenMail], *, whole: bool, backfill: bool
     ) -> FolderCursor:
-        if backfill:
-            # A half-read batch is read again: it is the lowest of what is left, and recording twice changes nothing.
-            return replace(cursor, backfill_next=uids[0]) if whole else cursor
         if whole:
-            return replace(cursor, last_uid=uids[-1])
-        return replace(cursor, last_uid=mails[-1].uid) if mails else cursor
+            done: int | None = uids[-1]
+        else:
+            done = mails[-1].uid if mails else None
+        if done is None:
+            return cursor
+        return replace(cursor, backfill_next=done) if backfill else replace(cursor, last_uid=done)
 
     # The cursor.
 
@@ -409,7 +551,13 @@ class FolderVisit:
 
     def _mind_the_time(self) -> None:
         if self._ports.clock() >= self._deadline or self._gives_way():
-            raise PollBudgetError("The poll's time is used up", account=self._account.name, folder=self._name)
+            raise self._out_of_time()
+
+    def _out_of_time(self) -> PollBudgetError:
+        return PollBudgetError("The poll's time is used up", account=self._account.name, folder=self.name)
+
+    def _has_fair_time(self) -> bool:
+        return self._deadline - self._ports.clock() >= self._fair_time
 
 
 def _head(mail: FetchedMail) -> bytes:
@@ -425,3 +573,14 @@ def _unreadable(item: Unreadable) -> SeenMail:
         return SeenMail(uid=item.uid, state=MessageState.SKIPPED, size=item.size, error_code="oversized", error=reason)
     code = getattr(item.error, "code", "message_unreadable")
     return SeenMail(uid=item.uid, state=MessageState.UNFETCHED, size=item.size, error_code=code, error=str(item.error))
+
+
+def unfetched_mail(uid: int, error: ConcordError) -> SeenMail:
+    """A message that is still to be fetched, and why it was not."""
+    return SeenMail(uid=uid, state=MessageState.UNFETCHED, error_code=error.code, error=error.explain())
+
+
+def fault(error: Exception, **facts: Any) -> PollFaultError:
+    """Name what Concord itself did wrong; the log has the traceback."""
+    cause = error.code if isinstance(error, ConcordError) else type(error).__name__
+    return PollFaultError("Concord itself failed while it polled an account", cause=cause, **facts)

@@ -20,17 +20,22 @@ from concord.errors import (
     MailboxError,
     MailboxFolderError,
     MailboxForbiddenError,
+    MailboxProtocolError,
     MailboxQuotaError,
     MailboxServerError,
     MailboxThrottledError,
     MailboxTlsError,
     MoveUnfinishedError,
+    PollFaultError,
+    SessionLostError,
 )
 from concord.model.account import AccountState, AccountStatus
 from concord.settings import PollSettings
 
 DENIED_FIRST: Final = timedelta(minutes=15)
 DENIED_MOST: Final = timedelta(hours=6)
+# A server may ask for more; nobody should have to wait for it when it was a mistake.
+RETRY_AFTER_MOST: Final = timedelta(hours=6)
 # Two readings of the clock may differ by so much.
 CLOCK_MARGIN: Final = timedelta(minutes=1)
 
@@ -44,6 +49,7 @@ _STATES: Final[tuple[tuple[type[MailboxError], AccountState], ...]] = (
     (MailboxQuotaError, AccountState.QUOTA),
     (MailboxDownError, AccountState.UNREACHABLE),
     (MailboxForbiddenError, AccountState.UNREACHABLE),
+    (PollFaultError, AccountState.INTERNAL_ERROR),
 )
 
 _OF_A_FOLDER: Final = MailboxFolderError | MailboxQuotaError | FolderRenumberedError | MoveUnfinishedError
@@ -77,7 +83,7 @@ def waits(status: AccountStatus, now: datetime, settings: PollSettings) -> bool:
     """
     if status.next_try is None or status.next_try <= now:
         return False
-    longest = max(timedelta(seconds=settings.backoff_max), DENIED_MOST)
+    longest = max(timedelta(seconds=settings.backoff_max), DENIED_MOST, RETRY_AFTER_MOST)
     written_ahead = status.last_error_at is not None and status.last_error_at > now + CLOCK_MARGIN
     return not written_ahead and status.next_try <= now + longest + CLOCK_MARGIN
 
@@ -89,13 +95,20 @@ def backs_off(error: MailboxError) -> bool:
     return not isinstance(error, _OF_A_FOLDER | MailboxBudgetError)
 
 
+def ends_session(error: MailboxError) -> bool:
+    """Whether nothing more can be asked in this session, and another one may go better."""
+    return isinstance(error, MailboxDownError | MailboxProtocolError | SessionLostError)
+
+
 def pause(error: MailboxError, failures: int, settings: PollSettings) -> timedelta:
     """How long to leave the server alone. Jitter (half to whole) keeps accounts from coming back in step."""
     asked = error.fields.get("retry_after")
-    if isinstance(asked, int | float):
-        return timedelta(seconds=float(asked))
+    if isinstance(asked, int | float) and asked >= 0:  # false for NaN, too
+        return timedelta(seconds=min(asked, RETRY_AFTER_MOST.total_seconds()))
     base, most = timedelta(seconds=settings.backoff_base), timedelta(seconds=settings.backoff_max)
     if isinstance(error, MailboxDeniedError):
         base, most = DENIED_FIRST, DENIED_MOST
+    if isinstance(error, SessionLostError):
+        failures = 1  # the next poll knows the place, and gets on: there is nothing to spare the server
     doubled: timedelta = min(base * 2 ** min(failures - 1, 20), most)
     return doubled * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

@@ -6,6 +6,9 @@ queue. Whatever stops a poll in between, the next one begins at the cursor and d
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,10 +18,17 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from concord.errors import FolderRenumberedError, MailboxDownError, MailboxError, NotFoundError, PollBudgetError
-from concord.model.account import ALL_FOLDERS, Account, AccountStatus, AfterKind, PollLease
+from concord.errors import (
+    FolderRenumberedError,
+    InfrastructureError,
+    MailboxDownError,
+    MailboxError,
+    NotFoundError,
+    PollBudgetError,
+)
+from concord.model.account import ALL_FOLDERS, Account, AccountStatus, AfterKind, FolderCursor, PollLease
 from concord.pipeline import health
-from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take
+from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take, fault
 from concord.ports import MailFolder, MailSource, MailSources
 
 log = structlog.get_logger(__name__)
@@ -28,6 +38,9 @@ LEASE_MARGIN: Final = timedelta(seconds=15)
 # What `*` leaves out (RFC 6154): all mail once more, mail not sent yet, and what nobody wants. Each is polled where an
 # account names it.
 NOT_EVERY: Final = frozenset({"\\all", "\\drafts", "\\junk", "\\trash"})
+
+# One session, and others for the rest where a folder ended it. Each is a login.
+SESSIONS_PER_POLL: Final = 3
 
 
 class PollOutcome(StrEnum):
@@ -79,7 +92,9 @@ class Poller:
     interval: Callable[[], int] | None = None  # seconds, of accounts that have none of their own
 
     def poll(self, account_id: int, *, forced: bool = False) -> PollReport:
-        """Take what is new. `forced` ignores the back-off. Mailbox troubles are told, not raised."""
+        """Take what is new. `forced` ignores the back-off. Mailbox troubles are reported, not raised."""
+        # Read before the account: what a poll with an old login meets must not be said of a new one.
+        status = self.ports.accounts.status(account_id)
         try:
             account = self.ports.accounts.get(account_id)
         except NotFoundError:
@@ -87,11 +102,10 @@ class Poller:
         with bound_contextvars(account=account.name):
             if not account.enabled and not forced:
                 return PollReport(account=account.name, outcome=PollOutcome.DISABLED)
-            return self._leased(account, forced=forced)
+            return self._leased(account, status, forced=forced)
 
-    def _leased(self, account: Account, *, forced: bool) -> PollReport:
+    def _leased(self, account: Account, status: AccountStatus, *, forced: bool) -> PollReport:
         now = self.ports.clock()
-        status = self.ports.accounts.status(account.id)
         if not forced and health.waits(status, now, self.ports.settings):
             return PollReport(account=account.name, outcome=PollOutcome.WAITING)
         if not forced and self._is_fresh(account, status, now):
@@ -100,16 +114,26 @@ class Poller:
         lease = self._lease(account, deadline + LEASE_MARGIN)
         if lease is None:
             return PollReport(account=account.name, outcome=PollOutcome.BUSY)
-        report = self._guarded(account, lease, deadline)
-        if report.error is None:
-            self.ports.accounts.release(lease, health.succeeded(status, self.ports.clock()))
-        else:
-            self.ports.accounts.release(
-                lease, health.failed(status, report.error, self.ports.clock(), self.ports.settings)
-            )
+        visit = _Visit(
+            ports=self.ports, account=account, lease=lease, deadline=deadline, is_failing=bool(status.failures)
+        )
+        try:
+            report = self._guarded(visit)
+            after = self._after(status, report)
+        except BaseException:
+            # Infrastructure that is away, a stop, a soft time limit: the account's state stays, and others may poll it.
+            with contextlib.suppress(InfrastructureError):
+                self.ports.accounts.release(lease)
+            raise
+        self.ports.accounts.release(lease, after)
         if report.backfill and not (report.error and health.backs_off(report.error)):
             self.ports.queue.backfill(account.id)
         return report
+
+    def _after(self, status: AccountStatus, report: PollReport) -> AccountStatus:
+        if report.error is None:
+            return health.succeeded(status, self.ports.clock())
+        return health.failed(status, report.error, self.ports.clock(), self.ports.settings)
 
     def _is_fresh(self, account: Account, status: AccountStatus, now: datetime) -> bool:
         if self.interval is None or status.begun_at is None:
@@ -125,93 +149,176 @@ class Poller:
             return accounts.lease(account.id, until=until)  # given back just now
         return lease
 
-    def _guarded(self, account: Account, lease: PollLease, deadline: datetime) -> PollReport:
+    def _guarded(self, visit: _Visit) -> PollReport:
         """The poll itself. What is ours and down (database, archive) is raised: no account is blamed for it."""
-        visit = _Visit(ports=self.ports, account=account, lease=lease, deadline=deadline)
         try:
-            with self.sources.open(account, deadline=deadline) as source:
-                visit.run(source)
+            self._run(visit)
+        except InfrastructureError:
+            raise
         except LeaseLostError:
             return visit.report(PollOutcome.PARTIAL)
-        except PollBudgetError:
-            return self._out_of_time(visit, account)
+        except PollBudgetError as error:
+            visit.remember_turn()
+            return self._out_of_time(visit, error)
         except MailboxError as error:
-            log.warning("poll.failed", error=error)
-            return visit.report(PollOutcome.FAILED, error)
-        except BaseException:
-            self.ports.accounts.release(lease)
-            raise
-        if visit.trouble:
-            log.warning("poll.failed", error=visit.trouble)
-            return visit.report(PollOutcome.FAILED, visit.trouble)
-        return visit.report(PollOutcome.DONE)
+            return self._failed(visit, error)
+        except Exception as error:
+            log.exception("poll.fault")
+            return self._failed(visit, fault(error, account=visit.account.name))
+        return self._failed(visit, visit.trouble) if visit.trouble else visit.report(PollOutcome.DONE)
 
-    def _out_of_time(self, visit: _Visit, account: Account) -> PollReport:
-        """Fine where something was taken; a whole poll for nothing is a server that might as well be down."""
-        if visit.took_anything:
-            return visit.report(PollOutcome.PARTIAL)
-        error = MailboxDownError(
-            "The IMAP server is so slow that a whole poll brought nothing",
-            host=account.host,
-            seconds=self.ports.settings.budget,
-            remedy="See whether the server is overloaded; a longer poll.budget gives it more time",
-        )
+    def _run(self, visit: _Visit) -> None:
+        """Where one folder ends the session, the others are read in another one."""
+        for _ in range(SESSIONS_PER_POLL):
+            visit.has_lost_session = False
+            try:
+                with self.sources.open(visit.account, deadline=visit.deadline) as source:
+                    visit.run(source)
+            except Exception as error:
+                if not visit.has_lost_session:
+                    raise
+                log.warning("poll.session_lost", error=error)
+            else:
+                return
+
+    @staticmethod
+    def _failed(visit: _Visit, error: MailboxError) -> PollReport:
         log.warning("poll.failed", error=error)
         return visit.report(PollOutcome.FAILED, error)
 
+    def _out_of_time(self, visit: _Visit, error: PollBudgetError) -> PollReport:
+        """Fine where something was taken or checked; a server that is too slow for either might as well be down."""
+        if visit.trouble:
+            return self._failed(visit, visit.trouble)
+        if visit.has_progress or error.fields.get("kept"):
+            return visit.report(PollOutcome.PARTIAL)
+        slow = MailboxDownError(
+            "The IMAP server is so slow that a whole poll brought nothing",
+            host=visit.account.host,
+            seconds=self.ports.settings.budget,
+            remedy="See whether the server is overloaded; a longer poll.budget gives it more time",
+        )
+        return self._failed(visit, slow)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One thing to do with one folder."""
+
+    visit: FolderVisit
+    work: Callable[[], None]
+    is_quiet: bool = False  # its mailbox troubles are recorded for the message, and say nothing of the account
+
 
 class _Visit:
-    """One poll under way: folders first for new mail, then for what is to be done afterwards."""
+    """One poll under way: new mail of all folders, then after-actions, then what is asked for again."""
 
-    def __init__(self, *, ports: PollPorts, account: Account, lease: PollLease, deadline: datetime) -> None:
-        self._ports = ports
-        self._account = account
-        self._lease = lease
-        self._deadline = deadline
-        self._visits: list[FolderVisit] = []
+    def __init__(
+        self, *, ports: PollPorts, account: Account, lease: PollLease, deadline: datetime, is_failing: bool
+    ) -> None:
+        self.account = account
+        self.deadline = deadline
         self.trouble: MailboxError | None = None
+        self.has_lost_session = False
+        self._ports = ports
+        self._lease = lease
+        self._is_failing = is_failing
+        self._visits: list[FolderVisit] = []
+        self._steps: deque[_Step] | None = None  # None: the folders are not known yet
+        self._ended_quietly = False
 
     def run(self, source: MailSource) -> None:
-        """What was there before the account began is a task of its own, behind all polls (P13)."""
-        self._visits = list(self._folders(source))
-        for visit in self._visits:
-            self._try(visit.new_mail)
-        for visit in self._visits:
-            self._try(visit.after_actions, renumbered_is_fine=True)
+        """Go on where the last session ended."""
+        if self._steps is None:
+            self._visits = list(self._folders(source))
+            self._steps = deque(self._all_steps())
+        while self._steps:
+            if self._ports.clock() >= self.deadline:
+                # Before the next one is taken off: it has had no turn.
+                raise PollBudgetError("The poll's time is used up", account=self.account.name)
+            step = self._steps.popleft()
+            step.visit.use(source)
+            self._take(step)
 
-    def _try(self, work: Callable[[], None], *, renumbered_is_fine: bool = False) -> None:
-        """One folder's trouble is kept for the report and does not stop the others, unless the session is lost."""
+    def _all_steps(self) -> Iterator[_Step]:
+        """What was there before the account began is a task of its own, behind all polls (P13)."""
+        for visit in self._visits:
+            yield _Step(visit, visit.new_mail)
+        for visit in self._visits:
+            yield _Step(visit, visit.after_actions)
+        for visit in self._visits:
+            yield _Step(visit, visit.retry_unfetched, is_quiet=True)
+
+    def _take(self, step: _Step) -> None:
+        """One folder's trouble is kept for the report and does not stop the others."""
         try:
-            work()
+            step.work()
+        except InfrastructureError:
+            raise
         except FolderRenumberedError as error:
             # Where the folder was read before that, the next poll reads it again under its new numbers.
             log.warning("folder.renumbered", error=error)
-            if not renumbered_is_fine:
+            if not step.visit.was_read:
                 self.trouble = error
         except MailboxError as error:
-            if isinstance(error, PollBudgetError) or health.backs_off(error):
-                raise
+            self._keep(step, error)
+        except Exception as error:
+            log.exception("folder.fault", folder=step.visit.name)
+            step.visit.was_read = False
+            self.trouble = fault(error, account=self.account.name, folder=step.visit.name)
+            # Nobody knows what the server still has to say in this session.
+            self.has_lost_session = True
+            raise
+
+    def _keep(self, step: _Step, error: MailboxError) -> None:
+        if isinstance(error, PollBudgetError):
+            self._ended_quietly = step.is_quiet
+            raise error
+        if not health.backs_off(error):
             self.trouble = error
+            return
+        if health.ends_session(error):
+            self.has_lost_session = True
+            if not step.is_quiet:
+                self.trouble = error
+        raise error
 
     def _folders(self, source: MailSource) -> Iterator[FolderVisit]:
         """Longest unread first: where time runs out before the last folder, another one is last next time."""
-        cursors = self._ports.accounts.cursors(self._account.id)
-        begun = {name: cursor.checked_at.timestamp() for name, cursor in cursors.items() if cursor.checked_at}
-        for name in sorted(folders_of(self._account, source), key=lambda name: begun.get(name, 0.0)):
+        cursors = self._ports.accounts.cursors(self.account.id)
+        for name in sorted(folders_of(self.account, source), key=lambda name: self._turn(cursors.get(name))):
             yield FolderVisit(
                 ports=self._ports,
-                source=source,
-                account=self._account,
+                account=self.account,
                 lease=self._lease,
-                deadline=self._deadline,
+                deadline=self.deadline,
                 name=name,
                 cursor=cursors.get(name),
             )
 
+    def _turn(self, cursor: FolderCursor | None) -> float:
+        if cursor is None:
+            # While something fails it may be this one, which has no cursor yet to remember that it had its turn.
+            return math.inf if self._is_failing else 0.0
+        return max((at.timestamp() for at in (cursor.checked_at, cursor.visited_at) if at), default=0.0)
+
+    def remember_turn(self) -> None:
+        """Of many folders, those that had their turn in this poll come last in the next."""
+        waiting = self._waiting()
+        if waiting:
+            visited = [visit.name for visit in self._visits if visit.name not in waiting]
+            self._ports.accounts.note_visits(self._lease, visited)
+
     @property
-    def took_anything(self) -> bool:
-        """Whether the ledger has more than before."""
-        return self._taken() != Take()
+    def has_progress(self) -> bool:
+        """Whether the poll brought something; of many folders, those that were checked come last next time."""
+        if self._taken() != Take() or self._ended_quietly:
+            return True
+        return bool(self._waiting()) and any(visit.was_read for visit in self._visits)
+
+    def _waiting(self) -> set[str]:
+        """Folders that had no turn."""
+        return {step.visit.name for step in self._steps or () if step.work == step.visit.new_mail}
 
     def _taken(self) -> Take:
         return sum((visit.taken for visit in self._visits), start=Take())
@@ -222,7 +329,7 @@ class _Visit:
         if taken.archived or taken.skipped or taken.unreadable:
             log.info("poll.done", outcome=outcome.value, archived=taken.archived, skipped=taken.skipped)
         return PollReport(
-            account=self._account.name,
+            account=self.account.name,
             outcome=outcome,
             archived=taken.archived,
             skipped=taken.skipped,

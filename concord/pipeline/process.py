@@ -23,7 +23,7 @@ from concord.errors import (
     QueueDownError,
     TransientError,
 )
-from concord.model.account import AfterKind
+from concord.model.account import Account, AfterKind
 from concord.model.mail import ParsedMail
 from concord.model.message import AfterState, Peek
 from concord.pipeline.hand import Hand, Kept, Return
@@ -273,7 +273,6 @@ def _too_dear(error: BaseException, stage: str) -> Exception:
 def _processed(claim: Claim, reading: Reading, book: Book) -> Processed:
     decision = reading.decision
     account = book.accounts.get(claim.message.account_id)
-    acts = account is not None and account.after.kind is not AfterKind.LEAVE
     return Processed(
         claim=claim,
         event=reading.event,
@@ -285,8 +284,16 @@ def _processed(claim: Claim, reading: Reading, book: Book) -> Processed:
         handlers=decision.handlers,
         workflows=tuple(book.workflows[name] for name in decision.workflows if name in book.workflows),
         skipped=decision.skipped,
-        after=AfterState.PENDING if acts else AfterState.NONE,
+        after=_after(account, skipped=decision.skipped),
     )
+
+
+def _after(account: Account | None, *, skipped: bool) -> AfterState:
+    """A mail that a rule skips has reached nobody: it is marked or moved like any other, and never deleted."""
+    kind = AfterKind.LEAVE if account is None else account.after.kind
+    if kind is AfterKind.LEAVE or (skipped and kind is AfterKind.DELETE):
+        return AfterState.NONE
+    return AfterState.PENDING
 
 
 def _peek(mail: ParsedMail) -> Peek:

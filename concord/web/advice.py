@@ -58,6 +58,10 @@ _ADVICE: Final[Mapping[AccountState, Advice]] = {
         N_("The mailbox is full, so the server refuses changes. New mail is still taken."),
         N_("Make room in the mailbox"),
     ),
+    AccountState.INTERNAL_ERROR: Advice(
+        N_("Concord itself failed while it polled this mailbox. No mail is lost."),
+        N_("This is a defect of Concord: report it with the traceback from the poll worker's log"),
+    ),
 }
 
 

@@ -184,6 +184,15 @@ def _mailboxes(sight: Sight) -> Iterator[Finding]:
                 for one, status in sight.failing
             ),
         )
+    if faults := round(sight.figures.get("account.internal_error", 0)):
+        yield Finding(
+            code="internal_error",
+            serious=True,
+            sentence=N_("Mailboxes that Concord cannot poll because of a defect of its own: %(count)s."),
+            values={"count": faults},
+            remedy=N_("Report it with the traceback from the poll worker's log; Concord keeps trying."),
+            place=MAILBOXES,
+        )
     if lacking := round(sight.figures.get("now.mail.unaccounted", 0)):
         yield Finding(
             code="unaccounted",

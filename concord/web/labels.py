@@ -21,6 +21,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "throttled": N_("throttled"),
     "folder_missing": N_("folder missing"),
     "quota": N_("over quota"),
+    "internal_error": N_("internal error"),
     "disabled": N_("off"),
     "enabled": N_("on"),
     # who knows a mail address's server, and what came of asking
@@ -140,8 +141,8 @@ _LABELS: Final[Mapping[str, str]] = {
 _GOOD: Final = frozenset(("ok", "enabled", "processed", "delivered", "succeeded", "running", "working", "done"))
 _BAD: Final = frozenset(
     (
-        "auth_failed", "tls", "dns", "unreachable", "folder_missing", "quota", "quarantined", "dead", "failed",
-        "degraded", "refused",
+        "auth_failed", "tls", "dns", "unreachable", "folder_missing", "quota", "internal_error", "quarantined", "dead",
+        "failed", "degraded", "refused",
     )
 )  # fmt: skip
 _WARM: Final = frozenset(("backing_off", "throttled", "unfetched", "starting", "stopping", "unknown", "high"))

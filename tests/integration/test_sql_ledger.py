@@ -21,7 +21,7 @@ from concord.errors import (
     PermanentError,
 )
 from concord.model.account import Priority
-from concord.model.message import AfterState, MessageState
+from concord.model.message import AfterState, MessageState, PendingAfter
 from concord.ports import Claim, MessageFilter, Processed
 from tests.sql_world import MINUTE, START, World, account, processed, renamed, seen, statements, unread, workflow
 
@@ -522,10 +522,10 @@ def test_after_actions_wait_for_processed_messages_and_are_done_once(world: Worl
     world.finished()
     pending = world.ledger.after_pending(world.account.id, "INBOX", 1, limit=10)
 
-    world.ledger.after_done([message for message, _ in pending], AfterState.DONE)
-    world.ledger.after_done([message for message, _ in pending], AfterState.FAILED, "late")
+    world.ledger.after_done([one.message_id for one in pending], AfterState.DONE)
+    world.ledger.after_done([one.message_id for one in pending], AfterState.FAILED, "late")
 
-    assert pending == [(done.id, done.uid)]
+    assert pending == [PendingAfter(message_id=done.id, uid=done.uid, size=done.size, archive_key=done.archive_key)]
     assert world.ledger.get(done.id).after is AfterState.DONE
     assert world.ledger.after_pending(world.account.id, "INBOX", 1, limit=10) == []
     assert world.steps(done.id).count("message.after") == 1

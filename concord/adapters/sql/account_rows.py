@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row
 
@@ -65,11 +65,14 @@ def account_of(row: Row[Any]) -> Account:
     )
 
 
+# Columns of the state that polls read, and others write.
+_OF_OTHERS: Final = ("unaccounted", "reconciled_at", "login_version", "notes", "begun_at")
+
+
 def status_values(status: AccountStatus) -> dict[str, Any]:
     """The columns of a status that a poll's end writes: neither the lease nor what others find."""
     told = asdict(status) | {"state": status.state.value}
-    others = ("unaccounted", "reconciled_at", "notes", "begun_at")
-    return {name: value for name, value in told.items() if name not in others}
+    return {name: value for name, value in told.items() if name not in _OF_OTHERS}
 
 
 def status_of(row: Row[Any]) -> AccountStatus:
@@ -87,6 +90,7 @@ def status_of(row: Row[Any]) -> AccountStatus:
         reconciled_at=row.reconciled_at,
         notes=tuple(note for note in AccountNote if note in (row.notes or ())),
         begun_at=row.begun_at,
+        login_version=row.login_version,
     )
 
 
@@ -106,4 +110,9 @@ def cursor_of(row: Row[Any]) -> FolderCursor:
         messages=row.messages,
         modseq=row.modseq,
         checked_at=row.checked_at,
+        visited_at=row.visited_at,
+        careful_low=row.careful_low,
+        careful_high=row.careful_high,
+        died_uid=row.died_uid,
+        deaths=row.deaths,
     )

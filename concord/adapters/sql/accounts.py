@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -181,12 +181,21 @@ class SqlAccounts:
 
     def release(self, lease: PollLease, status: AccountStatus | None = None) -> None:
         """Give it back and record how it went."""
-        values: dict[str, Any] = {"leased_until": None} | (status_values(status) if status else {})
+        free: dict[str, Any] = {"leased_until": None}
         now = self._clock()
         with transaction(self._engine) as connection:
-            if status:
+            if status is not None and leases.has_login(connection, lease, status.login_version):
                 account_lists.note_turn(connection, leases.ours(lease, now), status, now)
-            leases.change(connection, lease, now, values)
+                free |= status_values(status)
+            leases.change(connection, lease, now, free)
+
+    def note_visits(self, lease: PollLease, names: Sequence[str]) -> None:
+        """These folders had their turn."""
+        now = self._clock()
+        with transaction(self._engine) as connection:
+            if names and leases.hold(connection, lease, now):
+                here = and_(folders.c.account_id == lease.account_id, folders.c.folder.in_(names))
+                connection.execute(update(folders).where(here).values(visited_at=now))
 
     def cursors(self, account_id: int) -> dict[str, FolderCursor]:
         """By folder."""
@@ -251,7 +260,9 @@ def _drop_tokens(connection: Connection, account_id: int) -> None:
 
 
 def forgive(connection: Connection, account_id: int) -> None:
-    """The refusal was of the old login: the new one is tried at the next poll."""
+    """The refusal was of the old login: the new one is tried at the next poll. A poll under way is of the old one."""
+    here = account_states.c.account_id == account_id
+    connection.execute(update(account_states).where(here).values(login_version=account_states.c.login_version + 1))
     refused = and_(account_states.c.account_id == account_id, account_states.c.state == AccountState.AUTH_FAILED.value)
     forgiven = {"state": AccountState.NEW.value, "failures": 0, "next_try": None}
     cleared = dict.fromkeys(("last_error", "last_error_code", "last_error_at"))

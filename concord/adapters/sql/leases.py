@@ -80,6 +80,12 @@ def hold(connection: Connection, lease: PollLease, now: datetime) -> bool:
     return connection.execute(held).one_or_none() is not None
 
 
+def has_login(connection: Connection, lease: PollLease, version: int) -> bool:
+    """Whether the account's login is still the one of that version; if so, it stays so until the transaction ends."""
+    same = and_(account_states.c.account_id == lease.account_id, account_states.c.login_version == version)
+    return connection.execute(select(account_states.c.fence).where(same).with_for_update()).one_or_none() is not None
+
+
 def cursors(connection: Connection, account_id: int) -> dict[str, FolderCursor]:
     """The account's cursors by folder."""
     rows = connection.execute(select(folders).where(folders.c.account_id == account_id))

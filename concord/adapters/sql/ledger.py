@@ -20,7 +20,7 @@ from concord.adapters.sql.trail import add_steps, steps_of
 from concord.adapters.sql.work import LONGEST, Claiming, Spans
 from concord.errors import ConcordError, InfrastructureError, NotFoundError, PermanentError
 from concord.model.account import FolderCursor, PollLease
-from concord.model.message import AfterState, Message, MessageRef, MessageState, SeenMail, Step
+from concord.model.message import AfterState, Message, MessageRef, MessageState, PendingAfter, SeenMail, Step
 from concord.model.worker import FindWorker, holder, no_worker
 from concord.ports import Claim, Clock, MessageFilter, Processed, Queued
 
@@ -194,15 +194,23 @@ class SqlLedger:
         with reading(self._engine) as connection:
             return ledger_lists.unfetched(connection, (account_id, folder, uidvalidity), now=now, limit=limit)
 
-    def after_pending(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[tuple[int, int]]:
-        """(message id, UID) whose after-action waits."""
+    def after_pending(self, account_id: int, folder: str, uidvalidity: int, *, limit: int) -> list[PendingAfter]:
+        """Those whose after-action is due, in the order they came."""
+        now = self._clock()
         with reading(self._engine) as connection:
-            return ledger_lists.after_pending(connection, (account_id, folder, uidvalidity), limit=limit)
+            return ledger_lists.after_pending(connection, (account_id, folder, uidvalidity), now=now, limit=limit)
 
     def after_done(self, ids: Sequence[int], state: AfterState, error: str | None = None) -> None:
         """Say what came of the after-action."""
         with transaction(self._engine) as connection:
             ledger_lists.after_done(connection, ids, state, error, now=self._clock())
+
+    def after_failed(
+        self, message_id: int, error: Exception, *, due_at: datetime | None, is_copied: bool = False
+    ) -> None:
+        """One more failure of a pending after-action."""
+        with transaction(self._engine) as connection:
+            ledger_lists.after_failed(connection, message_id, error, (due_at, is_copied), now=self._clock())
 
     def uids(self, account_id: int, folder: str, uidvalidity: int, *, low: int, high: int) -> set[int]:
         """Those that have a row."""

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, func, or_, select, update
 
 from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.message_rows import message_of, message_query
 from concord.adapters.sql.paging import Order
 from concord.adapters.sql.tables import AFTER_PENDING, UNFETCHED, accounts, messages
 from concord.adapters.sql.trail import add_steps
-from concord.model.message import AfterState, Message, MessageState
+from concord.errors import ConcordError
+from concord.model.message import AfterState, Message, MessageState, PendingAfter
 from concord.ports import MessageFilter
 
 ORDER: Final = Order(table=messages, at=messages.c.seen_at, id=messages.c.id)
@@ -83,11 +84,55 @@ def uids(connection: Connection, folder: _Folder, *, low: int, high: int) -> set
     return set(connection.execute(wanted).scalars())
 
 
-def after_pending(connection: Connection, folder: _Folder, *, limit: int) -> list[tuple[int, int]]:
-    """(message id, UID) whose after-action waits."""
-    wanted = _in_folder(select(messages.c.id, messages.c.uid), folder).where(AFTER_PENDING)
-    rows = connection.execute(wanted.order_by(messages.c.id).limit(limit))
-    return [(row.id, row.uid) for row in rows]
+def after_pending(connection: Connection, folder: _Folder, *, now: datetime, limit: int) -> list[PendingAfter]:
+    """Those whose after-action is due, in the order they came."""
+    columns = (
+        messages.c.id,
+        messages.c.uid,
+        messages.c.size,
+        messages.c.archive_key,
+        messages.c.after_failures,
+        messages.c.after_copied,
+    )
+    is_due = or_(messages.c.after_due_at.is_(None), messages.c.after_due_at <= now)
+    wanted = _in_folder(select(*columns), folder).where(AFTER_PENDING, is_due)
+    return [
+        PendingAfter(
+            message_id=row.id,
+            uid=row.uid,
+            size=row.size,
+            archive_key=row.archive_key,
+            failures=row.after_failures,
+            is_copied=row.after_copied,
+        )
+        for row in connection.execute(wanted.order_by(messages.c.id).limit(limit))
+    ]
+
+
+def after_failed(
+    connection: Connection, message_id: int, error: Exception, next_try: tuple[datetime | None, bool], *, now: datetime
+) -> None:
+    """Count a failure; without a due time it was the last."""
+    due_at, is_copied = next_try
+    state = AfterState.FAILED if due_at is None else AfterState.PENDING
+    code = error.code if isinstance(error, ConcordError) else type(error).__name__
+    reason = error.explain() if isinstance(error, ConcordError) else str(error)
+    count = (
+        update(messages)
+        .where(messages.c.id == message_id, AFTER_PENDING)
+        .values(
+            after=state.value,
+            after_failures=messages.c.after_failures + 1,
+            after_due_at=due_at,
+            after_code=code,
+            after_copied=is_copied,
+        )
+        .returning(messages.c.after_failures)
+    )
+    failures = connection.execute(count).scalar_one_or_none()
+    # The first failure and the last say all there is to say: a trail does not grow while something is away.
+    if failures is not None and (failures == 1 or due_at is None):
+        add_steps(connection, [(message_id, "message.after", {"state": state.value, "error": reason})], now)
 
 
 def after_done(
@@ -95,7 +140,10 @@ def after_done(
 ) -> None:
     """Say what came of it; an action that was settled already is left alone."""
     settle = (
-        update(messages).where(messages.c.id.in_(ids), AFTER_PENDING).values(after=state.value).returning(messages.c.id)
+        update(messages)
+        .where(messages.c.id.in_(ids), AFTER_PENDING)
+        .values(after=state.value, after_due_at=None, after_code=None)
+        .returning(messages.c.id)
     )
     detail = {"state": state.value} | ({"error": error} if error else {})
     settled = sorted(connection.execute(settle).scalars())

@@ -48,6 +48,7 @@ def message_of(row: Row[Any]) -> Message:
         due_at=row.due_at,
         leased_until=row.leased_until,
         after=AfterState(row.after),
+        after_code=row.after_code,
         seen_at=row.seen_at,
         processed_at=row.processed_at,
         suspect=row.suspect,

@@ -108,6 +108,7 @@ account_states: Final = Table(
     Column("reconciled_at", UtcDateTime),
     # What was found out about the server, by code; NULL: nothing.
     Column("notes", CleanJson),
+    Column("login_version", Integer, nullable=False, server_default="0"),
 )
 
 # When an account's state became another one; the last of each are kept.
@@ -140,6 +141,12 @@ folders: Final = Table(
     # RFC 7162 section 3: 63 bits, which is what a BIGINT holds.
     Column("modseq", BigInteger),
     Column("checked_at", UtcDateTime),
+    Column("visited_at", UtcDateTime),
+    # Where a session ended: these UIDs are fetched one by one.
+    Column("careful_low", BigInteger),
+    Column("careful_high", BigInteger),
+    Column("died_uid", BigInteger),
+    Column("deaths", Integer, nullable=False, server_default="0"),
 )
 
 # Written out, word for word, in the questions they serve: a database uses a partial index only where it can see that
@@ -181,6 +188,10 @@ messages: Final = Table(
     Column("queued_at", UtcDateTime),
     *claim_columns(),
     Column("after", String, nullable=False),
+    Column("after_failures", Integer, nullable=False, server_default="0"),
+    Column("after_due_at", UtcDateTime),
+    Column("after_code", String),
+    Column("after_copied", Boolean, nullable=False, server_default=false()),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("processed_at", UtcDateTime),
     # The row of the same mail in another folder, which has the event; this one was moved or copied from there.

@@ -17,6 +17,8 @@ from concord.errors import (
     MailboxQuotaError,
     MailboxThrottledError,
     MailboxTlsError,
+    PollFaultError,
+    SessionLostError,
 )
 from concord.model.account import AccountState, AccountStatus
 from concord.pipeline import health
@@ -37,6 +39,8 @@ SETTINGS = PollSettings(backoff_base=30, backoff_max=3600)
         (MailboxFolderError("no"), AccountState.FOLDER_MISSING),
         (MailboxQuotaError("no"), AccountState.QUOTA),
         (MailboxProtocolError("no"), AccountState.BACKING_OFF),
+        (SessionLostError("no"), AccountState.BACKING_OFF),
+        (PollFaultError("no"), AccountState.INTERNAL_ERROR),
     ],
 )
 def test_each_trouble_has_its_state(error: MailboxError, state: AccountState) -> None:
@@ -83,3 +87,32 @@ def test_one_success_closes_the_circuit() -> None:
 
     assert (status.state, status.failures, status.next_try) == (AccountState.OK, 0, None)
     assert status.last_error_code == "mailbox_down"
+
+
+@pytest.mark.parametrize("asked", [1e12, 10**400, float("inf"), 86_400.0 * 3650])
+def test_a_server_cannot_ask_for_years(asked: float) -> None:
+    """A5: such a wait raised OverflowError at every poll, or put the next try into another decade."""
+    error = MailboxThrottledError("later", retry_after=asked)
+
+    assert health.pause(error, 1, SETTINGS) == health.RETRY_AFTER_MOST
+
+
+@pytest.mark.parametrize("asked", [float("nan"), -1.0, float("-inf")])
+def test_a_wait_that_is_none_is_passed_over(asked: float) -> None:
+    error = MailboxThrottledError("later", retry_after=asked)
+
+    assert timedelta(seconds=1) < health.pause(error, 1, SETTINGS) <= timedelta(seconds=30)
+
+
+def test_any_number_of_failures_can_be_waited_for() -> None:
+    assert health.pause(MailboxDownError("no"), 10**9, SETTINGS) <= timedelta(hours=1)
+
+
+def test_a_next_try_beyond_the_longest_back_off_is_due() -> None:
+    """A clock that was ahead wrote it."""
+    longest = AccountStatus(next_try=NOW + timedelta(hours=6))
+    ahead = AccountStatus(next_try=NOW + timedelta(days=1))
+
+    assert health.waits(longest, NOW, SETTINGS)
+    assert not health.waits(ahead, NOW, SETTINGS)
+    assert not health.waits(AccountStatus(next_try=NOW), NOW, SETTINGS)

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from concord import mime
 from concord.errors import ArchiveDownError, DatabaseDownError, InfrastructureError
-from concord.model.account import Priority
-from concord.model.message import MessageState
+from concord.model.account import AfterAction, AfterKind, Priority
+from concord.model.message import AfterState, MessageState
 from concord.model.rule import Match, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.pipeline.process import OutOfTimeError, Processor
 from concord.pipeline.reading import Book
@@ -190,6 +190,26 @@ def test_skip_makes_the_event_and_tells_nobody(world: World) -> None:
 
     assert len(world.outbox.events()) == 1
     assert world.outbox.deliveries() == []
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (AfterAction(kind=AfterKind.DELETE), AfterState.NONE),
+        (AfterAction(kind=AfterKind.MOVE, folder="Done"), AfterState.PENDING),
+        (AfterAction(kind=AfterKind.SEEN), AfterState.PENDING),
+    ],
+)
+def test_mail_that_a_rule_skips_is_never_deleted(world: World, after: AfterAction, expected: AfterState) -> None:
+    """P12: no handler has it, so the server's copy stays; what can be taken back is done."""
+    world.change_account(after=after)
+    world.rulebook.save_rule(Rule(name="noise", match=Match(subject=("newsletter*",)), skip=True))
+    world.deliver(mail("Newsletter 17"))
+    world.poll()
+
+    world.process()
+
+    assert [message.after for message in world.messages()] == [expected]
 
 
 def test_rule_starts_each_workflow_once_per_event(world: World) -> None:

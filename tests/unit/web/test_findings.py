@@ -138,6 +138,13 @@ def test_failing_mailboxes_are_counted_and_the_first_are_named() -> None:
     )
 
 
+def test_mailboxes_that_a_defect_of_ours_stops_are_serious() -> None:
+    [serious, counted] = found(figures={**GOOD.figures, "account.internal_error": 2})
+
+    assert (serious.code, serious.serious, serious.values) == ("internal_error", True, {"count": 2})
+    assert counted.values == {"count": 2}
+
+
 @pytest.mark.parametrize(
     ("figure", "path", "serious"),
     [
