@@ -105,6 +105,22 @@ def test_a_locked_table_quarantines_no_mail(impatient: World, table: str) -> Non
     assert len(world.outbox.deliveries()) == MAILS
 
 
+def test_a_message_that_somebody_has_locked_holds_up_no_other(impatient: World) -> None:
+    """A forgotten transaction in a psql: its message waits for its lease, and the process goes on."""
+    world, worker = impatient, Worker(impatient)
+    ids = worker.fill()
+    process = worker.process()
+    claims = world.ledger.claim(ids, until=world.clock() + MINUTE)
+
+    with world.engine.connect() as connection, connection.begin():
+        connection.execute(text("SELECT 1 FROM messages WHERE id = :id FOR UPDATE"), {"id": ids[0]})
+        world.ledger.give_back(claims, DatabaseDownError("locked"), due_at=world.clock())
+        assert process.process(ids) == MAILS - 1
+
+    world.clock.forward(2 * MINUTE)
+    assert process.process(ids) == 1
+
+
 def test_claims_are_given_back_by_the_process_itself_once_the_lock_is_gone(impatient: World) -> None:
     """Not only when their leases lapse."""
     world, worker = impatient, Worker(impatient)

@@ -137,14 +137,16 @@ class Work:
     def give_back(
         self, connection: Connection, claims: Sequence[tuple[int, int]], values: dict[str, Any]
     ) -> list[tuple[int, int]]:
-        """Let these claims (id, attempt) go, uncounted and in one statement; those that still held."""
+        """Let these claims (id, attempt) go, uncounted and in one statement; those that still held.
+
+        A row that somebody has locked is left to its lease: it must not keep the others from going on.
+        """
         row = self.table.c
-        # In one order, as claims are taken.
         held = (
             select(row.id)
             .where(tuple_(row.id, row.attempts).in_(sorted(claims)), row.state == self.taken)
             .order_by(row.id)
-            .with_for_update()
+            .with_for_update(skip_locked=True)
         )
         give = update(self.table).where(row.id.in_(held)).values(UNCLAIMED | {"state": self.idle} | values)
         return [(found.id, found.attempts) for found in connection.execute(give.returning(row.id, row.attempts))]
