@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -169,7 +170,7 @@ class FernetVault:
             if not self._is_worth_a_look(sealed):
                 raise
         try:
-            return self._newer_than(held).unseal(sealed)
+            return self._unseal_with_newer(held, sealed)
         except SecretKeyError:
             self._note_hopeless(sealed)
             raise
@@ -178,12 +179,14 @@ class FernetVault:
         """The same secret under the newest key."""
         return self.look().reseal(sealed)
 
-    def _newer_than(self, held: KeySet | None) -> KeySet:
-        """Of many threads that ask at one moment, one reads."""
+    def _unseal_with_newer(self, held: KeySet | None, sealed: bytes) -> str:
+        """Of many threads that ask at one moment, one reads for all; but what another one read may be too old."""
         with self._reading:
-            if self._held is held or self._held is None:
-                self._held = self.look().keeping(held)
-            return self._held
+            if self._held is not None and self._held is not held:
+                with suppress(SecretKeyError):
+                    return self._held.unseal(sealed)
+            self._held = self.look().keeping(self._held)
+            return self._held.unseal(sealed)
 
     def _is_worth_a_look(self, sealed: bytes) -> bool:
         """A secret that no key opens must not have the files and the database read at every try."""

@@ -251,6 +251,24 @@ def test_many_threads_that_need_the_new_key_read_it_once() -> None:
     assert ring.reads == 1
 
 
+def test_what_another_thread_read_too_early_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key comes between that thread's reading and this one's turn."""
+    ring, sealed = Ring(), KeySet.of([NEW]).seal("y")
+    running = FernetVault(lambda: [OLD], ring.read)
+    running.unseal(KeySet.of([OLD]).seal("x"))
+
+    def meet(_vault: FernetVault, _sealed: bytes) -> bool:
+        monkeypatch.undo()
+        with pytest.raises(SecretKeyError):
+            running.unseal(b"garbage")
+        ring.offer(NEW, by=OLD)
+        return True
+
+    monkeypatch.setattr(FernetVault, "_is_worth_a_look", meet)
+
+    assert running.unseal(sealed) == "y"
+
+
 def test_what_a_former_key_sealed_opens_in_a_process_that_had_it(key_file: Path) -> None:
     """A page in somebody's browser, opened before the rotation and sent after it."""
     running = FernetVault.from_settings(Settings(secret_key_file=key_file))
