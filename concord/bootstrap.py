@@ -44,7 +44,7 @@ from concord.adapters.worker_identity import current_worker, is_alive
 from concord.manager.config import poll_interval
 from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
-from concord.model.worker import Incarnation
+from concord.model.worker import Incarnation, WorkerType
 from concord.monitor.recorder import Recorder
 from concord.pipeline.backfill import Backfiller
 from concord.pipeline.dispatch import Dispatcher
@@ -55,6 +55,7 @@ from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.release import release_dead
 from concord.pipeline.replay import Replayer
 from concord.pipeline.schedule import sync
+from concord.pipeline.serving import Serving
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.tokens import TokenKeeper
 from concord.pipeline.workflow import WorkflowRunner
@@ -334,12 +335,28 @@ class Concord:
         )
 
     @part
+    def serving(self) -> Serving:
+        serving = Serving.make(self.outbox, self.queue, self.settings.dispatch, now, share=self._share())
+        serving.hands.keep_renewing()
+        return serving
+
+    def give_back_claims(self) -> None:
+        """The process ends, and threads with it that still deliver."""
+        if "serving" in self.__dict__:
+            self.serving.hands.give_back_all()
+
+    def _share(self) -> int:
+        """How many threads of a worker one handler may have: never more than half."""
+        threads = [one.concurrency for one in self.workers.usable() if one.type is WorkerType.DELIVER]
+        return max(1, min([self.settings.dispatch.handler_concurrency, *(count // 2 for count in threads)]))
+
+    @part
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
             outbox=self.outbox,
             archive=self.archive,
             rulebook=self.rulebook,
-            queue=self.queue,
+            serving=self.serving,
             handler=self.handlers.get,
             settings=self.settings.dispatch,
             clock=now,
@@ -353,6 +370,7 @@ class Concord:
             outbox=self.outbox,
             archive=self.archive,
             steps=WorkflowSteps(self.tools),
+            serving=self.serving,
             settings=self.settings.dispatch,
             clock=now,
         )
@@ -362,6 +380,7 @@ class Concord:
         return Sweeper(
             ledger=self.ledger,
             outbox=self.outbox,
+            rulebook=self.rulebook,
             queue=self.queue,
             settings=self.settings.upkeep,
             version=__version__,

@@ -434,6 +434,27 @@ class HandlerError(TransientError):
     """A handler did not take the event; it will be offered again."""
 
 
+class HandlerTimeLimitError(HandlerError):
+    """A handler or a step did not come back within dispatch.handler_time_limit."""
+
+    remedy = (
+        "Look into what the handler waits for; give it a time-out of its own, or raise dispatch.handler_time_limit. It "
+        "may have done its work all the same: it is offered the same id again"
+    )
+
+
+class HandlerDisabledError(PermanentError):
+    """A handler is disabled: what is for it waits, and goes on when it is enabled."""
+
+    remedy = "Enable the handler; its deliveries go on at once"
+
+
+class HandlerMissingError(PermanentError):
+    """No handler of that name is configured: what is for it waits until there is one."""
+
+    remedy = "Add a handler of that name ('concord apply', or on its page); its deliveries go on at once"
+
+
 class HandlerRefusedError(PermanentError):
     """A handler will never take this event as things stand."""
 

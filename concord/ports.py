@@ -25,7 +25,7 @@ from concord.model.account import (
 )
 from concord.model.audit import EVERYTHING, AuditEntry, AuditFilter, AuditMark, AuditVerdict
 from concord.model.daemon import DaemonState
-from concord.model.delivery import Delivery, DeliveryState
+from concord.model.delivery import Delivery, DeliveryState, OutboxRef
 from concord.model.discovery import Discovery
 from concord.model.event import EventRow, UnifiedEvent
 from concord.model.listing import (
@@ -417,10 +417,10 @@ class Processed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """What a committed `finish` made due: ids to be queued. And the results that the database would not take."""
+    """What a committed `finish` made due, to be queued. And the results that the database would not take."""
 
-    deliveries: tuple[int, ...] = ()
-    runs: tuple[int, ...] = ()
+    deliveries: tuple[OutboxRef, ...] = ()
+    runs: tuple[OutboxRef, ...] = ()
     failed: tuple[tuple[Claim, Exception], ...] = ()
 
 
@@ -563,6 +563,43 @@ class Outbox(Protocol):
 
     def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]:
         """Take those that are due. Lapses make suspect, and suspect ones are claimed alone, as `Ledger.claim` says."""
+        ...
+
+    def waiting_deliveries(self, ids: Sequence[int]) -> list[OutboxRef]:
+        """Those of these that are due and held for no handler, the most urgent first."""
+        ...
+
+    def waiting_runs(self, ids: Sequence[int]) -> list[OutboxRef]:
+        """Those of these that are due, the most urgent first."""
+        ...
+
+    def give_back(
+        self, claims: Sequence[Delivery | WorkflowRun], *, due_at: datetime, error: Exception | None = None
+    ) -> None:
+        """Let claims go that were not settled: uncounted, without a step in the trail. `error` is shown meanwhile."""
+        ...
+
+    def renew(self, claims: Sequence[Delivery | WorkflowRun], *, until: datetime) -> None:
+        """Hold claims longer. One that somebody else has by now stays with them."""
+        ...
+
+    def hold(self, ids: Sequence[int], error: Exception) -> int:
+        """Let those of these that wait go on waiting until `unhold`: their handler is disabled, or not there.
+
+        How many; `error` says why.
+        """
+        ...
+
+    def held_for(self) -> set[str]:
+        """The handlers that deliveries are held for."""
+        ...
+
+    def unhold(self, handlers: Iterable[str], *, limit: int) -> list[OutboxRef]:
+        """So many of the deliveries that are held for these handlers are due now; to be queued."""
+        ...
+
+    def waiting_for(self, handler: str) -> int:
+        """How many deliveries wait for it, held or not."""
         ...
 
     def enter_delivery(self, delivery: Delivery, stage: str | None) -> bool:
@@ -756,9 +793,13 @@ class Queue(Protocol):
         """In chunks; high-priority ones alone and first, big ones alone."""
         ...
 
-    def deliver(self, ids: Iterable[int]) -> None: ...
+    def deliver(self, deliveries: Iterable[OutboxRef]) -> None:
+        """In chunks, each of one handler; high-priority ones first, suspect ones alone."""
+        ...
 
-    def advance(self, run_ids: Iterable[int]) -> None: ...
+    def advance(self, runs: Iterable[OutboxRef]) -> None:
+        """Like `deliver`, each chunk of one workflow."""
+        ...
 
     def depth(self) -> dict[str, int]:
         """Messages waiting, by queue name; `unacked` are those in workers' hands. Raises QueueDownError."""

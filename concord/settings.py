@@ -210,6 +210,8 @@ class DispatchSettings(_Group):
     max_attempts: int = Field(default=10, ge=1, le=100)
     retry_base: Seconds = 30
     retry_max: Seconds = 6 * 3600
+    handler_time_limit: Seconds = 600
+    handler_concurrency: int = Field(default=8, ge=1, le=1000)
 
 
 class WebhookSettings(_Group):

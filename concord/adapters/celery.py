@@ -20,7 +20,6 @@ from concord.adapters.task_names import (
     CANARY,
     DELIVER,
     DELIVER_QUEUE,
-    DELIVERY_CHUNK,
     LEVEL,
     MAIL_QUEUE,
     POLL_EMAIL_ACCOUNT,
@@ -34,6 +33,7 @@ from concord.adapters.task_names import (
     RENEW_TOKENS,
     SWEEP,
     SYNC_EMAIL_TASKS,
+    TURN_SECONDS,
     URGENT,
 )
 from concord.adapters.threads import use_threads
@@ -99,10 +99,10 @@ def visibility_timeout(settings: Settings) -> int:
     """After how many seconds Redis hands out an unacknowledged message again.
 
     A message may wait behind those prefetched with it before it runs, and each may take as long as a task may: its hard
-    limit, a poll's budget, or a chunk of webhooks that all time out. Sooner would run tasks twice, in a loop.
+    limit, a poll's budget, or a turn of deliveries whose last one is slow. Sooner would run tasks twice, in a loop.
     """
-    webhook = settings.webhook.connect_timeout + settings.webhook.timeout
-    longest = max(settings.process.time_limit, settings.poll.budget, DELIVERY_CHUNK * webhook)
+    turn = settings.dispatch.handler_time_limit + TURN_SECONDS
+    longest = max(settings.process.time_limit, settings.poll.budget, turn)
     pools = settings.worker
     prefetched = max(pools.poll.prefetch, pools.mail.prefetch, pools.deliver.prefetch)
     return longest * (prefetched + 1) + 60

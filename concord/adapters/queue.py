@@ -35,6 +35,7 @@ from concord.adapters.task_names import (
 )
 from concord.errors import QueueDownError
 from concord.model.account import Priority
+from concord.model.delivery import OutboxRef
 from concord.model.message import MessageRef
 from concord.ports import RedisMemory
 from concord.settings import Settings
@@ -67,11 +68,13 @@ class CeleryQueue:
         for step, ids in chunks(messages, limits.chunk_messages, limits.chunk_bytes):
             self._send(PROCESS_EMAIL, [ids], MAIL_QUEUE, step)
 
-    def deliver(self, ids: Iterable[int]) -> None:
-        self._send_waiting(DELIVER, ids)
+    def deliver(self, deliveries: Iterable[OutboxRef]) -> None:
+        for step, ids in outbox_chunks(deliveries):
+            self._send(DELIVER, [ids], DELIVER_QUEUE, step)
 
-    def advance(self, run_ids: Iterable[int]) -> None:
-        self._send_waiting(ADVANCE_WORKFLOW, run_ids)
+    def advance(self, runs: Iterable[OutboxRef]) -> None:
+        for step, ids in outbox_chunks(runs):
+            self._send(ADVANCE_WORKFLOW, [ids], DELIVER_QUEUE, step)
 
     def depth(self) -> dict[str, int]:
         """Messages waiting, by queue; `unacked` are those in a worker's hands, of all queues together."""
@@ -104,14 +107,6 @@ class CeleryQueue:
     ) -> str:
         """Send somebody else's task by name; its id. Raises QueueDownError."""
         return self._send(name, list(args), queue, LEVEL, kwargs=dict(kwargs or {}), **options)
-
-    def _send_waiting(self, name: str, ids: Iterable[int]) -> None:
-        # The first chunk stands level with single mails' deliveries, the rest of a backlog behind them.
-        remaining = iter(ids)
-        step = LEVEL
-        while chunk := list(islice(remaining, DELIVERY_CHUNK)):
-            self._send(name, [chunk], DELIVER_QUEUE, step)
-            step = BEHIND
 
     def _send_once(self, name: str, args: list[Any], queue: str, step: int) -> None:
         """Send it, unless one like it waits already."""
@@ -156,6 +151,24 @@ def chunks(messages: Iterable[MessageRef], most: int, most_bytes: int) -> Iterat
         alone_over = 0 if priority is Priority.HIGH else most_bytes // _BIG_SHARE
         for ids in _packed(waiting, most, most_bytes, alone_over):
             yield _STEPS[priority], ids
+
+
+def outbox_chunks(refs: Iterable[OutboxRef]) -> Iterator[tuple[int, list[int]]]:
+    """Cut deliveries or runs into tasks: (priority step, ids), the urgent first. Each task is of one lane.
+
+    A slow handler then holds up no other handler's deliveries. A suspect one travels alone.
+    """
+    lanes: dict[tuple[Priority, str], list[OutboxRef]] = {}
+    for ref in refs:
+        lanes.setdefault((ref.priority, ref.lane), []).append(ref)
+    for priority, step in _STEPS.items():
+        for (of, _), waiting in lanes.items():
+            if of is not priority:
+                continue
+            together = iter([ref.id for ref in waiting if not ref.suspect])
+            while chunk := list(islice(together, DELIVERY_CHUNK)):
+                yield step, chunk
+            yield from ((step, [ref.id]) for ref in waiting if ref.suspect)
 
 
 def _packed(messages: Iterable[MessageRef], most: int, most_bytes: int, alone_over: int) -> Iterator[list[int]]:

@@ -27,6 +27,8 @@ PRIORITY_STEPS = (URGENT, LEVEL, BEHIND)
 STEP_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and its step; step 0 has none
 
 DELIVERY_CHUNK = 20
+# How long a task may go on making deliveries (`pipeline.turns`), with what it needs besides.
+TURN_SECONDS = 60
 
 
 def step_key(queue: str, step: int) -> str:

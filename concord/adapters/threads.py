@@ -10,12 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, Final
 
 from celery import concurrency
 from celery.concurrency.base import apply_target
 from celery.concurrency.thread import ApplyResult, TaskPool
 from celery.worker import state
+
+_GIVE_BACK_SECONDS: Final = 5.0
 
 
 class Threads(TaskPool):  # type: ignore[misc]  # celery ships no types
@@ -52,10 +56,16 @@ def use_threads() -> None:
     concurrency.ALIASES["threads"] = f"{__name__}:{Threads.__name__}"
 
 
-def leave(code: int) -> None:
-    """End this process without waiting for threads that were given up, if there are any."""
+def leave(code: int, give_back: Callable[[], object]) -> None:
+    """End this process without waiting for threads that were given up, if there are any.
+
+    What they hold in the database is given back before: `give_back` has a few seconds, and else leases lapse.
+    """
     if not Threads.abandoned:
         return
+    giving = threading.Thread(target=give_back, name="give-back", daemon=True)
+    giving.start()
+    giving.join(_GIVE_BACK_SECONDS)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

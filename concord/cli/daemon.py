@@ -94,5 +94,5 @@ def _become(arguments: Sequence[str]) -> None:
 
     del email, upkeep
     code = here().celery.start(argv=list(arguments))
-    leave(code or 0)
+    leave(code or 0, here().give_back_claims)
     raise typer.Exit(code or 0)

@@ -75,4 +75,6 @@ def retry(
 def _last(delivery: Delivery) -> object:
     if delivery.delivered_at:
         return delivery.delivered_at
+    if delivery.held:
+        return f"held: {delivery.error}"
     return delivery.error or f"due {local(delivery.due_at)}"

@@ -10,7 +10,7 @@ import typer
 from concord.cli import handler_test, password
 from concord.cli.identity import caller
 from concord.cli.options import Json
-from concord.cli.output import emit, plain, say, table
+from concord.cli.output import amount, emit, plain, say, table, warn
 from concord.cli.session import here
 from concord.errors import UsageError
 from concord.model.rule import HandlerSpec
@@ -65,11 +65,13 @@ def add(
 
 @app.command()
 def remove(name: _Name) -> None:
-    """Forget a handler. Its deliveries stay."""
+    """Forget a handler. Its deliveries stay; those that wait go on when one of that name is added again."""
     from concord.services import handlers
 
-    handlers.remove(here(), name, by=caller())
+    waiting = handlers.remove(here(), name, by=caller())
     say(f"Handler '{name}' is removed.")
+    if waiting:
+        warn(f"{amount(waiting, 'delivery')} wait: they go on if a handler of that name is added again.")
 
 
 def _read(written: Sequence[str]) -> dict[str, Any]:

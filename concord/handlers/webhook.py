@@ -102,10 +102,11 @@ def _asked_wait(answer: Answer, now: datetime) -> float | None:
         return float(min(int(asked[:9]), LONGEST_WAIT))
     try:
         moment = parsedate_to_datetime(asked)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return min(max((aware - now).total_seconds(), 0.0), float(LONGEST_WAIT))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        # What is no date, or one that no clock will ever show.
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - now).total_seconds(), 0.0), float(LONGEST_WAIT))
 
 
 def _shown(body: bytes) -> str:

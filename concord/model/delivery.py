@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from concord.model.account import Priority
+
 
 class DeliveryState(StrEnum):
     """Every delivery ends `delivered` or `dead`."""
@@ -15,6 +17,17 @@ class DeliveryState(StrEnum):
     DELIVERING = "delivering"  # in a worker's hands until its lease lapses
     DELIVERED = "delivered"
     DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRef:
+    """Enough of a delivery or a run to queue it, and to put it into its place among others that wait."""
+
+    id: int
+    lane: str  # the handler's or the workflow's name
+    account: str
+    priority: Priority = Priority.NORMAL
+    suspect: bool = False  # it travels alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +45,10 @@ class Delivery:
     due_at: datetime
     leased_until: datetime | None
     error: str | None
+    error_code: str | None
+    held: bool  # it waits for its handler to be enabled, or to be there
     created_at: datetime
     delivered_at: datetime | None
     archive_key: str  # of the event document
+    priority: Priority = Priority.NORMAL
     suspect: bool = False  # it travels alone: a claim of it lapsed before

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from concord.model.account import Priority
 from concord.model.rule import WorkflowStepSpec
 
 
@@ -56,3 +57,4 @@ class WorkflowRun:
     created_at: datetime
     finished_at: datetime | None
     suspect: bool = False  # a claim of it lapsed before
+    priority: Priority = Priority.NORMAL

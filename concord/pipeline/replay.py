@@ -64,7 +64,7 @@ class Replayer:
         self.archive.put(reading.blobs)
         wanted = tuple(handlers) or reading.decision.handlers
         deliveries = self.outbox.replay(event.id, wanted, archive_key=reading.document_key)
-        self.queue.deliver(deliveries)
+        self.queue.deliver(self.outbox.waiting_deliveries(deliveries))
         log.info("message.replayed", message=message.id, handlers=wanted)
         return Replayed(
             message=message, handlers=wanted, matched=reading.decision.matched, deliveries=tuple(deliveries)

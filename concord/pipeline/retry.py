@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,13 +45,18 @@ class Retry:
 
 
 def next_try(error: Exception, *, failures: int, settings: DispatchSettings, now: datetime) -> Retry | None:
-    """When to offer a delivery or a step again after this failure, the `failures`-th that counts; None: never."""
+    """When to offer a delivery or a step again after this failure, the `failures`-th that counts; None: never.
+
+    The other side may ask for a longer wait than ours, up to `retry_max`, and never for a shorter one: a receiver that
+    says "in one second" each time would use up all attempts within minutes.
+    """
+    asked = asked_for(error, most=settings.retry_max)
     if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
-        return Retry(due_at=now + (asked_for(error) or INFRASTRUCTURE), counts=False)
+        return Retry(due_at=now + (asked or INFRASTRUCTURE), counts=False)
     if isinstance(error, PermanentError) or failures >= settings.max_attempts:
         return None
     delay = exponential(base=settings.retry_base, most=settings.retry_max, factor=FACTOR)
-    return Retry(due_at=now + (asked_for(error) or delay(failures)))
+    return Retry(due_at=now + max(asked or timedelta(), delay(failures)))
 
 
 def bug(error: Exception) -> Exception | None:
@@ -58,7 +64,9 @@ def bug(error: Exception) -> Exception | None:
     return None if isinstance(error, ConcordError) else error
 
 
-def asked_for(error: Exception) -> timedelta | None:
-    """The wait the other side itself suggested, if it did."""
+def asked_for(error: Exception, *, most: float) -> timedelta | None:
+    """The wait that the other side suggested, if it did; no longer than `most` seconds."""
     seconds = getattr(error, "fields", {}).get("retry_after")
-    return timedelta(seconds=float(seconds)) if isinstance(seconds, int | float) else None
+    if not isinstance(seconds, int | float) or math.isnan(seconds):
+        return None
+    return timedelta(seconds=float(min(max(seconds, 0), most)))

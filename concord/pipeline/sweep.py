@@ -8,7 +8,8 @@ from typing import Final
 
 import structlog
 
-from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, Clock, Ledger, Outbox, Queue
+from concord.pipeline.dispatch import serving_handlers
+from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, Clock, Ledger, Outbox, Queue, Rulebook
 from concord.settings import UpkeepSettings
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ class Sweeper:
 
     ledger: Ledger
     outbox: Outbox
+    rulebook: Rulebook
     queue: Queue
     settings: UpkeepSettings
     version: str
@@ -47,6 +49,7 @@ class Sweeper:
         waiting = self.queue.depth()
         upgraded = self.ledger.retry_upgraded(self.version)
         stale = self.ledger.stale(queued_before=self._before(waiting[MAIL_QUEUE]), limit=MOST)
+        self._unhold()
         outbox = self.outbox.stale(queued_before=self._before(waiting[DELIVER_QUEUE]), limit=MOST)
         self.queue.process([*upgraded, *stale])
         self.queue.deliver(outbox.deliveries)
@@ -55,6 +58,14 @@ class Sweeper:
         if swept != NOTHING:
             log.info("sweep.queued", messages=swept.messages, deliveries=swept.deliveries, runs=swept.runs)
         return swept
+
+    def _unhold(self) -> None:
+        """What was held goes on where its handler is there and enabled again, whatever way that came about."""
+        held = self.outbox.held_for()
+        if ready := held & serving_handlers(self.rulebook):
+            going = self.outbox.unhold(ready, limit=MOST)
+            self.queue.deliver(going)
+            log.info("delivery.unheld", handlers=sorted(ready), count=len(going))
 
     def _before(self, waiting: int) -> datetime:
         """What was queued before then is lost. A busy queue may simply be long; an empty one has forgotten."""

@@ -64,7 +64,7 @@ def _retry(parts: Concord, ids: Sequence[int]) -> Retried:
     changed = parts.outbox.retry_deliveries(ids)
     trouble = None
     try:
-        parts.queue.deliver(changed)
+        parts.queue.deliver(parts.outbox.waiting_deliveries(changed))
     except QueueDownError as error:
         trouble = error
     return Retried.of(ids, changed, trouble)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from concord.errors import (
     ExistsError,
     Mistake,
     NotFoundError,
+    QueueDownError,
     UsageError,
     did_you_mean,
 )
@@ -32,6 +34,8 @@ from concord.services.differences import differing
 if TYPE_CHECKING:
     from concord.bootstrap import Concord
 
+# Deliveries that go on at once when their handler is enabled; the sweep takes the others along.
+_AT_ONCE: Final = 2000
 _SAMPLE: Final = (
     b"From: Concord <concord@example.com>\r\nTo: you@example.com\r\nSubject: A sample event from Concord\r\n"
     b"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <sample@example.com>\r\n\r\n"
@@ -146,13 +150,29 @@ def save(
     with audited(parts.audit, by, "handler.edit" if before else "handler.add", spec.name, detail=detail):
         if secret is not None:
             spec = replace(spec, secret=parts.sealing().seal(secret))
-        return parts.rulebook.save_handler(spec)
+        spec = parts.rulebook.save_handler(spec)
+    _let_go(parts, spec)
+    return spec
 
 
 def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> HandlerSpec:
-    """Send it events from now on, or not any more: its deliveries then go to the dead ones. Raises NotFoundError."""
+    """Send it events from now on, or not any more: its deliveries then wait. Raises NotFoundError."""
     with audited(parts.audit, by, "handler.enable" if enabled else "handler.disable", name):
-        return parts.rulebook.save_handler(replace(find(parts, name), enabled=enabled))
+        spec = parts.rulebook.save_handler(replace(find(parts, name), enabled=enabled))
+    _let_go(parts, spec)
+    return spec
+
+
+def _let_go(parts: Concord, spec: HandlerSpec) -> None:
+    """What was held for it goes on at once. What cannot be queued now, or is too much, the sweep queues."""
+    if spec.enabled:
+        with suppress(QueueDownError):
+            parts.queue.deliver(parts.outbox.unhold([spec.name], limit=_AT_ONCE))
+
+
+def waiting_for(parts: Concord, name: str) -> int:
+    """How many deliveries wait for it."""
+    return parts.outbox.waiting_for(name)
 
 
 def users_of(parts: Concord, name: str) -> list[Rule]:
@@ -160,8 +180,11 @@ def users_of(parts: Concord, name: str) -> list[Rule]:
     return [rule for rule in parts.rulebook.rules() if name in rule.handlers]
 
 
-def remove(parts: Concord, name: str, *, by: Caller) -> None:
-    """Forget it; its deliveries stay. Raises NotFoundError, and ConflictError where rules name it."""
+def remove(parts: Concord, name: str, *, by: Caller) -> int:
+    """Forget it; how many deliveries go on waiting, for a handler of that name to come back.
+
+    Raises NotFoundError, and ConflictError where rules name it.
+    """
     with audited(parts.audit, by, "handler.remove", name):
         find(parts, name)
         if users := users_of(parts, name):
@@ -176,6 +199,7 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
                 "The handler is built in", handler=name, remedy="Switch it off if nothing is to be sent to it"
             )
         parts.rulebook.remove_handler(name)
+    return waiting_for(parts, name)
 
 
 def try_out(parts: Concord, name: str, *, event: UUID | None = None, by: Caller) -> Trial:

@@ -118,7 +118,7 @@ def retry_runs(parts: Concord, ids: Sequence[int], *, by: Caller) -> Retried:
         note.detail = listed(changed)
         trouble = None
         try:
-            parts.queue.advance(changed)
+            parts.queue.advance(parts.outbox.waiting_runs(changed))
         except QueueDownError as error:
             trouble = error
     return Retried.of(ids, changed, trouble)

@@ -107,6 +107,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "html-truncated": N_("its HTML is shortened in the event"),
     # deliveries and runs
     "pending": N_("waiting"),
+    "held": N_("held"),
     "delivering": N_("under way"),
     "delivered": N_("delivered"),
     "dead": N_("given up"),
@@ -145,7 +146,7 @@ _BAD: Final = frozenset(
         "failed", "degraded", "refused",
     )
 )  # fmt: skip
-_WARM: Final = frozenset(("backing_off", "throttled", "unfetched", "starting", "stopping", "unknown", "high"))
+_WARM: Final = frozenset(("backing_off", "throttled", "unfetched", "starting", "stopping", "unknown", "high", "held"))
 _BUSY: Final = frozenset(("archived", "processing", "pending", "delivering"))
 
 

@@ -26,6 +26,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "message.after": ("quiet", N_("The mailbox's after-action on the server")),
     "delivery.delivered": ("good", N_("A handler took it")),
     "delivery.retry": ("warm", N_("A handler did not take it yet")),
+    "delivery.held": ("warm", N_("Waits until its handler is enabled or added")),
     "delivery.dead": ("bad", N_("A handler will not get it any more")),
     "delivery.retried": ("busy", N_("A handler is offered it again")),
     "workflow.step": ("good", N_("A workflow step is done")),

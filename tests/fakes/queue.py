@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from concord.errors import QueueDownError
+from concord.model.delivery import OutboxRef
 from concord.model.message import MessageRef
 from concord.ports import RedisMemory, ScheduledPoll, SyncStats
 
@@ -40,13 +41,13 @@ class MemoryQueue:
         self._refuse_when_down()
         self.messages.extend(messages)
 
-    def deliver(self, ids: Iterable[int]) -> None:
+    def deliver(self, deliveries: Iterable[OutboxRef]) -> None:
         self._refuse_when_down()
-        self.deliveries.extend(ids)
+        self.deliveries.extend(ref.id for ref in deliveries)
 
-    def advance(self, run_ids: Iterable[int]) -> None:
+    def advance(self, runs: Iterable[OutboxRef]) -> None:
         self._refuse_when_down()
-        self.runs.extend(run_ids)
+        self.runs.extend(ref.id for ref in runs)
 
     def depth(self) -> dict[str, int]:
         self._refuse_when_down()

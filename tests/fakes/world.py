@@ -21,6 +21,7 @@ from concord.pipeline.poll import Poller, PollReport
 from concord.pipeline.process import Processor
 from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.replay import Replayer
+from concord.pipeline.serving import Serving
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.workflow import WorkflowRunner
 from concord.ports import Handler, MessageFilter, StepHandler
@@ -52,6 +53,8 @@ class World:
         self.handlers: dict[str, Handler] = {"inbox": MemoryHandler()}
         self.steps: dict[str, StepHandler] = {}
         self.rulebook.save_handler(HandlerSpec(name="inbox", kind="inbox"))
+        self.dispatch_settings = DispatchSettings(max_attempts=4)
+        self.serving = self.make_serving()
         self.poll_settings = PollSettings(interval=60, budget=50)
         self.account = self.add_account("bob", start=StartPoint(kind=StartKind.ALL))
 
@@ -63,6 +66,10 @@ class World:
     def wait(self, **span: float) -> None:
         """Let time pass."""
         self.time += timedelta(**span)
+
+    def make_serving(self, *, share: int = 8) -> Serving:
+        """What a new process has: it knows nothing of what others have claimed."""
+        return Serving.make(self.outbox, self.queue, self.dispatch_settings, self.clock, share=share)
 
     # The mailbox.
 
@@ -121,9 +128,9 @@ class World:
             outbox=self.outbox,
             archive=self.archive,
             rulebook=self.rulebook,
-            queue=self.queue,
+            serving=self.serving,
             handler=lambda spec: self.handlers[spec.kind],
-            settings=DispatchSettings(max_attempts=4),
+            settings=self.dispatch_settings,
             clock=self.clock,
         )
 
@@ -133,7 +140,8 @@ class World:
             outbox=self.outbox,
             archive=self.archive,
             steps=_Steps(self.steps),
-            settings=DispatchSettings(max_attempts=4),
+            serving=self.serving,
+            settings=self.dispatch_settings,
             clock=self.clock,
         )
 
@@ -142,6 +150,7 @@ class World:
         return Sweeper(
             ledger=self.ledger,
             outbox=self.outbox,
+            rulebook=self.rulebook,
             queue=self.queue,
             settings=UpkeepSettings(),
             version=__version__,

@@ -19,6 +19,7 @@ from concord.adapters.celery_arguments import worker_arguments
 from concord.adapters.queue import CeleryQueue
 from concord.adapters.task_names import LEVEL, POLL_QUEUE, step_key
 from concord.model.account import Priority
+from concord.model.delivery import OutboxRef
 from concord.model.message import MessageRef
 from concord.settings import ProcessPoolSettings, RedisSettings, Settings, WorkerSettings
 from tests.servers.daemon import Daemon
@@ -115,7 +116,7 @@ def test_urgent_message_overtakes_a_hundred_waiting(
 def test_worker_by_hand_serves_both_queues(guarded_redis: RedisServer, queue: CeleryQueue, tmp_path: Path) -> None:
     """W8."""
     queue.poll(1)
-    queue.deliver([2])
+    queue.deliver([OutboxRef(id=2, lane="inbox", account="office")])
     queue.process(refs(Priority.LOW, 3))
 
     with Daemon(BY_HAND, guarded_redis, tmp_path) as worker:
@@ -129,7 +130,7 @@ def test_worker_by_hand_serves_the_deliveries_too(
 ) -> None:
     """W8: the command that people have in scripts, from before deliveries had a queue of their own."""
     with Daemon(BY_HAND, guarded_redis, tmp_path) as worker:
-        queue.deliver([2])
+        queue.deliver([OutboxRef(id=2, lane="inbox", account="office")])
         assert eventually(lambda: ran(guarded_redis)), worker.log
 
     assert ran(guarded_redis) == ["deliver 2"]

@@ -16,6 +16,7 @@ from concord.adapters.queue import CeleryQueue
 from concord.adapters.task_names import BEHIND, DELIVER_QUEUE, LEVEL, MAIL_QUEUE, POLL_QUEUE, URGENT, step_key
 from concord.errors import QueueDownError
 from concord.model.account import Priority
+from concord.model.delivery import OutboxRef
 from concord.model.message import MessageRef
 from concord.settings import RedisSettings, Settings
 from tests.servers.redis import RedisServer
@@ -58,6 +59,10 @@ def own_queue(own_redis: RedisServer) -> Iterator[CeleryQueue]:
 def headers(server: RedisServer, queue: str, step: int) -> list[dict[str, object]]:
     with server.client() as client:
         return [json.loads(raw)["headers"] for raw in client.lrange("concord:" + step_key(queue, step), 0, -1)]
+
+
+def waiting(*ids: int, lane: str = "inbox", priority: Priority = Priority.NORMAL, **more: bool) -> list[OutboxRef]:
+    return [OutboxRef(id=number, lane=lane, account="office", priority=priority, **more) for number in ids]
 
 
 def refs(priority: Priority, *ids: int) -> list[MessageRef]:
@@ -130,19 +135,31 @@ def test_priorities_lie_in_lists_of_their_own(queue: CeleryQueue, empty_redis: R
     assert told == {URGENT: ["[[3]]"], LEVEL: ["[[1, 2]]"], BEHIND: ["[[4]]"]}
 
 
-def test_delivery_backlog_stands_behind_fresh_deliveries(queue: CeleryQueue, empty_redis: RedisServer) -> None:
-    """On a queue that has no polls."""
-    queue.deliver(range(50))
+def test_deliveries_travel_with_their_messages_priority(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """P10: with a thousand waiting, an urgent one is the next that a worker gets."""
+    queue.deliver(waiting(*range(1000)))
+    queue.deliver([*waiting(2000, priority=Priority.HIGH), *waiting(2001, priority=Priority.LOW)])
 
-    assert len(headers(empty_redis, DELIVER_QUEUE, LEVEL)) == 1
-    assert len(headers(empty_redis, DELIVER_QUEUE, BEHIND)) == 2
+    (urgent,) = headers(empty_redis, DELIVER_QUEUE, URGENT)
+    assert urgent["argsrepr"] == "[[2000]]"
+    assert len(headers(empty_redis, DELIVER_QUEUE, LEVEL)) == 50
+    assert len(headers(empty_redis, DELIVER_QUEUE, BEHIND)) == 1
     assert queue.depth()[POLL_QUEUE] == 0
+
+
+def test_a_task_has_deliveries_of_one_handler(queue: CeleryQueue, empty_redis: RedisServer) -> None:
+    """A slow handler's are not among others'; a suspect one is alone."""
+    queue.deliver([*waiting(1, 2, lane="slow"), *waiting(3, lane="quick"), *waiting(4, lane="quick", suspect=True)])
+    queue.advance([*waiting(5, lane="onboard"), *waiting(6, lane="offboard")])
+
+    told = sorted(str(sent["argsrepr"]) for sent in headers(empty_redis, DELIVER_QUEUE, LEVEL))
+    assert told == ["[[1, 2]]", "[[3]]", "[[4]]", "[[5]]", "[[6]]"]
 
 
 def test_depth_counts_each_queue_over_all_priorities(queue: CeleryQueue) -> None:
     queue.process([*refs(Priority.HIGH, 1, 2), *refs(Priority.LOW, 3)])
     queue.poll(1)
-    queue.advance([1])
+    queue.advance(waiting(1))
 
     assert queue.depth() == {POLL_QUEUE: 1, MAIL_QUEUE: 3, DELIVER_QUEUE: 1, "unacked": 0}
 

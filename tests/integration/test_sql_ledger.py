@@ -193,9 +193,15 @@ def test_what_follows_from_a_message_is_written_with_it(world: World) -> None:
     assert event is not None
     assert (event.id, event.account, event.subject) == (kept.event_id, "sales", "Read")
     assert (event.archive_key, event.time, event.created_at) == (f"records/{kept.id}", START, START)
-    assert sorted(delivery.id for delivery in world.outbox.deliveries()) == list(queued.deliveries)
+    assert sorted(delivery.id for delivery in world.outbox.deliveries()) == [ref.id for ref in queued.deliveries]
     assert {delivery.handler for delivery in world.outbox.deliveries()} == {"log", "hook"}
-    assert [run.id for run in world.outbox.runs()] == list(queued.runs)
+    assert {delivery.priority for delivery in world.outbox.deliveries()} == {Priority.HIGH}
+    assert {(ref.lane, ref.account, ref.priority) for ref in queued.deliveries} == {
+        ("log", "sales", Priority.HIGH),
+        ("hook", "sales", Priority.HIGH),
+    }
+    assert {run.priority for run in world.outbox.runs()} == {Priority.HIGH}
+    assert [run.id for run in world.outbox.runs()] == [ref.id for ref in queued.runs]
     step = world.ledger.trail(kept.id)[-1]
     assert step.what == "message.processed"
     assert step.detail["matched"] == ["rule"]

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from concord.adapters.sql.runs import STEP_LEASE
 from concord.errors import DatabaseDownError, HandlerError, NotFoundError
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.workflow import RunState, WorkflowRun
@@ -277,7 +278,7 @@ def test_each_step_has_the_whole_lease_before_it(world: World) -> None:
     second = world.outbox.step_done(first, {})
 
     assert second is not None
-    assert second.leased_until == START + 9 * MINUTE
+    assert second.leased_until == START + 4 * MINUTE + STEP_LEASE
 
 
 def test_a_step_told_done_twice_does_not_finish_the_next(world: World) -> None:
@@ -395,7 +396,7 @@ def test_forgotten_deliveries_and_runs_are_found_once(world: World) -> None:
 
     found = world.outbox.stale(queued_before=world.clock(), limit=10)
 
-    assert (found.deliveries, found.runs) == ((waiting.id,), (standing.id,))
+    assert ([ref.id for ref in found.deliveries], [ref.id for ref in found.runs]) == ([waiting.id], [standing.id])
     assert world.outbox.stale(queued_before=world.clock(), limit=10) == replace(found, deliveries=(), runs=())
 
 
@@ -407,4 +408,4 @@ def test_what_a_dead_worker_had_in_hand_is_found(world: World) -> None:
 
     found = world.outbox.stale(queued_before=world.clock(), limit=10)
 
-    assert (found.deliveries, found.runs) == ((claimed.id,), (standing.id,))
+    assert ([ref.id for ref in found.deliveries], [ref.id for ref in found.runs]) == ([claimed.id], [standing.id])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,26 +11,59 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from concord.adapters.sql.event_rows import delivery_of, delivery_query
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, deliveries, events
-from concord.adapters.sql.trail import add_steps, add_waits, reason
-from concord.adapters.sql.work import Claiming, Work
-from concord.model.delivery import Delivery, DeliveryState
+from concord.adapters.sql.tables import messages
+from concord.adapters.sql.trail import add_steps, add_waits, code, reason
+from concord.adapters.sql.work import LONGEST, UNCLAIMED, Claiming, Spans, Work
+from concord.model.delivery import Delivery, DeliveryState, OutboxRef
 
 DELIVERIES: Final = Work(
     table=deliveries,
     idle=DeliveryState.PENDING.value,
     taken=DeliveryState.DELIVERING.value,
     waiting=DELIVERIES_WAITING,
-    order=(deliveries.c.due_at, deliveries.c.id),
+    order=(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id),
+    ready=deliveries.c.held.is_(False),
 )
+
+# The columns of a row that nothing is known against.
+UNBLAMED: Final[dict[str, Any]] = {"error": None, "error_code": None}
 
 
 def claim(connection: Connection, ids: Sequence[int], claiming: Claiming) -> list[Delivery]:
-    """Take those of these that are due, oldest first; a suspect one alone."""
+    """Take those of these that are due, the most urgent first; a suspect one alone."""
     taken = DELIVERIES.take(connection, ids, claiming)
     if not taken:
         return []
-    wanted = delivery_query().where(deliveries.c.id.in_(taken)).order_by(deliveries.c.id)
+    wanted = delivery_query().where(deliveries.c.id.in_(taken)).order_by(deliveries.c.priority, deliveries.c.id)
     return [delivery_of(row) for row in connection.execute(wanted)]
+
+
+def waiting(connection: Connection, ids: Sequence[int], *, now: datetime, spans: Spans) -> list[OutboxRef]:
+    """What is due of these: to whom each goes, and whose mail it is about."""
+    wanted = (
+        select(deliveries, events.c.account)
+        .join(events, deliveries.c.event_id == events.c.id)
+        .where(deliveries.c.id.in_(ids), DELIVERIES.due(now, spans))
+        .order_by(deliveries.c.priority, deliveries.c.id)
+    )
+    return [_ref(row, row.account) for row in connection.execute(wanted)]
+
+
+def refs_of(connection: Connection, rows: Sequence[Any]) -> list[OutboxRef]:
+    """References to rows that the sweep found, in its order."""
+    named = select(events.c.id, events.c.account).where(events.c.id.in_({row.event_id for row in rows}))
+    accounts = {row.id: row.account for row in connection.execute(named)} if rows else {}
+    return [_ref(row, accounts[row.event_id]) for row in rows]
+
+
+def _ref(row: Any, account: str) -> OutboxRef:
+    return OutboxRef(
+        id=row.id,
+        lane=row.handler,
+        account=account,
+        priority=row.priority,
+        suspect=row.suspect or row.state == DeliveryState.DELIVERING.value,
+    )
 
 
 def enter(connection: Connection, delivery: Delivery, stage: str | None) -> bool:
@@ -41,6 +74,7 @@ def enter(connection: Connection, delivery: Delivery, stage: str | None) -> bool
 def delivered(connection: Connection, delivery: Delivery, detail: Mapping[str, object], now: datetime) -> bool:
     """It arrived; False where the claim lapsed."""
     values = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "error": None, "suspect": False}
+    values |= {"error_code": None}
     return _settle(connection, delivery, values, ("delivery.delivered", {"result": detail}, now))
 
 
@@ -55,6 +89,7 @@ def retry(
         "queued_at": None,
         "failures": deliveries.c.failures + int(counts),
         "error": reason(error),
+        "error_code": code(error),
     }
     detail = {"error": reason(error), "due_at": due_at.isoformat(), "counts": counts}
     _settle(connection, delivery, values, ("delivery.retry", detail, now))
@@ -66,6 +101,7 @@ def dead(connection: Connection, delivery: Delivery, error: Exception, now: date
         "state": DeliveryState.DEAD.value,
         "failures": deliveries.c.failures + 1,
         "error": reason(error),
+        "error_code": code(error),
     }
     _settle(connection, delivery, values, ("delivery.dead", {"error": reason(error)}, now))
 
@@ -92,13 +128,63 @@ def revive(connection: Connection, ids: Sequence[int], now: datetime) -> list[in
     anew = (
         update(deliveries)
         .where(deliveries.c.id.in_(free), standing)
-        .values(state=DeliveryState.PENDING.value, due_at=now, queued_at=now, failures=0, error=None)
+        .values(state=DeliveryState.PENDING.value, due_at=now, queued_at=now, failures=0, held=False, **UNBLAMED)
         .returning(deliveries.c.id, deliveries.c.message_id, deliveries.c.handler)
     )
     rows = sorted(connection.execute(anew), key=lambda row: row.id)
     steps = [(row.message_id, "delivery.retried", {"delivery": row.id, "handler": row.handler}) for row in rows]
     add_steps(connection, steps, now)
     return [row.id for row in rows]
+
+
+def give_back(connection: Connection, given: Sequence[Delivery], due_at: datetime, error: Exception | None) -> None:
+    """Let claims go uncounted."""
+    claims = [(delivery.id, delivery.attempts) for delivery in given]
+    why = {"error": reason(error), "error_code": code(error)} if error else {}
+    DELIVERIES.give_back(connection, claims, {"due_at": due_at, "queued_at": None} | why)
+
+
+def hold(connection: Connection, ids: Sequence[int], error: Exception, now: datetime) -> int:
+    """Let those of these that wait go on waiting, for their handler; how many. Each says so once in its trail."""
+    free = select(deliveries.c.id).where(deliveries.c.id.in_(ids), DELIVERIES.due(now, LONGEST))
+    held = (
+        update(deliveries)
+        .where(deliveries.c.id.in_(free.order_by(deliveries.c.id).with_for_update(skip_locked=True)))
+        .values(
+            UNCLAIMED
+            | {"state": DeliveryState.PENDING.value, "held": True, "error": reason(error), "error_code": code(error)}
+        )
+        .returning(deliveries.c.id, deliveries.c.message_id, deliveries.c.handler)
+    )
+    rows = connection.execute(held).all()
+    detail = {"error": reason(error)}
+    steps = [(row.message_id, "delivery.held", {"delivery": row.id, "handler": row.handler, **detail}) for row in rows]
+    add_steps(connection, steps, now)
+    return len(rows)
+
+
+def held_for(connection: Connection) -> set[str]:
+    """The handlers that deliveries are held for."""
+    wanted = select(deliveries.c.handler).where(deliveries.c.held).distinct()
+    return set(connection.execute(wanted).scalars())
+
+
+def unhold(connection: Connection, handlers: Iterable[str], now: datetime, *, limit: int) -> list[OutboxRef]:
+    """So many of the deliveries that are held for these handlers go on; queued now."""
+    free = (
+        select(deliveries.c.id)
+        .where(deliveries.c.held, deliveries.c.handler.in_(list(handlers)))
+        .order_by(deliveries.c.handler, deliveries.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    going = (
+        update(deliveries)
+        .where(deliveries.c.id.in_(free))
+        .values(held=False, due_at=now, queued_at=now, error=None, error_code=None)
+        .returning(deliveries)
+    )
+    return refs_of(connection, connection.execute(going).all())
 
 
 def replay(
@@ -110,9 +196,12 @@ def replay(
     message = connection.execute(changed.returning(events.c.message_id)).scalar_one_or_none()
     if message is None:
         return None
+    priority = connection.execute(select(messages.c.priority).where(messages.c.id == message)).scalar_one()
     rounds = select(func.max(deliveries.c.run)).where(deliveries.c.event_id == event_id)
     run = (connection.execute(rounds).scalar_one() or 0) + 1
-    rows = [_new_row(event_id, message, handler, run, now) for handler in dict.fromkeys(handlers)]
+    rows = [
+        _new_row(event_id, message, handler, run, now) | {"priority": priority} for handler in dict.fromkeys(handlers)
+    ]
     made = insert(deliveries).returning(deliveries.c.id)
     ids = sorted(connection.execute(made, rows).scalars()) if rows else []
     detail = {"run": run, "handlers": handlers, "deliveries": ids}

@@ -50,9 +50,12 @@ def delivery_of(row: _Row) -> Delivery:
         due_at=row.due_at,
         leased_until=row.leased_until,
         error=row.error,
+        error_code=row.error_code,
+        held=row.held,
         created_at=row.created_at,
         delivered_at=row.delivered_at,
         archive_key=row.archive_key,
+        priority=row.priority,
         suspect=row.suspect,
     )
 
@@ -82,6 +85,7 @@ def run_of(row: _Row, steps: Sequence[_Row]) -> WorkflowRun:
         created_at=row.created_at,
         finished_at=row.finished_at,
         suspect=row.suspect,
+        priority=row.priority,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps
 from concord.adapters.sql.upsert import insert_for
 from concord.adapters.sql.work import UNCLAIMED
-from concord.model.delivery import DeliveryState
+from concord.model.delivery import DeliveryState, OutboxRef
 from concord.model.message import MessageState
 from concord.model.rule import WorkflowSpec
 from concord.model.workflow import RunState
@@ -73,7 +73,7 @@ class Finishing:
         rows = [_event_values(result, self.now) for result in held]
         self.connection.execute(put.on_conflict_do_update(index_elements=["id"], set_=anew), rows)
 
-    def _write_deliveries(self, held: Sequence[Processed]) -> tuple[int, ...]:
+    def _write_deliveries(self, held: Sequence[Processed]) -> tuple[OutboxRef, ...]:
         rows = [
             _outcome(result, self.now) | {"handler": handler, "run": 0, "state": DeliveryState.PENDING.value}
             for result in held
@@ -81,10 +81,13 @@ class Finishing:
         ]
         if not rows:
             return ()
-        put = insert_for(self.connection, deliveries).on_conflict_do_nothing().returning(deliveries.c.id)
-        return tuple(sorted(self.connection.execute(put, rows).scalars()))
+        put = insert_for(self.connection, deliveries).on_conflict_do_nothing()
+        made = self.connection.execute(
+            put.returning(deliveries.c.id, deliveries.c.event_id, deliveries.c.handler.label("lane")), rows
+        ).all()
+        return _refs(made, held)
 
-    def _write_runs(self, held: Sequence[Processed]) -> tuple[int, ...]:
+    def _write_runs(self, held: Sequence[Processed]) -> tuple[OutboxRef, ...]:
         specs = {(result.event.id, spec.name): spec for result in held for spec in result.workflows}
         rows = [
             _outcome(result, self.now) | {"workflow": name, "state": _begins(specs[result.event.id, name]).value}
@@ -95,12 +98,26 @@ class Finishing:
             return ()
         put = insert_for(self.connection, workflow_runs).on_conflict_do_nothing()
         made = self.connection.execute(
-            put.returning(workflow_runs.c.id, workflow_runs.c.event_id, workflow_runs.c.workflow), rows
+            put.returning(workflow_runs.c.id, workflow_runs.c.event_id, workflow_runs.c.workflow.label("lane")), rows
         ).all()
-        steps = [step for run in made for step in _step_values(run.id, specs[run.event_id, run.workflow])]
+        steps = [step for run in made for step in _step_values(run.id, specs[run.event_id, run.lane])]
         if steps:
             self.connection.execute(insert(workflow_steps), steps)
-        return tuple(sorted(run.id for run in made if specs[run.event_id, run.workflow].steps))
+        return _refs([run for run in made if specs[run.event_id, run.lane].steps], held)
+
+
+def _refs(rows: Iterable[Any], held: Sequence[Processed]) -> tuple[OutboxRef, ...]:
+    of = {result.event.id: result for result in held}
+    refs = [
+        OutboxRef(
+            id=row.id,
+            lane=row.lane,
+            account=of[row.event_id].claim.message.account,
+            priority=of[row.event_id].priority,
+        )
+        for row in rows
+    ]
+    return tuple(sorted(refs, key=lambda ref: ref.id))
 
 
 def _message_values(result: Processed, now: datetime) -> dict[str, Any]:
@@ -137,6 +154,7 @@ def _outcome(result: Processed, now: datetime) -> dict[str, Any]:
     return {
         "event_id": result.event.id,
         "message_id": result.claim.message.id,
+        "priority": result.priority,
         "due_at": now,
         "queued_at": now,
         "created_at": now,

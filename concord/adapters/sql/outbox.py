@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 
 from concord.adapters.sql import deliveries, runs
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.event_rows import delivery_of, delivery_query, event_of, run_query
 from concord.adapters.sql.lists import narrow
+from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, events, workflow_runs
 from concord.adapters.sql.outbox_tables import deliveries as delivery_table
-from concord.adapters.sql.outbox_tables import events, workflow_runs
 from concord.adapters.sql.paging import Order
 from concord.adapters.sql.work import LONGEST, Claiming, Spans
 from concord.errors import NotFoundError
-from concord.model.delivery import Delivery, DeliveryState
+from concord.model.delivery import Delivery, DeliveryState, OutboxRef
 from concord.model.event import EventRow
 from concord.model.worker import FindWorker, holder, no_worker
 from concord.model.workflow import RunState, WorkflowRun
@@ -87,6 +87,64 @@ class SqlOutbox:
         """Write down where the worker is with a delivery that travels alone."""
         with transaction(self._engine) as connection:
             return deliveries.enter(connection, delivery, stage)
+
+    def waiting_deliveries(self, ids: Sequence[int]) -> list[OutboxRef]:
+        """Those of these that are due, and held for no handler."""
+        if not ids:
+            return []
+        with reading(self._engine) as connection:
+            return deliveries.waiting(connection, ids, now=self._clock(), spans=self._spans)
+
+    def waiting_runs(self, ids: Sequence[int]) -> list[OutboxRef]:
+        """Those of these that are due."""
+        if not ids:
+            return []
+        with reading(self._engine) as connection:
+            return runs.waiting(connection, ids, now=self._clock(), spans=self._spans)
+
+    def give_back(
+        self, claims: Sequence[Delivery | WorkflowRun], *, due_at: datetime, error: Exception | None = None
+    ) -> None:
+        """Let claims go uncounted."""
+        ours = [one for one in claims if isinstance(one, Delivery)]
+        others = [one for one in claims if isinstance(one, WorkflowRun)]
+        with transaction(self._engine) as connection:
+            if ours:
+                deliveries.give_back(connection, ours, due_at, error)
+            if others:
+                runs.give_back(connection, others, due_at, error)
+
+    def renew(self, claims: Sequence[Delivery | WorkflowRun], *, until: datetime) -> None:
+        """Hold claims longer."""
+        with transaction(self._engine) as connection:
+            for work, kind in ((deliveries.DELIVERIES, Delivery), (runs.RUNS, WorkflowRun)):
+                if ours := [(one.id, one.attempts) for one in claims if isinstance(one, kind)]:
+                    work.renew(connection, ours, until)
+
+    def hold(self, ids: Sequence[int], error: Exception) -> int:
+        """Let those of these that wait go on waiting, for their handler."""
+        if not ids:
+            return 0
+        with transaction(self._engine) as connection:
+            return deliveries.hold(connection, ids, error, self._clock())
+
+    def held_for(self) -> set[str]:
+        """The handlers that deliveries are held for."""
+        with reading(self._engine) as connection:
+            return deliveries.held_for(connection)
+
+    def unhold(self, handlers: Iterable[str], *, limit: int) -> list[OutboxRef]:
+        """So many of the deliveries that are held for these handlers go on."""
+        with transaction(self._engine) as connection:
+            return deliveries.unhold(connection, handlers, self._clock(), limit=limit)
+
+    def waiting_for(self, handler: str) -> int:
+        """How many deliveries wait for it, held or not."""
+        wanted = select(func.count()).select_from(delivery_table)
+        with reading(self._engine) as connection:
+            return connection.execute(
+                wanted.where(delivery_table.c.handler == handler, DELIVERIES_WAITING)
+            ).scalar_one()
 
     def delivered(self, delivery: Delivery, detail: Mapping[str, object]) -> bool:
         """It arrived; False where the claim lapsed."""
@@ -220,8 +278,8 @@ class SqlOutbox:
                 )
                 for work in (deliveries.DELIVERIES, runs.RUNS)
             ]
-        due, standing = (tuple(row.id for row in rows) for rows in waiting)
-        return Queued(deliveries=due, runs=standing)
+            due, standing = deliveries.refs_of(connection, waiting[0]), runs.refs_of(connection, waiting[1])
+        return Queued(deliveries=tuple(due), runs=tuple(standing))
 
     def _claiming(self, until: datetime) -> Claiming:
         return Claiming(now=self._clock(), until=until, holder=holder(self._worker), spans=self._spans)

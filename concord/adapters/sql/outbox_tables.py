@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, UniqueConstraint, Uuid
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    false,
+)
 from sqlalchemy import text as sql_text
 
 from concord.adapters.sql.clean import LINE, REASON
@@ -47,13 +59,19 @@ deliveries: Final = Table(
     Column("leased_until", UtcDateTime),
     Column("queued_at", UtcDateTime),
     *claim_columns(),
+    Column("priority", PriorityRank, nullable=False, server_default="1"),
+    # Waits for its handler to be enabled, or to be there: due, and yet offered to nobody.
+    Column("held", Boolean, nullable=False, server_default=false()),
     Column("error", CleanText(REASON)),
+    Column("error_code", String),
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     UniqueConstraint("event_id", "handler", "run"),
     Index(None, "created_at", "id"),
     Index(None, "state", "created_at", "id"),
     Index(None, "handler", "created_at", "id"),
+    partial("ix_deliveries_next", "state IN ('pending', 'delivering')", "priority", "due_at", "id"),
+    partial("ix_deliveries_held", "held", "handler", "id"),
     partial("ix_deliveries_waiting", "state IN ('pending', 'delivering')", "due_at", "id"),
     sqlite_autoincrement=True,
 )
@@ -73,6 +91,7 @@ workflow_runs: Final = Table(
     Column("leased_until", UtcDateTime),
     Column("queued_at", UtcDateTime),
     *claim_columns(),
+    Column("priority", PriorityRank, nullable=False, server_default="1"),
     Column("error", CleanText(REASON)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),

@@ -10,9 +10,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 
 from concord.adapters.sql.event_rows import run_of, run_query
-from concord.adapters.sql.outbox_tables import RUNS_WAITING, workflow_runs, workflow_steps
+from concord.adapters.sql.outbox_tables import RUNS_WAITING, events, workflow_runs, workflow_steps
 from concord.adapters.sql.trail import add_steps, add_waits, reason
-from concord.adapters.sql.work import Claiming, Work
+from concord.adapters.sql.work import Claiming, Spans, Work
+from concord.model.delivery import OutboxRef
 from concord.model.workflow import RunState, WorkflowRun
 
 RUNS: Final = Work(
@@ -20,10 +21,10 @@ RUNS: Final = Work(
     idle=RunState.PENDING.value,
     taken=RunState.RUNNING.value,
     waiting=RUNS_WAITING,
-    order=(workflow_runs.c.due_at, workflow_runs.c.id),
+    order=(workflow_runs.c.priority, workflow_runs.c.due_at, workflow_runs.c.id),
 )
 # A run goes through many steps under one claim: with each new step the lease is good for at least this again.
-STEP_LEASE: Final = timedelta(minutes=5)
+STEP_LEASE: Final = timedelta(minutes=2)
 
 
 def load(connection: Connection, wanted: Select[Any]) -> list[WorkflowRun]:
@@ -49,6 +50,42 @@ def claim(connection: Connection, run_id: int, claiming: Claiming) -> WorkflowRu
         return None
     _begin_step(connection, run_id)
     return get(connection, run_id)
+
+
+def waiting(connection: Connection, ids: Sequence[int], *, now: datetime, spans: Spans) -> list[OutboxRef]:
+    """What is due of these: of which workflow each is, and whose mail it is about."""
+    wanted = (
+        select(workflow_runs, events.c.account)
+        .join(events, workflow_runs.c.event_id == events.c.id)
+        .where(workflow_runs.c.id.in_(ids), RUNS.due(now, spans))
+        .order_by(workflow_runs.c.priority, workflow_runs.c.id)
+    )
+    return [_ref(row, row.account) for row in connection.execute(wanted)]
+
+
+def refs_of(connection: Connection, rows: Sequence[Any]) -> list[OutboxRef]:
+    """References to rows that the sweep found, in its order."""
+    named = select(events.c.id, events.c.account).where(events.c.id.in_({row.event_id for row in rows}))
+    accounts = {row.id: row.account for row in connection.execute(named)} if rows else {}
+    return [_ref(row, accounts[row.event_id]) for row in rows]
+
+
+def _ref(row: Any, account: str) -> OutboxRef:
+    is_lapsed = row.state == RunState.RUNNING.value
+    return OutboxRef(
+        id=row.id, lane=row.workflow, account=account, priority=row.priority, suspect=row.suspect or is_lapsed
+    )
+
+
+def give_back(connection: Connection, given: Sequence[WorkflowRun], due_at: datetime, error: Exception | None) -> None:
+    """Let claims go uncounted, each at the step where it stood."""
+    claims = [(run.id, run.attempts) for run in given]
+    why = {"error": reason(error)} if error else {}
+    back = RUNS.give_back(connection, claims, {"due_at": due_at, "queued_at": None} | why)
+    steps = update(workflow_steps).where(
+        workflow_steps.c.run_id.in_([run_id for run_id, _ in back]), workflow_steps.c.state == RunState.RUNNING.value
+    )
+    connection.execute(steps.values(why | {"state": RunState.PENDING.value}))
 
 
 def enter(connection: Connection, run: WorkflowRun, stage: str | None) -> bool:

@@ -65,8 +65,13 @@ class SqlTally:
             counted = {name: float(connection.execute(wanted).scalar_one()) for name, wanted in _standing()}
             counted |= _accounts(connection)
             waiting = _oldest_mail(connection)
-            due = select(deliveries.c.due_at).where(DELIVERIES_WAITING).order_by(deliveries.c.due_at).limit(1)
-            overdue = connection.execute(due).scalar_one_or_none()
+            due = (
+                select(deliveries.c.due_at)
+                .where(DELIVERIES_WAITING, deliveries.c.held.is_(False))
+                .order_by(deliveries.c.due_at)
+                .limit(1)
+            )
+            overdue = connection.execute(due.order_by(deliveries.c.due_at).limit(1)).scalar_one_or_none()
         return counted | {"wait.mail": _seconds_since(waiting, now), "wait.delivery": _seconds_since(overdue, now)}
 
     def totals(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ parser, a rule, a handler or a step at that moment, does the worker's death coun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -67,13 +67,14 @@ class Work:
     taken: str  # the state of one in a worker's hands
     waiting: TextClause  # either of them, as the table's partial index says it
     order: tuple[ColumnElement[Any], ...]  # which should go first
+    ready: ColumnElement[bool] = field(default_factory=true)  # what else a row that waits must meet
 
     def due(self, now: datetime, spans: Spans) -> ColumnElement[bool]:
         """Waiting and due, or claimed under a lease that lapsed."""
         row = self.table.c
         is_due = or_(row.due_at.is_(None), row.due_at <= now, row.due_at > now + spans.wait)
         is_lapsed = or_(row.leased_until <= now, row.leased_until > now + spans.lease)
-        return or_(and_(row.state == self.idle, is_due), and_(row.state == self.taken, is_lapsed))
+        return or_(and_(row.state == self.idle, self.ready, is_due), and_(row.state == self.taken, is_lapsed))
 
     def take(self, connection: Connection, ids: Sequence[int], claiming: Claiming) -> list[int]:
         """Claim those of these that are due: all that are not suspect, or else one suspect, alone."""
@@ -150,6 +151,17 @@ class Work:
         )
         give = update(self.table).where(row.id.in_(held)).values(UNCLAIMED | {"state": self.idle} | values)
         return [(found.id, found.attempts) for found in connection.execute(give.returning(row.id, row.attempts))]
+
+    def renew(self, connection: Connection, claims: Sequence[tuple[int, int]], until: datetime) -> None:
+        """Hold these claims (id, attempt) longer. A row that its own settling has locked is passed over."""
+        row = self.table.c
+        ours = (
+            select(row.id)
+            .where(tuple_(row.id, row.attempts).in_(sorted(claims)), row.state == self.taken)
+            .order_by(row.id)
+            .with_for_update(skip_locked=True)
+        )
+        connection.execute(update(self.table).where(row.id.in_(ours)).values(leased_until=until))
 
     def holders(self, connection: Connection, prefix: str) -> set[str]:
         """Who holds rows of those whose name begins so."""

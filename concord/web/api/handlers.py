@@ -79,7 +79,7 @@ def change_handler(name: Name, wanted: HandlerChange, me: Configurer, parts: Par
     responses={**not_found(), **_USED},
 )
 def remove_handler(name: Name, me: Configurer, parts: Parts) -> Response:
-    """Forget it, unless rules name it. Its deliveries stay."""
+    """Forget it, unless rules name it. Its deliveries stay; those that wait go on when one of that name is added."""
     handlers.remove(parts, name, by=me.caller)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -92,7 +92,7 @@ def enable_handler(name: Name, me: Operator, parts: Parts) -> HandlerOut:
 
 @router.post("/{name}/disable", openapi_extra=needs(Permission.OPERATE), responses=not_found())
 def disable_handler(name: Name, me: Operator, parts: Parts) -> HandlerOut:
-    """Send it nothing any more; what is on its way is given up, and can be retried later."""
+    """Send it nothing any more; what is for it waits until it is enabled again."""
     return HandlerOut.of(handlers.switch(parts, name, enabled=False, by=me.caller), parts, me)
 
 

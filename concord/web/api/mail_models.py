@@ -114,7 +114,10 @@ class DeliveryOut(Model):
     attempts: int
     failures: int
     due_at: datetime
+    held: bool = Field(description="It waits until its handler is enabled, or is there again.")
+    priority: Priority
     error: str | None
+    error_code: str | None = Field(description="A stable word for the error.")
     created_at: datetime
     delivered_at: datetime | None
 

@@ -240,6 +240,7 @@ def _removal(request: Request, parts: Concord, spec: HandlerSpec, *, status: int
         status=status,
         spec=spec,
         users=handlers.users_of(parts, spec.name),
+        waiting=handlers.waiting_for(parts, spec.name),
         is_default=spec.name in parts.settings.dispatch.default_handlers,
         built_in=not any(one.name == spec.name for one in parts.rulebook.handlers()),
     )
