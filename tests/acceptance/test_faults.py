@@ -33,7 +33,7 @@ def each_mail_made_one_event(stack: Stack) -> None:
     def delivered() -> int:
         return len(stack.concord.outbox.deliveries(state=DeliveryState.DELIVERED, limit=10 * MANY))
 
-    assert eventually(lambda: delivered() == MANY, within=60), stack.log("poll")[-4000:]
+    assert eventually(lambda: delivered() == MANY, within=60), stack.log("deliver")[-4000:]
     assert len(stack.concord.outbox.deliveries(limit=10 * MANY)) == MANY
 
 
@@ -62,7 +62,7 @@ def test_emptied_redis_loses_and_doubles_nothing(
     assert eventually(lambda: len(stack.messages()) > 0, within=60), stack.log("poll")
 
     own_redis.flushall()
-    stack.start("mail")
+    stack.start("mail", "deliver")
 
     each_mail_made_one_event(stack)
 
@@ -82,7 +82,7 @@ def test_receiver_failing_three_times_gets_it_on_the_fourth(
 
         outbox = stack.concord.outbox
         arrived = eventually(lambda: bool(outbox.deliveries(state=DeliveryState.DELIVERED)), within=90)
-        assert arrived, stack.log("poll")[-4000:]
+        assert arrived, stack.log("deliver")[-4000:]
     assert len(receiver.received) == 4
     assert len({request.headers["webhook-id"] for request in receiver.received}) == 1
     assert {request.document["data"]["subject"] for request in receiver.received} == {"To the receiver"}
