@@ -331,11 +331,12 @@ class FolderVisit:
         cursor, given_up = self._cursor, False
         if trouble is None and again:
             mails += self._gone(uids, mails)
-        elif trouble is not None and self._is_loss(trouble, mails, alone=len(uids) == 1, is_fair=is_fair):
+        elif trouble is not None:
             rest = uids[uids.index(mails[-1].uid) + 1 :] if mails else uids
-            cursor, unfetched = self._remember_loss(cursor, uids, rest, trouble, again=again)
-            given_up = bool(unfetched)
-            mails += unfetched
+            if self._is_loss(trouble, mails, alone=len(uids) == 1, is_fair=is_fair):
+                cursor, unfetched = self._remember_loss(cursor, uids, rest, trouble, again=again)
+                given_up = bool(unfetched)
+                mails += unfetched
             trouble = self._session_lost(trouble, rest)
         if not again:
             cursor = self._moved(cursor, uids, mails, whole=trouble is None or given_up, backfill=backfill)
@@ -345,10 +346,12 @@ class FolderVisit:
 
     def _is_loss(self, trouble: MailboxError, mails: list[SeenMail], *, alone: bool, is_fair: bool) -> bool:
         """Whether the session ended because of what was being fetched, as far as can be told."""
+        # A line that is slow or breaks, and brings another piece of the message each time, says nothing of it.
+        if trouble.fields.get("kept"):
+            return False
         if not isinstance(trouble, PollBudgetError):
             return health.ends_session(trouble)
-        # A line that is slow and brings something, or a poll that had no time left, says nothing of the message.
-        if isinstance(trouble, LeaseLostError) or not is_fair or trouble.fields.get("kept"):
+        if isinstance(trouble, LeaseLostError) or not is_fair:
             return False
         return alone or (not mails and self.taken == Take())
 
@@ -373,7 +376,7 @@ class FolderVisit:
         return replace(cursor, died_uid=uid, deaths=deaths), []
 
     def _session_lost(self, trouble: MailboxError, rest: list[int]) -> MailboxError:
-        if isinstance(trouble, PollBudgetError) or not rest:
+        if not health.ends_session(trouble) or not rest:
             return trouble
         lost = SessionLostError(
             "The session with the IMAP server ended while messages were fetched",

@@ -158,7 +158,6 @@ class Poller:
         except LeaseLostError:
             return visit.report(PollOutcome.PARTIAL)
         except PollBudgetError as error:
-            visit.remember_turn()
             return self._out_of_time(visit, error)
         except MailboxError as error:
             return self._failed(visit, error)
@@ -183,6 +182,7 @@ class Poller:
 
     @staticmethod
     def _failed(visit: _Visit, error: MailboxError) -> PollReport:
+        visit.remember_turn()
         log.warning("poll.failed", error=error)
         return visit.report(PollOutcome.FAILED, error)
 
@@ -191,6 +191,7 @@ class Poller:
         if visit.trouble:
             return self._failed(visit, visit.trouble)
         if visit.has_progress or error.fields.get("kept"):
+            visit.remember_turn()
             return visit.report(PollOutcome.PARTIAL)
         slow = MailboxDownError(
             "The IMAP server is so slow that a whole poll brought nothing",

@@ -34,7 +34,7 @@ class Dovecot:
 
     host = "localhost"
 
-    def __init__(self, *, fault: Fault = Fault.NONE, tokens: OpenIdServer | None = None) -> None:
+    def __init__(self, *, fault: Fault = Fault.NONE, tokens: OpenIdServer | None = None, extra: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="concord-dovecot-"))
         # Mail belongs to another user, who must be able to pass through.
         self.folder.chmod(0o755)
@@ -45,6 +45,7 @@ class Dovecot:
         self._process: subprocess.Popen[bytes] | None = None
         self._deliverers: dict[str, imapclient.IMAPClient] = {}
         self._tokens = tokens
+        self._extra = extra  # lines of configuration
         self._config = self.folder / "dovecot.conf"
         self._log = self.folder / "dovecot.log"
         self._prepare()
@@ -212,7 +213,7 @@ class Dovecot:
         text += "namespace inbox {\n  mailbox Junk {\n    special_use = \\Junk\n  }\n}\n"
         if self._tokens:
             text += self._token_logins(self._tokens)
-        self._config.write_text(text, encoding="utf-8")
+        self._config.write_text(text + self._extra, encoding="utf-8")
 
     def _token_logins(self, provider: OpenIdServer) -> str:
         """XOAUTH2 and OAUTHBEARER, each token shown to the provider that gave it (RFC 7662)."""

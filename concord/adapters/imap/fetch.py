@@ -29,7 +29,7 @@ from concord.adapters.imap.answers import Answer
 from concord.adapters.imap.pace import Pace
 from concord.adapters.imap.spool import Part, Spool
 from concord.adapters.imap.uid_set import uid_set
-from concord.errors import MailboxError, MessageUnreadableError, PollBudgetError
+from concord.errors import MailboxError, MessageUnreadableError
 from concord.model.message import FetchedMail
 from concord.ports import MailFacts, Unreadable
 
@@ -186,7 +186,7 @@ class Fetcher:
     def _interrupted(trouble: MailboxError, part: Part, size: int | None, began: int) -> MailboxError:
         """The same trouble, after the part is kept; a poll that brought a good piece of a mail was not for nothing."""
         kept = part.keep(size)
-        if kept > began and isinstance(trouble, PollBudgetError):
+        if kept > began:
             trouble.fields["kept"] = kept - began
         return trouble
 

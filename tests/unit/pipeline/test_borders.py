@@ -339,6 +339,47 @@ def test_folder_that_ends_the_session_leaves_the_others_alone(world: World, kind
     assert world.mailbox.opened == before + 2
 
 
+def test_folders_that_end_the_session_do_not_take_every_turn(world: World) -> None:
+    """C: more of them than a poll has sessions; the next poll begins with those that had no turn."""
+    bad = [f"Bad {number}" for number in range(4)]
+    world.change_account(folders=(*bad, "INBOX"))
+    for name in bad:
+        world.mailboxes.create_folder(USER, name)
+    world.poll()
+    world.deliver(mail())
+
+    def end(folder: str) -> None:
+        if folder in bad:
+            raise MailboxDownError("The IMAP server hung up")
+
+    world.mailbox.before_status = end
+    for _ in range(2):
+        world.wait(hours=1)
+        world.poll()
+
+    assert len(world.messages()) == 1
+
+
+def test_piece_that_came_before_a_cut_is_no_death(world: World) -> None:
+    """A big mail on a line that breaks gets on a little each time."""
+    world.poll()
+    world.deliver(mail())
+    left = [6]
+
+    def break_off(_uid: int) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise MailboxDownError("The IMAP server hung up", kept=100_000)
+
+    world.mailbox.before_fetch = break_off
+    polled(world, 8)
+    world.wait(hours=2)
+    world.poll()
+
+    assert archived(world) == [1]
+    assert [step.what for step in world.ledger.trail(world.messages()[0].id)] == ["message.archived"]
+
+
 def test_server_that_ends_every_session_is_not_hammered(world: World) -> None:
     world.change_account(folders=tuple(f"Folder {number}" for number in range(20)))
     for number in range(20):
