@@ -20,6 +20,7 @@ from concord.model.account import (
     AccountStatus,
     AfterAction,
     AfterKind,
+    FolderCursor,
     Priority,
     StartKind,
     StartPoint,
@@ -368,6 +369,62 @@ def test_turns_of_an_accounts_state_are_kept(world: World) -> None:
         (AccountState.OK, None),
     ]
     assert [turn.at for turn in told] == [START + 5 * MINUTE, START + 3 * MINUTE, START + MINUTE]
+
+
+def test_a_status_of_an_old_login_is_not_recorded(world: World) -> None:
+    """A5: the password was corrected during the poll that met the old one."""
+    one = world.accounts.add(account("ann"))
+    began = world.accounts.status(one.id)
+    lease = world.accounts.lease(one.id, until=world.clock() + MINUTE)
+    assert lease
+    world.accounts.save(replace(one, secret=b"corrected"))
+
+    world.accounts.release(lease, replace(REFUSED, login_version=began.login_version))
+
+    assert world.accounts.status(one.id) == AccountStatus()
+    assert world.accounts.turns(one.id) == []
+    again = world.accounts.lease(one.id, until=world.clock() + MINUTE)
+    assert again  # it was given back all the same
+    now = world.accounts.status(one.id)
+    world.accounts.release(again, replace(REFUSED, login_version=now.login_version))
+    assert world.accounts.status(one.id) == REFUSED
+
+
+def test_folders_that_had_their_turn_are_remembered_while_the_lease_holds(world: World) -> None:
+    one = world.accounts.add(account("ann"))
+    lease = world.accounts.lease(one.id, until=world.clock() + MINUTE)
+    assert lease
+    for name in ("INBOX", "Other"):
+        begun = FolderCursor(account_id=one.id, folder=name, uidvalidity=1, last_uid=0, begun_at=START)
+        world.accounts.save_cursor(lease, begun)
+
+    world.accounts.note_visits(lease, ["INBOX", "Never begun"])
+    world.clock.forward(2 * MINUTE)
+    world.accounts.note_visits(lease, ["Other"])
+
+    visited = {name: cursor.visited_at for name, cursor in world.accounts.cursors(one.id).items()}
+    assert visited == {"INBOX": START, "Other": None}
+
+
+def test_a_cursor_remembers_where_a_session_ended(world: World) -> None:
+    one = world.accounts.add(account("ann"))
+    lease = world.accounts.lease(one.id, until=world.clock() + MINUTE)
+    assert lease
+    place = FolderCursor(
+        account_id=one.id,
+        folder="INBOX",
+        uidvalidity=2**32 - 1,
+        last_uid=5,
+        begun_at=START,
+        careful_low=6,
+        careful_high=2**32 - 1,
+        died_uid=6,
+        deaths=2,
+    )
+
+    world.accounts.save_cursor(lease, place)
+
+    assert world.accounts.cursors(one.id) == {"INBOX": place}
 
 
 def test_a_poll_that_lost_its_lease_turns_nothing(world: World) -> None:

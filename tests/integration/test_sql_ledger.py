@@ -14,6 +14,7 @@ import pytest
 from concord.adapters.sql.finishing import Finishing
 from concord.adapters.sql.ledger import SqlLedger
 from concord.errors import (
+    ArchiveDownError,
     ArchiveMissingError,
     DatabaseDownError,
     InfrastructureError,
@@ -535,6 +536,27 @@ def test_after_actions_wait_for_processed_messages_and_are_done_once(world: Worl
     assert world.ledger.get(done.id).after is AfterState.DONE
     assert world.ledger.after_pending(world.account.id, "INBOX", 1, limit=10) == []
     assert world.steps(done.id).count("message.after") == 1
+
+
+def test_an_after_action_that_failed_waits_until_it_is_due_and_ends(world: World) -> None:
+    """P12: bounded, with its reason; what a move has copied is remembered."""
+    message = world.finished(after=AfterState.PENDING).claim.message
+    error = ArchiveDownError("It is full")
+
+    def pending() -> list[PendingAfter]:
+        return world.ledger.after_pending(world.account.id, "INBOX", 1, limit=10)
+
+    world.ledger.after_failed(message.id, error, due_at=START + 5 * MINUTE, is_copied=True)
+
+    assert pending() == []
+    assert world.ledger.get(message.id).after_code == "archive_down"
+    world.clock.forward(5 * MINUTE)
+    [again] = pending()
+    assert (again.failures, again.is_copied) == (1, True)
+    world.ledger.after_failed(message.id, error, due_at=None)
+    world.ledger.after_failed(message.id, error, due_at=START)  # too late: it is settled
+    assert (world.ledger.get(message.id).after, pending()) == (AfterState.FAILED, [])
+    assert world.steps(message.id).count("message.after") == 2
 
 
 def test_unfetched_and_pending_speak_of_one_folder_and_validity(world: World) -> None:
