@@ -438,11 +438,19 @@ class MessageFilter:
 class Ledger(Protocol):
     """The memory of the pipeline: one row for each message. Every change is conditional and leaves a trail step."""
 
-    def record(self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
+    def record(
+        self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail], *, events_for_copies: bool = False
+    ) -> list[MessageRef] | None:
         """Rows and cursor in one transaction; the ARCHIVED rows that are new. None where the lease is no longer ours.
 
-        A UID recorded before is left alone, except that an UNFETCHED one takes the new state.
+        A UID recorded before is left alone, except that an UNFETCHED one takes the new state. A mail that the account
+        has in another folder, octet for octet, was moved or copied (P24): it is recorded as SKIPPED, with
+        `events_for_copies` as a new one.
         """
+        ...
+
+    def archive_keys(self, account_id: int, digests: Sequence[str]) -> dict[str, str]:
+        """Where the account's mail with these contents (SHA-256) is archived already, by content."""
         ...
 
     def claim(self, ids: Sequence[int], *, until: datetime) -> list[Claim]:

@@ -167,6 +167,7 @@ class PollSettings(_Group):
     keep_connections: int = Field(default=200, ge=0, le=10_000)
     keep_seconds: Seconds = 300
     recheck: Seconds = 900
+    events_for_copies: bool = False
     backoff_base: Seconds = 30
     backoff_max: Seconds = 3600
     deny_networks: tuple[IPvAnyNetwork, ...] = tuple(ip_network(network) for network in _NO_MAIL_SERVER)

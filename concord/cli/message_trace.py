@@ -26,6 +26,7 @@ _SENTENCES: Final = {
     "message.waiting": "Waits for our own database, Redis or archive",
     "message.quarantined": "Set aside: it cannot be processed as things stand",
     "message.retried": "Goes back to be processed",
+    "message.copied": "Moved or copied from another folder: the same mail, so no second event",
     "message.remapped": "Found again after the server renumbered its folder",
     "message.replayed": "Sent again to handlers",
     "message.after": "The account's after-action on the server",

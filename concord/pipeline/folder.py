@@ -443,7 +443,9 @@ class FolderVisit:
     def _record(self, cursor: FolderCursor, mails: list[SeenMail]) -> None:
         """Rows and cursor in one transaction; where the database refuses a value, that one mail's row says so."""
         try:
-            refs = self._ports.ledger.record(self._lease, cursor, mails)
+            refs = self._ports.ledger.record(
+                self._lease, cursor, mails, events_for_copies=self._ports.settings.events_for_copies
+            )
         except InfrastructureError:
             raise
         except Exception as error:

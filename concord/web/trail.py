@@ -21,6 +21,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "message.waiting": ("warm", N_("Waits for our own database, Redis or archive")),
     "message.quarantined": ("bad", N_("Set aside: it cannot be processed as things stand")),
     "message.retried": ("busy", N_("Goes back to be processed")),
+    "message.copied": ("quiet", N_("Moved or copied from another folder: the same mail, so no second event")),
     "message.remapped": ("quiet", N_("Found again after the server renumbered its folder")),
     "message.replayed": ("busy", N_("Sent again to handlers")),
     "message.after": ("quiet", N_("The mailbox's after-action on the server")),
@@ -80,7 +81,11 @@ _FACTS: Final[Mapping[str, tuple[str, str]]] = {
     "status": (N_("HTTP status"), "text"),
     "uid": (N_("New UID"), "text"),
     "from_uid": (N_("Old UID"), "text"),
+    "copy_of": (N_("The mail it is a copy of"), "link"),
+    "from_folder": (N_("Other folder"), "text"),
 }
+# What is linked by its number, and where its page is.
+_NUMBERED: Final[Mapping[str, str]] = {"delivery": "/admin/deliveries", "copy_of": "/admin/messages"}
 # Of no use to a person, or said by the step itself.
 _SILENT: Final = frozenset(("counts", "archive_key", "skipped", "uidvalidity", "from_uidvalidity"))
 _CODE: Final = re.compile(r"[a-z_]+")
@@ -101,8 +106,8 @@ def _fact(step: Step, name: str, value: object) -> Iterator[ShownFact]:
             yield ShownFact(name=N_("Replay"), kind="text", value=str(value))
         return
     title, kind = _FACTS.get(name, (name.replace("_", " "), "text"))
-    if name == "delivery":
-        yield ShownFact(name=title, kind=kind, value=f"#{value}", place=f"/admin/deliveries/{value}")
+    if name in _NUMBERED:
+        yield ShownFact(name=title, kind=kind, value=f"#{value}", place=f"{_NUMBERED[name]}/{value}")
     elif name == "event":
         yield ShownFact(name=title, kind=kind, value=str(value), place=f"/admin/events/{value}")
     elif name == "error" and _CODE.fullmatch(str(value)):

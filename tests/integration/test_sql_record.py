@@ -255,14 +255,13 @@ def test_a_remapped_batch_recorded_again_changes_nothing(world: World) -> None:
     assert rows_in(world) == 1
 
 
-def test_old_mail_of_another_folder_is_not_this_one(world: World) -> None:
-    world.record([seen(1)])
+def test_old_mail_of_another_folder_keeps_its_row(world: World) -> None:
+    [first] = world.record([seen(1)])
 
     other = replace(world.cursor(uidvalidity=2), folder="Archive")
 
-    refs = world.ledger.record(world.lease, other, [seen(11, sha256=digest(1))])
-    assert refs is not None
-    assert len(refs) == 1
+    assert world.ledger.record(world.lease, other, [seen(11, sha256=digest(1))]) == []
+    assert world.ledger.get(first.id).folder == "INBOX"
 
 
 def test_a_number_given_twice_loses_no_mail(world: World) -> None:
@@ -302,6 +301,53 @@ def test_a_claim_survives_the_renumbering(world: World) -> None:
     queued = world.ledger.finish([processed(claim)])
 
     assert len(queued.deliveries) == 1
+
+
+# The same mail in two folders.
+
+
+def test_mail_in_another_folder_is_a_copy(world: World) -> None:
+    """P24: recorded, with its own row, and not to be processed."""
+    [first] = world.record([seen(1)])
+    archive = world.cursor(folder="Archive")
+
+    assert world.ledger.record(world.lease, archive, [seen(11, sha256=digest(1)), unread(12)]) == []
+    assert world.ledger.record(world.lease, archive, [seen(12, sha256=digest(1))]) == []
+
+    copies = [kept for kept in world.ledger.search(MessageFilter()) if kept.folder == "Archive"]
+    assert {(kept.uid, kept.state, kept.error_code) for kept in copies} == {
+        (11, MessageState.SKIPPED, "copy"),
+        (12, MessageState.SKIPPED, "copy"),
+    }
+    last = {kept.uid: world.ledger.trail(kept.id)[-1] for kept in copies}
+    assert {uid: step.detail["copy_of"] for uid, step in last.items()} == {11: first.id, 12: first.id}
+
+
+def test_copy_is_remapped_after_renumbering(world: World) -> None:
+    world.record([seen(1)])
+    world.ledger.record(world.lease, world.cursor(folder="Archive"), [seen(11, sha256=digest(1))])
+    renumbered = world.cursor(folder="Archive", uidvalidity=2, last_uid=5)
+
+    assert world.ledger.record(world.lease, renumbered, [seen(5, sha256=digest(1))]) == []
+    assert rows_in(world) == 2
+
+
+def test_contents_are_archived_once(world: World) -> None:
+    world.record([seen(1), seen(2)])
+
+    assert world.ledger.archive_keys(world.account.id, [digest(1), digest(3)]) == {digest(1): "raw/1"}
+    assert world.ledger.archive_keys(world.account.id, []) == {}
+
+
+def test_copies_are_found_by_an_index(world: World) -> None:
+    world.record([seen(uid, state=MessageState.SKIPPED) for uid in range(1, 400)])
+    with transaction(world.engine) as connection:
+        connection.execute(text("ANALYZE"))
+
+    with plans(world.engine) as asked:
+        world.ledger.archive_keys(world.account.id, [digest(7)])
+
+    assert "ix_messages_account_id_sha256" in asked[0]
 
 
 # What every poll asks stays cheap.

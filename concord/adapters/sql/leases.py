@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, not_, select, update
 
@@ -92,14 +93,16 @@ def cursors(connection: Connection, account_id: int) -> dict[str, FolderCursor]:
     return {row.folder: cursor_of(row) for row in rows}
 
 
-def last_uid(connection: Connection, cursor: FolderCursor) -> int | None:
-    """How far the folder had been read before this change; None where it begins, or begins anew, with this change."""
-    wanted = select(folders.c.last_uid).where(
-        folders.c.account_id == cursor.account_id,
+def key_and_last_uid(connection: Connection, cursor: FolderCursor) -> tuple[UUID, int | None]:
+    """The account's key, and how far the folder was read; None where reading begins with this change."""
+    here = and_(
+        folders.c.account_id == accounts.c.id,
         folders.c.folder == cursor.folder,
         folders.c.uidvalidity == cursor.uidvalidity,
     )
-    return connection.execute(wanted).scalar_one_or_none()
+    wanted = select(accounts.c.key, folders.c.last_uid).select_from(accounts.outerjoin(folders, here))
+    row = connection.execute(wanted.where(accounts.c.id == cursor.account_id)).one()
+    return row.key, row.last_uid
 
 
 def save_cursor(connection: Connection, cursor: FolderCursor, now: datetime) -> None:

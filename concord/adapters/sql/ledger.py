@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from concord import __version__
 from concord.adapters.sql import claims as claim_rows
-from concord.adapters.sql import ledger_lists
+from concord.adapters.sql import copies, ledger_lists
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.finishing import Finishing
 from concord.adapters.sql.recording import Recording
@@ -59,11 +59,24 @@ class SqlLedger:
         self._spans = spans
         self._passed_at: datetime | None = None  # when this process last wrote a result
 
-    def record(self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
+    def record(
+        self, lease: PollLease, cursor: FolderCursor, mails: Sequence[SeenMail], *, events_for_copies: bool = False
+    ) -> list[MessageRef] | None:
         """Rows and cursor in one transaction; the ARCHIVED rows that are new. None where the lease is gone."""
         with transaction(self._engine) as connection:
-            recording = Recording(connection=connection, cursor=cursor, now=self._clock(), version=self._version)
+            recording = Recording(
+                connection=connection,
+                cursor=cursor,
+                now=self._clock(),
+                version=self._version,
+                events_for_copies=events_for_copies,
+            )
             return recording.record(lease, mails)
+
+    def archive_keys(self, account_id: int, digests: Sequence[str]) -> dict[str, str]:
+        """Where the account's mail with these contents is archived already, by content."""
+        with reading(self._engine) as connection:
+            return copies.archive_keys(connection, account_id, digests) if digests else {}
 
     def claim(self, ids: Sequence[int], *, until: datetime) -> list[Claim]:
         """Take those that wait."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from concord.adapters.sql import leases, renumbering
+from concord.adapters.sql import copies, leases, renumbering
 from concord.adapters.sql.message_rows import mail_values, ref
-from concord.adapters.sql.tables import accounts, messages
+from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps
 from concord.adapters.sql.upsert import insert_for
 from concord.model.account import FolderCursor, PollLease
@@ -23,6 +23,7 @@ FETCH_ATTEMPTS: Final = 5
 FETCH_BACKOFF: Final = timedelta(minutes=5)
 
 _Step = tuple[int, str, dict[str, object]]
+_Originals = dict[int, copies.Original]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,13 @@ class Recording:
     cursor: FolderCursor
     now: datetime
     version: str
+    events_for_copies: bool = False
 
     def record(self, lease: PollLease, mails: Sequence[SeenMail]) -> list[MessageRef] | None:
         """The ARCHIVED rows that are new; None where the lease is no longer ours."""
         if not leases.hold(self.connection, lease, self.now):
             return None
-        top = leases.last_uid(self.connection, self.cursor)
+        key, top = leases.key_and_last_uid(self.connection, self.cursor)
         leases.save_cursor(self.connection, self.cursor, self.now)
         if not mails:
             return []
@@ -52,23 +54,30 @@ class Recording:
         # What has come since the folder was last read is new, whatever it says: only what was there can be old.
         there = [mail for mail in fresh if top is None or mail.uid <= top]
         moved = renumbering.remap(self.connection, self.cursor, there, again, self.now)
-        inserted = self._insert([mail for mail in fresh if mail.uid not in moved])
-        changed = self._update({row: mail for row, mail in again.items() if mail.uid not in moved}, known)
+        fresh = [mail for mail in fresh if mail.uid not in moved]
+        again = {row: mail for row, mail in again.items() if mail.uid not in moved}
+        originals = self._originals([*fresh, *again.values()])
+        inserted = self._insert(key, [_as_copy(mail, originals) for mail in fresh], originals)
+        changed = self._update({row: _as_copy(mail, originals) for row, mail in again.items()}, known, originals)
         return inserted + changed
 
-    def _insert(self, mails: Sequence[SeenMail]) -> list[MessageRef]:
+    def _originals(self, mails: Sequence[SeenMail]) -> _Originals:
+        """Of the mails that would become events, those that are known from another folder."""
+        if self.events_for_copies:
+            return {}
+        wanted = [mail for mail in mails if mail.state is MessageState.ARCHIVED]
+        return copies.originals(self.connection, self.cursor, wanted)
+
+    def _insert(self, key: UUID, mails: Sequence[SeenMail], originals: _Originals) -> list[MessageRef]:
         if not mails:
             return []
-        key = self.connection.execute(
-            select(accounts.c.key).where(accounts.c.id == self.cursor.account_id)
-        ).scalar_one()
         put = insert_for(self.connection, messages).on_conflict_do_nothing()
-        rows = self._named([self._new_row(key, mail) for mail in mails])
+        rows = self._named([self._new_row(key, mail, originals) for mail in mails])
         made = self.connection.execute(put.returning(messages.c.id, messages.c.uid), rows).all()
         by_uid = {mail.uid: mail for mail in mails}
-        return self._told([(row.id, by_uid[row.uid], 1) for row in sorted(made)])
+        return self._told([(row.id, by_uid[row.uid], 1) for row in sorted(made)], originals)
 
-    def _new_row(self, key: UUID, mail: SeenMail) -> dict[str, Any]:
+    def _new_row(self, key: UUID, mail: SeenMail, originals: _Originals) -> dict[str, Any]:
         named = MessageKey(account=key, folder=self.cursor.folder, uidvalidity=self.cursor.uidvalidity, uid=mail.uid)
         place = {
             "account_id": self.cursor.account_id,
@@ -78,6 +87,7 @@ class Recording:
             "event_id": named.event_id,
             "after": AfterState.NONE.value,
             "seen_at": self.now,
+            "copy_of": _copy_of(mail, originals),
         }
         return place | mail_values(mail) | self._standing(mail, failures=1)
 
@@ -92,7 +102,9 @@ class Recording:
             for row in rows
         ]
 
-    def _update(self, again: dict[int, SeenMail], known: dict[int, Row[Any]]) -> list[MessageRef]:
+    def _update(
+        self, again: dict[int, SeenMail], known: dict[int, Row[Any]], originals: _Originals
+    ) -> list[MessageRef]:
         """UNFETCHED rows take what came of asking again."""
         if not again:
             return []
@@ -102,7 +114,7 @@ class Recording:
                 f"b_{name}": value
                 for name, value in (mail_values(mail) | self._standing(mail, failures=failures[row])).items()
             }
-            | {"b_id": row}
+            | {"b_id": row, "b_copy_of": _copy_of(mail, originals)}
             for row, mail in again.items()
         ]
         names = [name.removeprefix("b_") for name in rows[0] if name != "b_id"]
@@ -112,7 +124,7 @@ class Recording:
             .values({name: bindparam(f"b_{name}") for name in names}),
             rows,
         )
-        return self._told([(row, mail, failures[row]) for row, mail in again.items()])
+        return self._told([(row, mail, failures[row]) for row, mail in again.items()], originals)
 
     def _standing(self, mail: SeenMail, *, failures: int) -> dict[str, Any]:
         """Where a row stands after this: an unread mail waits ever longer, and is quarantined in the end."""
@@ -126,10 +138,26 @@ class Recording:
             "gave_up_version": self.version if state is MessageState.QUARANTINED else None,
         }
 
-    def _told(self, done: list[tuple[int, SeenMail, int]]) -> list[MessageRef]:
-        steps: list[_Step] = [(row, f"message.{_state(mail, failures)}", _detail(mail)) for row, mail, failures in done]
+    def _told(self, done: list[tuple[int, SeenMail, int]], originals: _Originals) -> list[MessageRef]:
+        steps: list[_Step] = [
+            (row, "message.copied", {"copy_of": original.id, "from_folder": original.folder})
+            if (original := originals.get(mail.uid))
+            else (row, f"message.{_state(mail, failures)}", _detail(mail))
+            for row, mail, failures in done
+        ]
         add_steps(self.connection, steps, self.now)
         return [ref(row, mail.priority, mail.size) for row, mail, _ in done if mail.state is MessageState.ARCHIVED]
+
+
+def _as_copy(mail: SeenMail, originals: _Originals) -> SeenMail:
+    """A copy is recorded and goes no further: the mail it is a copy of has the event."""
+    if mail.uid not in originals:
+        return mail
+    return replace(mail, state=MessageState.SKIPPED, error_code=copies.CODE, error=copies.REASON)
+
+
+def _copy_of(mail: SeenMail, originals: _Originals) -> int | None:
+    return originals[mail.uid].id if mail.uid in originals else None
 
 
 def _state(mail: SeenMail, failures: int) -> MessageState:

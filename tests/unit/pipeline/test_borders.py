@@ -269,10 +269,10 @@ def test_mail_that_the_archive_refuses_is_its_own_row(full: World, monkeypatch: 
 def test_mail_that_the_database_refuses_is_its_own_row(full: World, monkeypatch: pytest.MonkeyPatch) -> None:
     record = type(full.ledger).record
 
-    def refuse(self: Any, lease: Any, cursor: Any, mails: Any) -> Any:
+    def refuse(self: Any, lease: Any, cursor: Any, mails: Any, **options: bool) -> Any:
         if any(one.uid == 6 and one.state is MessageState.ARCHIVED for one in mails):
             raise ValueError("out of range")
-        return record(self, lease, cursor, mails)
+        return record(self, lease, cursor, mails, **options)
 
     monkeypatch.setattr(type(full.ledger), "record", refuse)
 
