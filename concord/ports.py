@@ -320,6 +320,13 @@ class Accounts(Protocol):
         """Change everything but id, key and name; a changed login or secret also clears an auth_failed state."""
         ...
 
+    def replace(self, account: Account) -> Account:
+        """Give its name to another mailbox, which begins now; the answer has the new id and key.
+
+        The former mailbox is forgotten as with `remove`: its messages stay, and none of its cursors is used again.
+        """
+        ...
+
     def remove(self, name: str) -> None:
         """Forget the account; its messages stay. Raises NotFoundError."""
         ...

@@ -16,7 +16,7 @@ from concord.cli.output import emit, say, verdict, warn
 from concord.cli.session import here, is_watched
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
-from concord.model.account import Account, AuthKind, Priority, Tls
+from concord.model.account import Account, AuthKind, Mailbox, Priority, Tls
 from concord.services import accounts
 
 if TYPE_CHECKING:
@@ -124,6 +124,12 @@ def edit(
     interval: Annotated[int | None, typer.Option("--interval", help="Seconds; 0 goes back to poll.interval.")] = None,
     after: Annotated[str | None, typer.Option("--after", metavar="leave|seen|flag|move:FOLDER|delete")] = None,
     priority: Annotated[Priority | None, typer.Option("--priority")] = None,
+    same_mailbox: Annotated[
+        bool, typer.Option("--same-mailbox", help="Host or user change, and the mailbox moved with its mail.")
+    ] = False,
+    another_mailbox: Annotated[
+        bool, typer.Option("--another-mailbox", help="Host or user change to another mailbox: it begins now.")
+    ] = False,
 ) -> None:
     """Change what is said of a mailbox; the rest stays. What was already polled is not polled again."""
     before = here().accounts.get(name)
@@ -146,9 +152,9 @@ def edit(
         )
     said |= {"interval": None} if interval == 0 else {}
     # Before a password is asked for.
-    accounts.written(said, before)
+    mailbox = _which_mailbox(before, accounts.written(said, before), same=same_mailbox, another=another_mailbox)
     secret = password.take("password", name, from_stdin=True) if password_stdin else None
-    change = accounts.edit(here(), name, said, password=secret, by=caller())
+    change = accounts.edit(here(), name, said, password=secret, mailbox=mailbox, by=caller())
     _warn_of_plain(change.account)
     tell_trouble(change.schedule)
     say(f"Account '{name}' is changed: {account_views.server(change.account)}.")
@@ -216,6 +222,23 @@ def test(name: AccountName, json: Json = False) -> None:
         emit(steps)
     if not all(step.ok for step in steps):
         raise typer.Exit(1)
+
+
+def _which_mailbox(before: Account, after: Account, *, same: bool, another: bool) -> Mailbox | None:
+    """What a changed host or user means, as the options say it."""
+    answer = Mailbox.SAME if same else Mailbox.ANOTHER if another else None
+    remedy = "Say --same-mailbox where the mailbox moved with its mail, --another-mailbox where it is a different one"
+    if same and another:
+        raise UsageError("The mailbox cannot be both the same and another one", account=before.name, remedy=remedy)
+    for mistake in accounts.mailbox_mistakes(before, after, answer):
+        raise UsageError(
+            mistake.error.message, account=before.name, before=_address(before), after=_address(after), remedy=remedy
+        )
+    return answer
+
+
+def _address(account: Account) -> str:
+    return f"{account.user} on {account.host}"
 
 
 def _absolute(ca_file: str | None) -> str | None:

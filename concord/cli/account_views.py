@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from concord.cli.output import amount, facts, local, plain, say, shown, table
-from concord.model.account import Account, AccountStatus, FolderCursor, StartKind, Tls
+from concord.model.account import Account, AccountNote, AccountStatus, FolderCursor, StartKind, Tls
 from concord.model.message import MessageState
 
 Counts = Mapping[MessageState, int]
+_NOTES: Final[Mapping[AccountNote, str]] = {
+    AccountNote.SEARCH_UNRELIABLE: "the server's SEARCH is wrong, so mail is listed with FETCH; nothing is lost",
+}
 
 
 def document(account: Account, status: AccountStatus, counts: Counts) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def details(account: Account, status: AccountStatus, counts: Counts, cursors: Ma
             "Next try": status.next_try or "at the next scheduled poll",
             "Messages": _counted(counts),
             "Unaccounted": _unaccounted(status),
+            "Notes": [_NOTES[note] for note in status.notes] or None,
         }
     )
     if not cursors:

@@ -139,6 +139,13 @@ class Account:
     enabled: bool = True
 
 
+class Mailbox(StrEnum):
+    """What a changed host or login means: nobody but a person can tell."""
+
+    SAME = "same"  # it was moved with its mail, or its login was renamed
+    ANOTHER = "another"
+
+
 def account_key(name: str, host: str, user: str) -> UUID:
     """Name an account's identity, so that removing and adding it again cannot make a mail's event twice."""
     return uuid5(NAMESPACE, f"{name}\n{host.lower()}\n{user}")

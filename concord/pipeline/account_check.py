@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from concord.errors import Mistake, UsageError
-from concord.model.account import Account, AfterKind, AuthKind, Tls
+from concord.model.account import Account, AfterKind, AuthKind, Mailbox, Tls
 
 LONGEST_NAME: Final = 100
+MAILBOX_QUESTION: Final = "The host or the user changes: the same mailbox, moved, or another one?"
 MOST_PORT: Final = 65_535
 # As poll.interval: a second to a month.
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 1, 30 * 86_400
@@ -118,6 +119,30 @@ def check_keeps_secret(before: Account, after: Account) -> None:
         host=before.host,
         remedy="Give the password again, together with the other server or kind of connection",
     )
+
+
+def is_elsewhere(before: Account, after: Account) -> bool:
+    """Whether a change of host or login may lead to another mailbox. Port and TLS are only ways to it."""
+    return (_host(before), before.user) != (_host(after), after.user)
+
+
+def begins_another(before: Account, after: Account, answer: Mailbox | None) -> bool:
+    """Whether this change begins with another mailbox. Raises UsageError where only a person can tell."""
+    if not is_elsewhere(before, after):
+        return False
+    if answer is None:
+        raise UsageError(
+            MAILBOX_QUESTION,
+            account=before.name,
+            before=f"{before.user} on {before.host}",
+            after=f"{after.user} on {after.host}",
+            remedy="Answer 'same' where the mailbox moved with its mail, and 'another' where it is a different mailbox",
+        )
+    return answer is Mailbox.ANOTHER
+
+
+def _host(account: Account) -> str:
+    return account.host.lower().rstrip(".")
 
 
 def _check_name(account: Account) -> None:

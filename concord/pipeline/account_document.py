@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from concord.errors import Mistake, UsageError, did_you_mean
-from concord.model.account import Account, AfterAction, AuthKind, Priority, StartPoint, Tls, one_inbox
+from concord.model.account import Account, AfterAction, AuthKind, Mailbox, Priority, StartPoint, Tls, one_inbox
 
 PORTS: Final[Mapping[Tls, int]] = {Tls.IMPLICIT: 993, Tls.STARTTLS: 143, Tls.NONE: 143}
 _REMEDIES: Final = {"tls": "Write 'implicit' (port 993), 'starttls' (port 143) or 'none'"}
@@ -42,6 +42,22 @@ def read_account(document: Mapping[str, Any], *, base: Account | None = None) ->
     if "port" not in values and (base is None or ("tls" in values and base.port == PORTS[base.tls])):
         account = replace(account, port=PORTS[account.tls])
     return account, mistakes
+
+
+def take_mailbox(document: Mapping[str, Any]) -> tuple[dict[str, Any], Mailbox | None]:
+    """The document without `mailbox`, and what that says of a changed host or user. Raises UsageError."""
+    rest = {key: value for key, value in document.items() if key != "mailbox"}
+    answer = document.get("mailbox") or None
+    if answer is not None and answer not in list(Mailbox):
+        raise UsageError(
+            "An account's value cannot be used",
+            account=document.get("name"),
+            key="mailbox",
+            value=answer,
+            cause=f"it is one of {', '.join(Mailbox)}",
+            remedy="Correct that value",
+        )
+    return rest, None if answer is None else Mailbox(answer)
 
 
 def account_to_document(account: Account) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from concord.errors import UsageError
 from concord.model.account import Account
-from concord.pipeline.account_check import check_account, check_keeps_secret, check_secret
+from concord.pipeline.account_check import begins_another, check_account, check_keeps_secret, check_secret
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.account_rows import Entry
 from concord.pipeline.apply import Difference, differences
@@ -44,6 +44,7 @@ class PlannedRow:
     account: Account | None = None
     password: str | None = field(default=None, repr=False)  # None: as it is
     differences: tuple[Difference, ...] = ()
+    begins_another: bool = False  # with another mailbox, under the name of this one
     error: UsageError | None = None
 
 
@@ -83,6 +84,7 @@ def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Va
         return PlannedRow(place=place, name=account.name, verb=RowVerb.ADD, account=account, password=password)
     if password is None:
         check_keeps_secret(before, account)
+    begins = begins_another(before, account, wanted.mailbox)
     other = password is not None and not (before.secret and vault.unseal(before.secret) == password)
     told = differences(account_to_document(before), account_to_document(account), hidden="password" if other else None)
     return PlannedRow(
@@ -92,4 +94,5 @@ def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Va
         account=replace(account, id=before.id, key=before.key),
         password=password if other else None,
         differences=told,
+        begins_another=begins,
     )

@@ -12,7 +12,7 @@ from concord.pipeline.wanted import parse_toml
 
 COLUMNS: Final = (
     "name", "host", "port", "tls", "user", "auth", "oauth_client", "password", "password_file", "password_env",
-    "ca_file", "folders", "start", "after", "interval", "priority", "enabled",
+    "ca_file", "folders", "start", "after", "interval", "priority", "enabled", "mailbox",
 )  # fmt: skip
 _REQUIRED: Final = ("name", "host", "user")
 # CSV has no lists; several folders stand in one cell.

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from concord.errors import UsageError
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
-from concord.pipeline.account_check import check_account, check_secret
+from concord.pipeline.account_check import begins_another, check_account, check_secret
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.book_document import handler_to_document, workflow_to_document
 from concord.pipeline.dispatch import BUILT_IN
@@ -118,12 +118,13 @@ class Planner:
                 continue
             secret, differs = self._secret(before.secret, entry.password)
             after = replace(account, id=before.id, key=before.key, secret=secret)
+            begins = begins_another(before, after, entry.mailbox)
             yield from _changed(
                 "account",
                 account_to_document(before),
                 account_to_document(after),
                 hidden="password" if differs else None,
-                carry_out=partial(self.accounts.save, after),
+                carry_out=partial(self.accounts.replace if begins else self.accounts.save, after),
             )
 
     def _handlers(self, wanted: Wanted, known: _Known) -> Iterator[Change]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from concord.errors import UsageError, did_you_mean
-from concord.model.account import Account
+from concord.model.account import Account, Mailbox
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
-from concord.pipeline.account_document import account_from_document
+from concord.pipeline.account_document import account_from_document, take_mailbox
 from concord.pipeline.book_document import handler_from_document, workflow_from_document
 from concord.pipeline.rule_document import rule_from_document
 from concord.pipeline.secret_source import SecretSource
@@ -32,6 +32,7 @@ class WantedAccount:
 
     account: Account
     password: str | None = field(default=None, repr=False)
+    mailbox: Mailbox | None = None  # what a changed host or user means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +100,12 @@ def parse_toml(text: str, file: object) -> dict[str, Any]:
 
 def wanted_account(entry: Mapping[str, Any], source: SecretSource, *, base: Account | None = None) -> WantedAccount:
     """One account of a document, or what it changes of `base`; its files are relative to the document's folder."""
-    rest, password = source.take(entry)
+    rest, mailbox = take_mailbox(entry)
+    rest, password = source.take(rest)
     account = account_from_document(rest, base=base)
     if rest.get("ca_file") and account.ca_file:
         account = replace(account, ca_file=str((source.folder / account.ca_file).absolute()))
-    return WantedAccount(account=account, password=password)
+    return WantedAccount(account=account, password=password, mailbox=mailbox)
 
 
 def _handler(entry: Mapping[str, Any], source: SecretSource) -> WantedHandler:

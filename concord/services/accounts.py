@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
 from concord.errors import ExistsError, Mistake, UsageError
-from concord.model.account import Account
+from concord.model.account import Account, Mailbox
 from concord.model.caller import Caller
 from concord.pipeline.account_check import (
     account_mistakes,
+    begins_another,
     check_account,
     check_keeps_secret,
     check_password,
@@ -69,6 +70,15 @@ def secret_mistakes(account: Account, password: str | None, base: Account | None
     return []
 
 
+def mailbox_mistakes(before: Account, after: Account, answer: Mailbox | None) -> list[Mistake]:
+    """The question whether a changed host or user leads to another mailbox, where it is not answered."""
+    try:
+        begins_another(before, after, answer)
+    except UsageError as error:
+        return [Mistake(("mailbox",), error)]
+    return []
+
+
 def refuse_taken(parts: Concord, name: str) -> None:
     """Raises ExistsError. Good to know before a password is asked for; `add` looks again."""
     if any(account.name == name for account in parts.accounts.all()):
@@ -108,11 +118,18 @@ def add_many(parts: Concord, rows: Sequence[ImportRow], *, by: Caller) -> Follow
 
 
 def edit(
-    parts: Concord, name: str, said: Mapping[str, Any], *, password: str | None = None, by: Caller
+    parts: Concord,
+    name: str,
+    said: Mapping[str, Any],
+    *,
+    password: str | None = None,
+    mailbox: Mailbox | None = None,
+    by: Caller,
 ) -> AccountChange:
     """Change what is said; the rest stays, and so does the password without another one.
 
-    Raises NotFoundError, UsageError, SecretKeyError.
+    `mailbox` says what a changed host or user means: the same mailbox keeps its cursors and its identity, another one
+    begins now under a new one. Raises NotFoundError, UsageError, SecretKeyError.
     """
     before = parts.accounts.get(name)
     after = written(said, before)
@@ -124,10 +141,18 @@ def edit(
         # At a shell of this machine the key itself is at hand.
         check_keeps_secret(before, after)
     check_client(parts, after)
+    begins = begins_another(before, after, mailbox)
     secret = () if password is None else ("password",)
     detail = differing(account_to_document(before), account_to_document(after), *secret)
-    with audited(parts.audit, by, "account.edit", name, detail=detail or "nothing changed"):
-        kept = parts.accounts.save(_sealed(parts, after, password))
+    with audited(
+        parts.audit,
+        by,
+        "account.edit",
+        name,
+        detail=f"{detail or 'nothing changed'}{'; another mailbox' if begins else ''}",
+    ):
+        keep = parts.accounts.replace if begins else parts.accounts.save
+        kept = keep(_sealed(parts, after, password))
     return AccountChange(account=kept, schedule=follow(parts))
 
 

@@ -131,4 +131,5 @@ def _change(parts: Concord, row: PlannedRow, vault: Vault, by: Caller) -> None:
     before, after = ({one.field: getattr(one, side) for one in shown} for side in ("before", "after"))
     told = differing(before, after, *(() if row.password is None else ("password",)))
     with audited(parts.audit, by, "account.edit", row.name, detail=f"{told}; import"):
-        parts.accounts.save(account)
+        keep = parts.accounts.replace if row.begins_another else parts.accounts.save
+        keep(account)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from concord.model.account import Account, AccountState, AccountStatus
+from concord.model.account import Account, AccountNote, AccountState, AccountStatus
 from concord.web.i18n import N_
 
 
@@ -63,6 +63,22 @@ _ADVICE: Final[Mapping[AccountState, Advice]] = {
         N_("This is a defect of Concord: report it with the traceback from the poll worker's log"),
     ),
 }
+
+
+_NOTES: Final[Mapping[AccountNote, Advice]] = {
+    AccountNote.SEARCH_UNRELIABLE: Advice(
+        N_(
+            "Its server's SEARCH command leaves out mail or names mail that is not there."
+            " Concord lists mail with FETCH instead; nothing is lost."
+        ),
+        N_("Nothing to do; the server's operator may want to know"),
+    ),
+}
+
+
+def notes_on(status: AccountStatus) -> list[tuple[AccountNote, Advice]]:
+    """What was found out about its server, and what it means."""
+    return [(note, _NOTES[note]) for note in status.notes]
 
 
 def advice_on(account: Account, status: AccountStatus) -> Advice:

@@ -27,6 +27,7 @@ from concord.model.account import (
     Tls,
 )
 from concord.model.message import MessageState
+from concord.ports import MessageFilter
 from tests.sql_world import MINUTE, START, World, account, seen
 
 FULL = Account(
@@ -444,3 +445,43 @@ def test_only_the_last_turns_are_kept(world: World) -> None:
         released(world, one.id, AccountStatus(state=AccountState.OK if number % 2 else AccountState.QUOTA))
 
     assert len(world.accounts.turns(one.id, limit=1000)) == KEPT_TURNS
+
+
+# Another mailbox under the same name.
+
+
+def test_another_mailbox_has_its_own_row_and_key(world: World) -> None:
+    """P24: its UIDs are not those of the former one, however equal they are."""
+    world.record([seen(1)])
+    world.clock.forward(MINUTE)
+
+    other = world.accounts.replace(replace(world.account, user="eve@example.com"))
+
+    assert (other.name, other.user, other.secret) == ("sales", "eve@example.com", world.account.secret)
+    assert other.id != world.account.id
+    assert other.key != world.account.key
+    assert other.start_at == START + MINUTE
+    assert world.accounts.cursors(other.id) == {}
+    assert world.accounts.get("sales") == other
+    assert [kept.account for kept in world.ledger.search(MessageFilter())] == ["sales"]
+    with pytest.raises(NotFoundError):
+        world.accounts.get(world.account.id)
+
+
+def test_going_back_to_the_former_mailbox_knows_its_mail(world: World) -> None:
+    world.record([seen(1)])
+    other = world.accounts.replace(replace(world.account, user="eve@example.com"))
+
+    back = world.accounts.replace(replace(other, user=world.account.user))
+
+    assert (back.id, back.key) == (world.account.id, world.account.key)
+
+
+def test_another_mailbox_where_this_one_once_was_gets_a_key_of_its_own(world: World) -> None:
+    """The mailbox moved to a new host and kept its key; now the name goes to one on the old host."""
+    moved = world.accounts.save(replace(world.account, host="new.example.com"))
+
+    other = world.accounts.replace(replace(moved, host=world.account.host))
+
+    assert other.id != moved.id
+    assert other.key != moved.key

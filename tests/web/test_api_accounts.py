@@ -10,7 +10,7 @@ import pytest
 from httpx2 import Response
 
 from concord.bootstrap import Concord
-from concord.model.account import Account, AccountState, AccountStatus, AuthKind, Tls
+from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AuthKind, Tls
 from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.user import Permission
 from concord.web import trials
@@ -128,7 +128,7 @@ def test_every_mistake_is_told_at_its_field_with_what_to_do(ask: Program, concor
         ({"ca_file": "/dev/zero"}, "/ca_file"),
         ({"ca_file": "/"}, "/ca_file"),
         ({"ca_file": "/nowhere.pem"}, "/ca_file"),
-        ({"folders": ["*", "INBOX"]}, "/folders"),
+        ({"folders": ["Jobs", "Jobs"]}, "/folders"),
         ({"name": "a/b"}, "/name"),
     ],
 )
@@ -184,8 +184,32 @@ def test_another_server_is_not_told_the_kept_password(ask: Program, concord: Con
 
     assert pointers(told) == ["/password"]
     assert concord.accounts.get("ann").host == "mail.example.org"
-    ask("PATCH", f"{API}/ann", json={"host": "imap.example.org", "password": "s3same-new"})
+    ask("PATCH", f"{API}/ann", json={"host": "imap.example.org", "password": "s3same-new", "mailbox": "same"})
     assert password_of(concord) == "s3same-new"
+
+
+def test_a_changed_host_or_user_is_asked_about(ask: Program, concord: Concord, kept: Account) -> None:
+    """P24: the same mailbox, moved, or another one: never guessed."""
+    for change in ({"user": "eve"}, {"host": "imap.example.org", "password": "s3same-new"}):
+        assert pointers(ask("PATCH", f"{API}/ann", 422, json=change)) == ["/mailbox"]
+    ask("PATCH", f"{API}/ann", 422, json={"user": "eve", "mailbox": "perhaps"})
+    assert concord.accounts.get("ann") == kept
+
+    moved = ask("PATCH", f"{API}/ann", json={"user": "anna", "mailbox": "same"})
+    other = ask("PATCH", f"{API}/ann", json={"user": "eve", "mailbox": "another"})
+
+    assert moved["account"]["id"] == kept.id
+    assert (other["account"]["id"], other["account"]["user"]) != (kept.id, "anna")
+
+
+def test_what_was_found_out_about_a_server_is_told(ask: Program, concord: Concord, kept: Account) -> None:
+    assert ask("GET", f"{API}/ann")["notes"] == []
+
+    concord.accounts.note(kept.id, AccountNote.SEARCH_UNRELIABLE, holds=True)
+
+    [note] = ask("GET", f"{API}/ann")["notes"]
+    assert note["code"] == "search_unreliable"
+    assert "SEARCH" in note["detail"]
 
 
 def test_from_a_token_back_to_a_password_takes_one(ask: Program, concord: Concord, kept: Account) -> None:
@@ -313,7 +337,12 @@ CSV = "name,host,user,password\n"
 
 def test_a_list_is_looked_at_before_it_is_imported(ask: Program, concord: Concord, kept: Account) -> None:
     """A8."""
-    text = f"{CSV}ann,imap.example.org,ann,s3same-a\nbob,mail.example.org,bob,s3same-b\neve,https://x,eve,s3same-c\n"
+    rows = (
+        "ann,imap.example.org,ann,s3same-a,same",
+        "bob,mail.example.org,bob,s3same-b,",
+        "eve,https://x,eve,s3same-c,",
+    )
+    text = "\n".join(("name,host,user,password,mailbox", *rows, ""))
 
     told = ask("POST", f"{API}/import", json={"list": text, "dry_run": True})
 

@@ -11,7 +11,7 @@ import pytest
 from httpx2 import Response
 
 from concord.bootstrap import Concord
-from concord.model.account import Account, AccountState, AccountStatus, AfterKind, StartKind, Tls
+from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AfterKind, StartKind, Tls
 from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS
 from concord.ports import CheckStep
@@ -360,8 +360,43 @@ def test_another_server_wants_the_password_again(bob: Browser, concord: Concord,
     assert "The password is for the server it was given for" in refused.text
     assert concord.accounts.get("ann").host == "mail.example.org"
 
-    send(bob, edited, edited, host="new.example.org", password="another")
+    send(bob, edited, edited, host="new.example.org", password="another", mailbox="same")
     assert (concord.accounts.get("ann").host, password_of(concord)) == ("new.example.org", "another")
+
+
+def test_a_changed_host_or_user_is_asked_about(bob: Browser, concord: Concord, kept: Account) -> None:
+    """P24: the same mailbox, moved, or another one: never guessed."""
+    edited = place_of(kept, "/edit")
+    assert 'name="mailbox"' not in bob.get(edited).text
+
+    asked = send(bob, edited, edited, user="eve", password="")
+    assert asked.status_code == 422
+    assert "the same mailbox, moved, or another one?" in asked.text
+    assert 'name="mailbox"' in asked.text
+    assert concord.accounts.get("ann") == kept
+
+    send(bob, edited, edited, user="anna", password="", mailbox="same")
+    assert concord.accounts.get("ann").id == kept.id
+    answer = send(bob, edited, edited, user="eve", password="", mailbox="another")
+    other = concord.accounts.get("ann")
+    assert (other.user, other.id != kept.id, other.key != kept.key) == ("eve", True, True)
+    assert answer.url.path.endswith(f"/accounts/{other.id}")
+
+
+def test_what_was_found_out_about_a_server_is_shown(bob: Browser, concord: Concord, kept: Account) -> None:
+    concord.accounts.note(kept.id, AccountNote.SEARCH_UNRELIABLE, holds=True)
+
+    assert "Concord lists mail with FETCH" in bob.get(place_of(kept)).text
+
+
+def test_every_folder_and_some_that_it_leaves_out(bob: Browser, concord: Concord, kept: Account) -> None:
+    """P14."""
+    edited = place_of(kept, "/edit")
+
+    send(bob, edited, edited, password="", every_folder="1", folders="INBOX\nSpam")
+    assert concord.accounts.get("ann").folders == ("*", "Spam")
+    assert "Spam" in bob.get(edited).text
+    assert "every folder, Spam" in bob.get(place_of(kept)).text
 
 
 def test_a_mailbox_keeps_its_name(bob: Browser, concord: Concord, kept: Account) -> None:

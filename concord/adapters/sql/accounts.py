@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -63,20 +65,25 @@ class SqlAccounts:
 
     def add(self, account: Account) -> Account:
         """A new account; or the same row again, where this very mailbox was removed before: its mails are known."""
-        key = account_key(account.name, account.host, account.user)
+        with transaction(self._engine) as connection, _one_of_a_name(account.name):
+            return account_of(_living(connection, self._keep(connection, account)))
+
+    def _keep(self, connection: Connection, account: Account, *, besides: int | None = None) -> int:
+        """Store it under the row it had before it was removed, else under one of its own; the row's id."""
         now = self._clock()
         values = account_values(account) | {"name": account.name, "removed_at": None, "start_at": now}
-        with transaction(self._engine) as connection, _one_of_a_name(account.name):
-            removed = _removed(connection, account, key)
-            if removed is None:
-                made = insert(accounts).values(values | {"key": key, "created_at": now})
-                account_id = connection.execute(made.returning(accounts.c.id)).scalar_one()
-                connection.execute(insert(account_states).values(account_id=account_id, state=AccountState.NEW.value))
-            else:
-                account_id = removed.id
-                connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
-                _begin_anew(connection, account_id)
-            return account_of(_living(connection, account_id))
+        key = account_key(account.name, account.host, account.user)
+        removed = _removed(connection, account, key, besides)
+        if removed is not None:
+            connection.execute(update(accounts).where(accounts.c.id == removed.id).values(values))
+            _begin_anew(connection, removed.id)
+            return int(removed.id)
+        if connection.execute(select(accounts.c.id).where(accounts.c.key == key)).first():
+            key = uuid4()  # the former mailbox of this name was here once, and keeps the key
+        made = insert(accounts).values(values | {"key": key, "created_at": now})
+        account_id = int(connection.execute(made.returning(accounts.c.id)).scalar_one())
+        connection.execute(insert(account_states).values(account_id=account_id, state=AccountState.NEW.value))
+        return account_id
 
     def save(self, account: Account) -> Account:
         """Change it; a changed login or secret is tried at the next poll."""
@@ -90,15 +97,18 @@ class SqlAccounts:
                 _drop_tokens(connection, account.id)
             return account_of(_living(connection, account.id))
 
+    def replace(self, account: Account) -> Account:
+        """Give its name to another mailbox, with a row and a key of its own: equal UIDs then name different mails."""
+        with transaction(self._engine) as connection:
+            before = _living(connection, account.id, for_update=True)
+            _retire(connection, before.id, self._clock())
+            other = replace(account, name=before.name)
+            return account_of(_living(connection, self._keep(connection, other, besides=before.id)))
+
     def remove(self, name: str) -> None:
         """Forget it. A poll under way loses its lease and writes nothing more."""
         with transaction(self._engine) as connection:
-            account_id = _living(connection, name, for_update=True).id
-            connection.execute(
-                update(accounts).where(accounts.c.id == account_id).values(removed_at=self._clock(), secret=b"")
-            )
-            _drop_tokens(connection, account_id)
-            _end_lease(connection, account_id)
+            _retire(connection, _living(connection, name, for_update=True).id, self._clock())
 
     def status(self, account_id: int) -> AccountStatus:
         """How it does; a fresh status where there is no such account."""
@@ -221,8 +231,15 @@ def _living(connection: Connection, account: int | str, *, for_update: bool = Fa
     return row
 
 
-def _removed(connection: Connection, account: Account, key: object) -> Row[Any] | None:
-    """The same mailbox under the same name, removed before; the one of that key comes first."""
+def _retire(connection: Connection, account_id: int, now: datetime) -> None:
+    """Forget what opens it. A poll under way loses its lease."""
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(removed_at=now, secret=b""))
+    _drop_tokens(connection, account_id)
+    _end_lease(connection, account_id)
+
+
+def _removed(connection: Connection, account: Account, key: object, besides: int | None) -> Row[Any] | None:
+    """The same mailbox under the same name, removed before (not `besides`); the one of that key comes first."""
     same = and_(
         accounts.c.name == account.name,
         func.lower(accounts.c.host) == account.host.lower(),
@@ -230,7 +247,7 @@ def _removed(connection: Connection, account: Account, key: object) -> Row[Any] 
     )
     wanted = (
         select(accounts.c.id)
-        .where(accounts.c.removed_at.is_not(None), or_(accounts.c.key == key, same))
+        .where(accounts.c.removed_at.is_not(None), or_(accounts.c.key == key, same), accounts.c.id != (besides or 0))
         .order_by((accounts.c.key == key).desc(), accounts.c.removed_at.desc())
         .limit(1)
     )

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr
 
-from concord.model.account import Account, AccountState, AccountStatus, AuthKind, Priority, Tls
+from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AuthKind, Mailbox, Priority, Tls
 from concord.model.provider import provider_of
 from concord.pipeline.account_document import account_to_document
 from concord.services.accounts import AccountChange
-from concord.web.advice import advice_on
+from concord.web.advice import advice_on, notes_on
 from concord.web.i18n import gettext
 from concord.web.rest import Model
 
@@ -27,6 +27,14 @@ _MAY_BE_NULL: Final = ("oauth_client", "ca_file", "interval")
 class AdviceOut(Model):
     """What its state means, and what to do, in the language of Accept-Language."""
 
+    detail: str
+    remedy: str
+
+
+class NoteOut(Model):
+    """What was found out about its server, in the language of Accept-Language."""
+
+    code: AccountNote
     detail: str
     remedy: str
 
@@ -62,11 +70,12 @@ class AccountOut(Model):
     unaccounted: int | None = Field(description="Mails that the server had and Concord should have and had not.")
     reconciled_at: datetime | None
     advice: AdviceOut
+    notes: list[NoteOut]
 
     @classmethod
     def of(cls, account: Account, status: AccountStatus) -> AccountOut:
         """As the API tells it."""
-        advice = advice_on(account, status)
+        advice, found = advice_on(account, status), notes_on(status)
         return cls(
             **account_to_document(account),
             id=account.id,
@@ -74,6 +83,9 @@ class AccountOut(Model):
             provider=provider_of(account.host).key,
             **{name: getattr(status, name) for name in _STATUS},
             advice=AdviceOut(detail=gettext(advice.sentence), remedy=gettext(advice.remedy)),
+            notes=[
+                NoteOut(code=note, detail=gettext(told.sentence), remedy=gettext(told.remedy)) for note, told in found
+            ],
         )
 
 
@@ -131,11 +143,15 @@ class AccountPatch(Model):
     interval: Interval | None = Field(default=None, description="Seconds; null: as poll.interval.")
     priority: Priority | None = None
     enabled: bool | None = None
+    mailbox: Mailbox | None = Field(
+        default=None,
+        description="Must be said where `host` or `user` changes: `same` keeps what was read, `another` begins now.",
+    )
 
     @property
     def said(self) -> Mapping[str, Any]:
         """The account's written form, as far as it is said."""
-        whole = self.model_dump(mode="json", exclude={"password", "in_clear"}, exclude_unset=True)
+        whole = self.model_dump(mode="json", exclude={"password", "in_clear", "mailbox"}, exclude_unset=True)
         return {name: value for name, value in whole.items() if value is not None or name in _MAY_BE_NULL}
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import Depends, Path, Query, Response
@@ -30,6 +30,7 @@ from concord.web.pages.settings import COUNTED
 from concord.web.rest import ROOT, Cursor, Limit, Page, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 
+_WRONG: Final = "The mailbox cannot be like that"
 router = api_router("accounts", tag="Mailboxes")
 
 Reader = Annotated[Visitor, Depends(api(Permission.READ))]
@@ -89,9 +90,15 @@ def get_account(name: Name, _me: Reader, parts: Parts) -> AccountDetail:
 
 @router.patch("/{name}", openapi_extra=needs(Permission.CONFIGURE), responses=not_found())
 def change_account(name: Name, wanted: AccountPatch, me: Configurer, parts: Parts) -> AccountChanged:
-    """Change what is said. Another server wants the password again: the kept one is for the server it was given for."""
-    checked(wanted, parts.accounts.get(name))
-    done = accounts.edit(parts, name, wanted.said, password=wanted.opened, by=me.caller)
+    """Change what is said. Another server wants the password again: the kept one is for the server it was given for.
+
+    A changed host or user wants `mailbox`, too.
+    """
+    before = parts.accounts.get(name)
+    account = checked(wanted, before)
+    if asked := accounts.mailbox_mistakes(before, account, wanted.mailbox):
+        raise MistakesError(_WRONG, mistakes=tuple(asked))
+    done = accounts.edit(parts, name, wanted.said, password=wanted.opened, mailbox=wanted.mailbox, by=me.caller)
     return AccountChanged.of(done, parts.accounts.status(done.account.id))
 
 
@@ -150,7 +157,7 @@ def checked(wanted: AccountPatch, before: Account | None = None) -> Account:
     mistakes += accounts.secret_mistakes(account, wanted.opened, before)
     mistakes += _clear_mistakes(account, wanted, before)
     if mistakes:
-        raise MistakesError("The mailbox cannot be like that", mistakes=tuple(mistakes))
+        raise MistakesError(_WRONG, mistakes=tuple(mistakes))
     return account
 
 

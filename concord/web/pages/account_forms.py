@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from concord.errors import ConcordError, ExistsError, Mistake, NotFoundError, UsageError
-from concord.model.account import Account, AuthKind
+from concord.model.account import Account, AuthKind, Mailbox
 from concord.model.discovery import Discovery, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS, Provider, provider_named, provider_of
 from concord.services import accounts
@@ -90,14 +90,18 @@ def edit(request: Request, me: Configurer, parts: Parts, account_id: AccountId, 
     """Change it."""
     before = parts.accounts.get(account_id)
     reading = _Reading(request, me, parts, form, before)
+    reading.ask_for_mailbox(before)
     if not reading.mistakes:
         try:
-            done = accounts.edit(parts, before.name, reading.said, password=reading.password, by=me.caller)
+            done = accounts.edit(
+                parts, before.name, reading.said, password=reading.password, mailbox=reading.mailbox, by=me.caller
+            )
         except UsageError as error:
             reading.refuse(error)
         else:
             reading.forget_trial()
-            return told_next(request, place_of(before), done.schedule, N_("'%(name)s' is changed."), name=before.name)
+            place = place_of(done.account)
+            return told_next(request, place, done.schedule, N_("'%(name)s' is changed."), name=before.name)
     return reading.shown_again()
 
 
@@ -134,9 +138,15 @@ class _Reading:
         self.given = given_by(form)
         self.said = said_by(self.given, is_new=before is None)
         self.account, self.mistakes = accounts.read_form(self.said, before)
+        answer = self.given.get("mailbox")
+        self.mailbox = Mailbox(answer) if answer in list(Mailbox) else None
         self.typed = form.raw("password")
         self.password = self.typed or self._of_trial()
         self._look()
+
+    def ask_for_mailbox(self, before: Account) -> None:
+        """A changed host or user may lead to another mailbox: that is asked, never guessed."""
+        self.mistakes += accounts.mailbox_mistakes(before, self.account, self.mailbox)
 
     def refuse(self, error: ConcordError) -> None:
         """Something that only keeping it has shown."""
@@ -214,7 +224,7 @@ def _begin(request: Request, *, address: str = "", error: str = "") -> Response:
 
 _FIELDS: Final = (
     *("name", "host", "port", "tls", "plain", "user", "auth", "oauth_client", "ca_file", "every_folder", "folders"),
-    *("start", "since", "after", "after_folder", "interval", "priority", "enabled", "trial"),
+    *("start", "since", "after", "after_folder", "interval", "priority", "enabled", "trial", "mailbox"),
 )
 
 

@@ -15,7 +15,7 @@ from concord.model.provider import provider_of
 from concord.model.user import Permission
 from concord.services import accounts
 from concord.services.schedule import Followed
-from concord.web.advice import advice_on
+from concord.web.advice import advice_on, notes_on
 from concord.web.flash import see_other
 from concord.web.i18n import N_
 from concord.web.live import stream
@@ -176,6 +176,7 @@ def _one(parts: Parts, account: Account) -> dict[str, Any]:
         "account": account,
         "doing": status,
         "advice": advice_on(account, status),
+        "notes": notes_on(status),
         "provider": provider_of(account.host),
         "oauth": panel(parts, account),
         "cursors": list(parts.accounts.cursors(account.id).values()),

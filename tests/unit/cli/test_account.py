@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from concord.model.account import Account, Tls
+from concord.model.account import Account, AccountNote, Tls
 from concord.model.discovery import DiscoverySource, FoundServer
 from tests.fakes.command import Command, MemoryConcord
 
@@ -67,6 +67,30 @@ def test_edit_changes_only_what_is_said(run: Command, concord: MemoryConcord, sa
     assert (changed.interval, str(changed.after), changed.host) == (90, "move:Done", sales.host)
     assert changed.secret == sales.secret
     assert concord.memory_schedule.intervals == {sales.id: 90}
+
+
+@pytest.mark.parametrize(("option", "stays"), [("--same-mailbox", True), ("--another-mailbox", False)])
+def test_edit_asks_what_a_changed_host_means(
+    run: Command, concord: MemoryConcord, sales: Account, option: str, *, stays: bool
+) -> None:
+    """P24: never guessed."""
+    edit = ("account", "edit", "sales", "--host", "imap.example.org")
+    refused, both = run(*edit), run(*edit, "--same-mailbox", "--another-mailbox")
+    assert (refused.code, both.code) == (2, 2)
+    assert "--same-mailbox" in refused.err
+    assert concord.accounts.get("sales") == sales
+
+    answer = run(*edit, option)
+
+    after = concord.accounts.get("sales")
+    assert answer.code == 0, answer.err
+    assert (after.host, after.id == sales.id) == ("imap.example.org", stays)
+
+
+def test_show_tells_what_was_found_out_about_the_server(run: Command, concord: MemoryConcord, sales: Account) -> None:
+    concord.accounts.note(sales.id, AccountNote.SEARCH_UNRELIABLE, holds=True)
+
+    assert "SEARCH is wrong" in run("account", "show", "sales").out
 
 
 def test_edit_can_go_back_to_the_default_interval(run: Command, concord: MemoryConcord, sales: Account) -> None:

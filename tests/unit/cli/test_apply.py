@@ -79,6 +79,28 @@ def test_changed_fields_are_shown_but_no_password(run: Command, concord: MemoryC
     assert concord.vault.unseal(concord.accounts.get("billing").secret) == "neues geheimnis"
 
 
+@pytest.mark.parametrize(("answer", "stays"), [("same", True), ("another", False)])
+def test_changed_host_is_asked_about(
+    run: Command, concord: MemoryConcord, file: Path, answer: str, *, stays: bool
+) -> None:
+    """P24: the same mailbox, moved, or another one: never guessed."""
+    run("apply", str(file))
+    before = concord.accounts.get("billing")
+    moved = PLAN.replace('host = "mail.example.org"', 'host = "imap.example.org"')
+    file.write_text(moved)
+
+    refused = run("apply", str(file))
+    file.write_text(moved.replace('user = "billing"', f'user = "billing"\nmailbox = "{answer}"'))
+    done = run("apply", str(file))
+
+    assert (refused.code, done.code) == (2, 0), done.err
+    assert "the same mailbox, moved, or another one?" in refused.err
+    after = concord.accounts.get("billing")
+    assert (after.host, after.id == before.id, after.key == before.key) == ("imap.example.org", stays, stays)
+    assert concord.vault.unseal(after.secret) == "geheim"
+    assert run("apply", str(file)).out == "Nothing to change.\n"
+
+
 def test_password_stays_where_the_file_names_none(run: Command, concord: MemoryConcord, file: Path) -> None:
     run("apply", str(file))
     file.write_text(PLAN.replace('password_file = "password"\n', ""))

@@ -59,7 +59,10 @@ class Row:
 ROWS = [
     Row(ADD, "account.add", "new", detail="bob on mail.example.com"),
     Row(
-        "account edit sales --host imap.example.com", "account.edit", "sales", detail='host: "mail.example.com" → "ima'
+        "account edit sales --same-mailbox --host imap.example.com",
+        "account.edit",
+        "sales",
+        detail='host: "mail.example.com" → "ima',
     ),
     Row("account edit sales --password-stdin", "account.edit", "sales", detail="password"),
     Row("account disable sales", "account.disable", "sales"),

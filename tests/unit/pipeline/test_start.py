@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from unittest.mock import Mock
 
@@ -422,3 +423,63 @@ def test_start_day_is_kept_where_search_cannot_be_trusted(world: World) -> None:
     world.poll()
 
     assert sorted(filter(None, world.subjects())) == ["Old 0", "Old 1", "Old 2"]
+
+
+# Another mailbox under the same name (P24).
+
+
+def another(world: World, *, mails: int, age: timedelta = DAY) -> None:
+    """A colleague's mailbox, with so many mails."""
+    world.mailboxes.add_user("eve")
+    for number in range(mails):
+        world.mailboxes.deliver("eve", mail(f"Eve's {number}"), internal_date=world.time - age)
+
+
+def test_another_mailbox_with_an_equal_uidvalidity_is_read_from_its_own_beginning(world: World) -> None:
+    world.deliver(mail("Bob's"))
+    world.poll()
+    another(world, mails=2)
+    world.wait(hours=1)
+    world.account = world.accounts.replace(replace(world.account, user="eve"))
+    world.mailboxes.deliver("eve", mail("Eve's new one"))
+
+    world.poll()
+
+    assert world.subjects() == ["Bob's", "Eve's new one"]
+    assert world.reconciler.reconcile(world.account.id) == 0
+
+
+def test_another_mailbox_brings_no_old_mail(world: World) -> None:
+    """Also not with another UIDVALIDITY."""
+    world.poll()
+    another(world, mails=30)
+    world.mailboxes.reset_uidvalidity("eve")
+    world.account = world.accounts.replace(replace(world.account, user="eve"))
+
+    world.poll()
+
+    assert world.subjects() == []
+
+
+def test_poll_under_way_writes_nothing_for_a_mailbox_that_was_replaced(world: World) -> None:
+    world.deliver(mail("Bob's"))
+
+    def meanwhile(_uid: int) -> None:
+        world.mailbox.before_fetch = None
+        world.accounts.replace(replace(world.account, user="eve"))
+
+    world.mailbox.before_fetch = meanwhile
+    world.poll()
+
+    assert world.messages() == []
+
+
+def test_same_mailbox_on_another_host_goes_on_where_it_was(world: World) -> None:
+    world.deliver(mail("Before the move"))
+    world.poll()
+    world.change_account(host="new.example.com")
+    world.deliver(mail("After the move"))
+
+    world.poll()
+
+    assert world.subjects() == ["Before the move", "After the move"]

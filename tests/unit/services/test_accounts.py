@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from concord.errors import NotFoundError, QueueDownError, UsageError
-from concord.model.account import Account, AuthKind
+from concord.model.account import Account, AuthKind, Mailbox
 from concord.model.caller import Caller
 from concord.services import accounts
 from tests.fakes.command import MemoryConcord
@@ -61,7 +61,7 @@ def test_a_kept_password_goes_to_no_other_server(parts: MemoryConcord, said: dic
         accounts.edit(parts, "bob", said, by=BY)
     assert parts.accounts.get("bob").host == "mail.example.org"
 
-    accounts.edit(parts, "bob", said, password="another", by=BY)
+    accounts.edit(parts, "bob", said, password="another", mailbox=Mailbox.SAME, by=BY)
     assert parts.vault.unseal(parts.accounts.get("bob").secret) == "another"
 
 
@@ -74,12 +74,48 @@ def test_a_kept_token_goes_to_no_other_server_at_all(parts: MemoryConcord) -> No
 
 @pytest.mark.parametrize("said", [{"host": "MAIL.example.org"}, {"user": "robert"}, {"folders": ["INBOX", "Jobs"]}])
 def test_what_stays_on_the_same_server_keeps_its_password(parts: MemoryConcord, said: dict[str, Any]) -> None:
-    changed = accounts.edit(parts, "bob", said, by=BY)
+    changed = accounts.edit(parts, "bob", said, mailbox=Mailbox.SAME, by=BY)
 
     assert parts.vault.unseal(changed.account.secret) == "sesame"
 
 
 def test_at_a_shell_the_password_may_move_along(parts: MemoryConcord) -> None:
-    accounts.edit(parts, "bob", {"host": "new.example.org"}, by=Caller(actor="root"))
+    accounts.edit(parts, "bob", {"host": "new.example.org"}, mailbox=Mailbox.SAME, by=Caller(actor="root"))
 
     assert parts.accounts.get("bob").host == "new.example.org"
+
+
+# The same mailbox, moved, or another one (P24).
+
+ROOT = Caller(actor="root")
+
+
+@pytest.mark.parametrize("said", [{"host": "new.example.org"}, {"user": "robert"}])
+def test_a_changed_host_or_user_is_asked_about(parts: MemoryConcord, said: dict[str, Any]) -> None:
+    before = parts.accounts.get("bob")
+
+    with pytest.raises(UsageError, match="the same mailbox, moved, or another one"):
+        accounts.edit(parts, "bob", said, by=ROOT)
+
+    assert parts.accounts.get("bob") == before
+
+
+@pytest.mark.parametrize("said", [{"port": 1993}, {"tls": "starttls"}, {"host": "MAIL.example.org."}, {"start": "all"}])
+def test_another_way_to_the_same_mailbox_is_not_asked_about(parts: MemoryConcord, said: dict[str, Any]) -> None:
+    before = parts.accounts.get("bob")
+
+    changed = accounts.edit(parts, "bob", said, by=ROOT).account
+
+    assert (changed.id, changed.key) == (before.id, before.key)
+
+
+@pytest.mark.parametrize("answer", list(Mailbox))
+def test_the_answer_says_whether_the_identity_stays(parts: MemoryConcord, answer: Mailbox) -> None:
+    before = parts.accounts.get("bob")
+
+    after = accounts.edit(parts, "bob", {"user": "robert"}, mailbox=answer, by=ROOT).account
+
+    is_same = answer is Mailbox.SAME
+    assert (after.id == before.id, after.key == before.key) == (is_same, is_same)
+    assert (after.name, after.user) == ("bob", "robert")
+    assert parts.vault.unseal(after.secret) == "sesame"

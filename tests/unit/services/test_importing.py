@@ -48,12 +48,26 @@ def test_a_preview_says_what_each_row_would_change_and_changes_nothing(parts: Me
 
 
 def test_what_a_row_does_not_say_stays_as_it_is(parts: MemoryConcord) -> None:
-    (row,) = importing.plan(parts, "name,host,user,priority\nbob,mail.example.org,robert,high\n")
+    (row,) = importing.plan(parts, "name,host,user,priority,mailbox\nbob,mail.example.org,robert,high,same\n")
 
     assert row.verb is RowVerb.CHANGE
     assert [one.field for one in row.differences] == ["user", "priority"]
     assert row.account
     assert row.account.interval == 30
+
+
+def test_a_changed_user_is_asked_about(parts: MemoryConcord) -> None:
+    """P24: never guessed."""
+    header = "name,host,user,mailbox\n"
+    (asked,) = importing.plan(parts, header + "bob,mail.example.org,robert,\n")
+    (wrong,) = importing.plan(parts, header + "bob,mail.example.org,robert,perhaps\n")
+    (other,) = importing.plan(parts, header + "bob,mail.example.org,robert,another\n")
+    before = parts.accounts.get("bob")
+
+    importing.carry_out(parts, [asked, wrong], by=BY)
+    assert (asked.verb, wrong.verb, parts.accounts.get("bob")) == (RowVerb.WRONG, RowVerb.WRONG, before)
+    importing.carry_out(parts, [other], by=BY)
+    assert parts.accounts.get("bob").id != before.id
 
 
 def test_of_another_password_only_that_is_told(parts: MemoryConcord) -> None:
@@ -137,9 +151,8 @@ def test_a_list_that_holds_nothing_to_do_is_refused(parts: MemoryConcord, text: 
 
 
 def test_the_right_rows_are_carried_out_and_written_down(parts: MemoryConcord) -> None:
-    rows = importing.plan(
-        parts, HEADER + "ann,mail.example.org,ann,open\nbob,imap.example.org,bob,sesame\neve,,eve,open\n"
-    )
+    text = "ann,mail.example.org,ann,open,\nbob,imap.example.org,bob,sesame,same\neve,,eve,open,\n"
+    rows = importing.plan(parts, HEADER.replace("\n", ",mailbox\n") + text)
     told: list[importing.ImportedRow] = []
 
     done = importing.carry_out(parts, rows, by=BY, told=told.append)
