@@ -40,7 +40,10 @@ _Folders = Annotated[
     list[str] | None,
     typer.Option("--folder", help="A folder to poll; may be repeated. '*' is all but All Mail, Drafts, Junk, Trash."),
 ]
-_Start = Annotated[str, typer.Option("--start", metavar="new|all|since:DATE", help="Which mail to begin with.")]
+_Start = Annotated[
+    str,
+    typer.Option("--start", metavar="new|all|since:DATE", help="Which mail to begin with; new: received from now on."),
+]
 _Interval = Annotated[int | None, typer.Option("--interval", help="Seconds between polls; else poll.interval.")]
 _After = Annotated[
     str,

@@ -79,12 +79,14 @@ class Take:
     archived: int = 0
     skipped: int = 0
     unreadable: int = 0
+    known: int = 0  # read again, moved or copied: no new message
 
     @classmethod
-    def of(cls, mails: Sequence[SeenMail]) -> Take:
-        """Count a batch."""
+    def of(cls, mails: Sequence[SeenMail], *, new: int) -> Take:
+        """Count a batch, so many of which are to be processed."""
         return cls(
-            archived=sum(mail.state is MessageState.ARCHIVED for mail in mails),
+            archived=new,
+            known=sum(mail.state is MessageState.ARCHIVED for mail in mails) - new,
             skipped=sum(mail.state is MessageState.SKIPPED for mail in mails),
             unreadable=sum(mail.state is MessageState.UNFETCHED for mail in mails),
         )
@@ -94,6 +96,7 @@ class Take:
             archived=self.archived + other.archived,
             skipped=self.skipped + other.skipped,
             unreadable=self.unreadable + other.unreadable,
+            known=self.known + other.known,
         )
 
 
@@ -429,6 +432,7 @@ class FolderVisit:
 
     def _put(self, mails: list[SeenMail], blobs: list[Blob]) -> list[SeenMail]:
         """Archive all; one that the archive refuses (not: cannot take now) is left to be fetched again."""
+        mails, blobs = self._at_known_keys(mails, blobs)
         try:
             self._ports.archive.put(blobs)
         except InfrastructureError:
@@ -439,6 +443,15 @@ class FolderVisit:
             for blob in blobs:
                 mails = self._put(mails, [blob])
         return mails
+
+    def _at_known_keys(self, mails: list[SeenMail], blobs: list[Blob]) -> tuple[list[SeenMail], list[Blob]]:
+        """A mail that was moved or copied is archived already, perhaps under the date of another folder."""
+        keys = self._ports.ledger.archive_keys(self._account.id, [blob.sha256 for blob in blobs])
+        known = {blob.key: keys[blob.sha256] for blob in blobs if blob.sha256 in keys}
+        return (
+            [replace(mail, archive_key=known.get(mail.archive_key or "", mail.archive_key)) for mail in mails],
+            [replace(blob, key=known.get(blob.key, blob.key)) for blob in blobs],
+        )
 
     def _record(self, cursor: FolderCursor, mails: list[SeenMail]) -> None:
         """Rows and cursor in one transaction; where the database refuses a value, that one mail's row says so."""
@@ -462,7 +475,7 @@ class FolderVisit:
         if refs is None:
             raise LeaseLostError("Another worker polls this account now", account=self._account.name)
         self._cursor = cursor
-        self.taken += Take.of(mails)
+        self.taken += Take.of(mails, new=len(refs))
         self._ports.queue.process(refs)
 
     def _faulty(self, uid: int, error: Exception) -> SeenMail:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -66,18 +67,32 @@ class Dovecot:
             self._wait_for_password(name)
         return name
 
-    def deliver(self, user: str, raw: bytes, folder: str = "INBOX", *, flags: Sequence[str] = ()) -> int:
+    def deliver(
+        self,
+        user: str,
+        raw: bytes,
+        folder: str = "INBOX",
+        *,
+        flags: Sequence[str] = (),
+        internal_date: datetime | None = None,
+    ) -> int:
         """Put one mail into a folder, made if missing; its UID. The octets stay what they are (CRLF line ends)."""
-        return self.append_many(user, [raw], folder, flags=flags)[0]
+        return self.append_many(user, [raw], folder, flags=flags, internal_date=internal_date)[0]
 
     def append_many(
-        self, user: str, mails: Sequence[bytes], folder: str = "INBOX", *, flags: Sequence[str] = ()
+        self,
+        user: str,
+        mails: Sequence[bytes],
+        folder: str = "INBOX",
+        *,
+        flags: Sequence[str] = (),
+        internal_date: datetime | None = None,
     ) -> list[int]:
         """Put many mails into a folder; their UIDs."""
         client = self._deliverer(user)
         if not client.folder_exists(folder):
             client.create_folder(folder)
-        answers = [client.append(folder, raw, flags) for raw in mails]
+        answers = [client.append(folder, raw, flags, internal_date) for raw in mails]
         return [int(answer.split(b"]")[0].split()[-1]) for answer in answers]
 
     def deliver_lmtp(self, user: str, raw: bytes, folder: str = "") -> None:
@@ -91,6 +106,9 @@ class Dovecot:
         """Junk is the one folder with a special use: the configuration says so."""
         assert not uses or (folder, *uses) == ("Junk", "\\junk")
         self._deliverer(user).create_folder(folder)
+
+    def rename_folder(self, user: str, folder: str, name: str) -> None:
+        self._deliverer(user).rename_folder(folder, name)
 
     def flags(self, user: str, folder: str = "INBOX") -> dict[int, tuple[str, ...]]:
         r"""Every message's flags by UID, without \Recent, which comes and goes by itself."""

@@ -9,13 +9,15 @@ from concord.model.message import MessageState
 from tests.factories import mail
 from tests.fakes.world import USER, World
 
+ONCE = mail("Once")
+
 
 @pytest.fixture
 def world() -> World:
     """Every folder is polled, and one mail is in INBOX."""
     world = World()
     world.change_account(folders=("*",))
-    world.deliver(mail("Once"))
+    world.deliver(ONCE)
     world.poll()
     world.process()
     return world
@@ -35,6 +37,24 @@ def test_mail_that_is_filed_makes_no_second_event(world: World) -> None:
     assert (copy.state, copy.error_code, copy.folder) == (MessageState.SKIPPED, "copy", "Projects")
     assert copy.archive_key == original.archive_key
     assert world.reconciler.reconcile(world.account.id) == 0
+
+
+def test_copy_with_another_date_is_archived_once(world: World) -> None:
+    """Mail programs that copy by APPEND give it a date of their own."""
+    world.wait(days=70)
+    world.deliver(ONCE, "Projects")
+
+    assert events(world) == 0
+    original, copy = world.messages()
+    assert copy.archive_key == original.archive_key
+    assert len(list(world.archive.keys("raw/"))) == 1
+
+
+def test_poll_reports_new_messages_only(world: World) -> None:
+    world.mailboxes.refile(USER, 1, "INBOX", "Projects")
+    world.deliver(mail("New"))
+
+    assert world.poll().archived == 1
 
 
 def test_trace_names_the_mail_it_is_a_copy_of(world: World) -> None:
@@ -72,14 +92,14 @@ def test_equal_mail_that_is_delivered_again_is_another_mail(world: World) -> Non
     world.mailboxes.refile(USER, 1, "INBOX", "Projects")
     world.poll()
     world.wait(hours=1)
-    world.deliver(mail("Once"))
+    world.deliver(ONCE)
 
     assert events(world) == 1
 
 
 def test_equal_mails_in_one_folder_are_two_mails(world: World) -> None:
     world.wait(seconds=1)
-    world.deliver(mail("Once"))
+    world.deliver(ONCE)
 
     assert events(world) == 1
 
