@@ -267,8 +267,10 @@ class FolderVisit:
         """The cursor, brought back where it stands beyond all mail: SEARCH had named a number that no mail has."""
         cursor, uidnext = self._cursor, status.uidnext
         assert cursor is not None  # noqa: S101 - the folder is selected by it
-        if uidnext is None or cursor.last_uid < uidnext or self._source.fetched_uids(cursor.last_uid, cursor.last_uid):
-            return cursor  # where that mail is there, UIDNEXT is wrong
+        if uidnext is None or cursor.last_uid < uidnext:
+            return cursor
+        if status.messages and self._source.fetched_uids(cursor.last_uid, cursor.last_uid):
+            return cursor  # UIDNEXT is wrong: that mail is there
         known = self._ports.ledger.uids(cursor.account_id, self.name, cursor.uidvalidity, low=1, high=uidnext - 1)
         begun = cursor.begun_uid
         # Where reading began at such a number, the start point decides again what is ours.

@@ -54,7 +54,7 @@ class Listing:
         for start, end in self._windows(low, high):
             found = self._source.uids(start, end)
             if not self._trusts_search:
-                fetched = self._source.fetched_uids(start, end)
+                fetched = self._fetch(start, end)
                 self._compare(set(found), set(fetched))
                 found = fetched
             yield found
@@ -70,6 +70,8 @@ class Listing:
     def _bears_out(self, found: list[int], low: int, high: int | None) -> bool:
         """Whether EXISTS and UIDNEXT prove that this answer is complete and names nothing else."""
         exists, uidnext = self._status.messages, self._status.uidnext
+        if exists == 0 and not found:
+            return True
         if exists is None or uidnext is None or len(found) > exists or (found and found[-1] >= uidnext):
             return False
         if low <= 1 and high is None:
@@ -84,9 +86,13 @@ class Listing:
     def _fetched(self, low: int, high: int | None) -> list[int]:
         top = self._top()
         if high is not None or top is None or (self._status.messages or 0) <= WINDOW:
-            return self._source.fetched_uids(low, high)
-        found = [uid for start, end in self._windows(low, top) for uid in self._source.fetched_uids(start, end)]
-        return found + self._source.fetched_uids(max(low, top + 1), None)
+            return self._fetch(low, high)
+        found = [uid for start, end in self._windows(low, top) for uid in self._fetch(start, end)]
+        return found + self._fetch(max(low, top + 1), None)
+
+    def _fetch(self, low: int, high: int | None) -> list[int]:
+        """Some servers refuse a FETCH in a folder without mail."""
+        return self._source.fetched_uids(low, high) if self._status.messages != 0 else []
 
     def _compare(self, found: set[int], fetched: set[int]) -> None:
         """Mail that came or went between the two commands is nobody's mistake."""

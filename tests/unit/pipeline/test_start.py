@@ -8,11 +8,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from concord.errors import MailboxDownError
+from concord.errors import MailboxDownError, MailboxProtocolError
 from concord.model.account import AccountState, AfterAction, FolderCursor, StartKind, StartPoint
+from concord.pipeline.poll import PollOutcome
 from concord.pipeline.start import MARGIN
+from concord.ports import FolderStatus
 from tests.factories import mail
-from tests.fakes.mailbox import MemorySession
+from tests.fakes.mailbox import MemoryFolder, MemorySession
 from tests.fakes.world import USER, World
 
 DAY = timedelta(days=1)
@@ -326,6 +328,19 @@ def test_search_that_is_right_is_not_asked_twice(world: World, monkeypatch: pyte
 
     assert world.subjects() == ["New"]
     fetched.assert_not_called()
+
+
+def test_folder_without_mail_is_not_fetched_from(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers refuse that, and some tell no UIDNEXT."""
+    world.mailboxes.expunge(USER, [1, 2, 3])
+    monkeypatch.setattr(
+        MemoryFolder, "status", property(lambda _self: FolderStatus(uidvalidity=1, uidnext=None, messages=0, modseq=1))
+    )
+    fetched = Mock(side_effect=MailboxProtocolError("The IMAP server refused a command"))
+    monkeypatch.setattr(MemorySession, "fetched_uids", fetched)
+
+    assert world.poll().outcome is PollOutcome.DONE
+    assert look(world) == 0
 
 
 def test_gap_in_the_numbers_is_no_mistake_of_search(world: World) -> None:
