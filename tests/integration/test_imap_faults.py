@@ -587,6 +587,24 @@ def test_odd_answers_to_list_are_understood(quick: Polls) -> None:
         ]
 
 
+def test_a_server_that_refuses_to_be_asked_for_special_uses_is_asked_plainly(quick: Polls) -> None:
+    """P14, RFC 6154: what it lists of its own accord is taken."""
+
+    def fussy(talk: Talk) -> None:
+        if b"RETURN" in talk.words:
+            talk.done(b"BAD no such option")
+        else:
+            talk.say(b'* LIST (\\HasNoChildren) "/" Inbox', b'* LIST (\\Junk) "/" Spam')
+            talk.done()
+
+    capabilities = b"IMAP4rev1 UIDPLUS UNSELECT LIST-EXTENDED SPECIAL-USE"
+    with EvilImap(LIST=fussy, capabilities=capabilities) as server, quick.open(account_at(server.port)) as source:
+        found = {folder.name: folder.uses for folder in source.folders()}
+
+        assert found == {"INBOX": {"\\hasnochildren"}, "Spam": {"\\junk"}}
+        assert sum(command.startswith(b"LIST") for command in server.commands) == 2
+
+
 def test_a_full_mailbox_is_told_as_quota(quick: Polls) -> None:
     """A5."""
     with EvilImap({1: b"x"}, COPY=says(b"NO [OVERQUOTA] Quota exceeded")) as server:

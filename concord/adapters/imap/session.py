@@ -85,7 +85,7 @@ class ImapSession:
         pattern = '"*" RETURN (SPECIAL-USE)' if asks else '"*"'
         try:
             return self._run(lambda client: _listing(client, pattern))
-        except MailboxProtocolError:
+        except (MailboxProtocolError, MailboxServerError):
             if not asks:
                 raise
         return self._run(lambda client: _listing(client, '"*"'))
