@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 
+import structlog
+
+from concord.errors import InfrastructureError
 from concord.ports import Claim
+
+log = structlog.get_logger(__name__)
 
 
 class Hand:
@@ -65,13 +70,19 @@ class Kept:
             self._returns.append(returned)
 
     def give_back(self, give: Callable[[Return], None]) -> None:
-        """Try each once more. What `give` raises passes through, and that one and the rest stay."""
+        """Try each once more. Where infrastructure is still away, that passes through, and that one and the rest stay.
+
+        One that fails otherwise is left to its lease: a defect must not keep the process from all other work.
+        """
         while returned := self._pop():
             try:
                 give(returned)
-            except BaseException:
+            except InfrastructureError:
                 self.add(returned)
                 raise
+            except Exception as error:
+                ids = [claim.message.id for claim in returned.claims]
+                log.exception("claims.left_to_lapse", error=error, count=len(ids), message_ids=ids)
 
     def _pop(self) -> Return | None:
         with self._lock:

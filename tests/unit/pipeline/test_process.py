@@ -458,6 +458,23 @@ def test_claims_that_the_database_does_not_take_back_are_given_back_before_the_n
     assert one.process(ids) == 2
 
 
+def test_a_defect_in_giving_back_does_not_stop_the_process(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = fetch(world, "One")
+    one = processor(world)
+
+    def stumble_over_it(*_: object, **__: object) -> None:
+        raise TypeError("a defect of ours")
+
+    monkeypatch.setattr(world.ledger, "finish", stumble_over_it)
+    monkeypatch.setattr(world.ledger, "give_back", stumble_over_it)
+    with pytest.raises(TypeError):
+        one.process(ids)
+    monkeypatch.delattr(world.ledger, "finish")
+    world.wait(hours=1)
+
+    assert one.process(ids) == 1
+
+
 def test_what_was_kept_harms_nobody_who_took_it_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = fetch(world, "One")
     one = processor(world)
