@@ -22,7 +22,7 @@ from concord.settings import DiscoverySettings, PollSettings
 from tests.fakes.discovery import MemoryDiscoverer
 from tests.servers.certificates import Certificates, Fault
 from tests.servers.dns import NameServer
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import HostileImap, Talk
 from tests.servers.webhook import WebhookReceiver, answer, drip, redirect
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -289,7 +289,7 @@ def test_a_directory_is_asked_only_where_one_is_named(web: WebhookReceiver, trus
 
 
 def test_a_usual_name_that_speaks_imap_is_found(trusting: ssl.SSLContext, serving: ssl.SSLContext) -> None:
-    with EvilImap(tls=serving) as server:
+    with HostileImap(tls=serving) as server:
         found = find(tls=lambda: trusting, names=[("imap.{domain}", server.port, Tls.IMPLICIT)])
 
         assert server.commands == []
@@ -298,15 +298,13 @@ def test_a_usual_name_that_speaks_imap_is_found(trusting: ssl.SSLContext, servin
 
 
 def test_a_usual_name_is_found_by_starttls(trusting: ssl.SSLContext, serving: ssl.SSLContext) -> None:
-    secured = []
-
-    def start_tls(talk: Talk) -> None:
+    async def start_tls(talk: Talk) -> None:
         talk.done()
-        secured.append(serving.wrap_socket(talk.line, server_side=True))
+        await talk.flush()
+        await talk.secure(serving)
 
-    with EvilImap(STARTTLS=start_tls) as server:
+    with HostileImap(STARTTLS=start_tls) as server:
         found = find(tls=lambda: trusting, names=[("imap.{domain}", server.port, Tls.STARTTLS)])
-    secured[0].close()
 
     assert found.best
     assert found.best.tls is Tls.STARTTLS
@@ -316,7 +314,7 @@ def test_a_usual_name_is_found_by_starttls(trusting: ssl.SSLContext, serving: ss
 def test_a_usual_name_that_speaks_something_else_is_nothing(
     trusting: ssl.SSLContext, serving: ssl.SSLContext, greeting: bytes
 ) -> None:
-    with EvilImap(tls=serving, greeting=greeting) as server:
+    with HostileImap(tls=serving, greeting=greeting) as server:
         found = find(tls=lambda: trusting, names=[("imap.{domain}", server.port, Tls.IMPLICIT)])
 
     assert found.found == ()
@@ -325,7 +323,7 @@ def test_a_usual_name_that_speaks_something_else_is_nothing(
 def test_a_usual_name_without_a_trusted_certificate_is_nothing(
     trusting: ssl.SSLContext, serving: ssl.SSLContext
 ) -> None:
-    with EvilImap(tls=serving) as server:
+    with HostileImap(tls=serving) as server:
         found = find(tls=lambda: trusting, names=[("mail.{domain}", server.port, Tls.IMPLICIT)])
 
     assert outcomes(found, DiscoverySource.GUESS) == [Outcome.NOTHING]
@@ -344,7 +342,7 @@ def test_everybody_is_asked_at_once_and_the_time_is_kept(web: WebhookReceiver, t
     web.script(drip())
     begun = time.monotonic()
     settings = DiscoverySettings(timeout=1, allow_networks=LOOPBACK)
-    with EvilImap(GREETING=Talk.drip) as server:
+    with HostileImap(GREETING=Talk.drip) as server:
         names = [("imap.{domain}", server.port, Tls.STARTTLS)] * 3
         found = find(tls=lambda: trusting, files=file_at(web), names=names, settings=settings)
 

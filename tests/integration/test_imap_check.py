@@ -10,7 +10,7 @@ from concord.model.account import Account, Tls
 from concord.ports import CheckStep
 from tests.servers.certificates import Fault
 from tests.servers.dovecot import Dovecot
-from tests.servers.evil_imap import EvilImap
+from tests.servers.hostile_imap import HostileImap
 from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on
 from tests.servers.redis import free_port
 
@@ -95,7 +95,7 @@ def test_the_first_failure_is_the_last_step(
 
 
 def test_no_password_goes_to_a_server_that_wants_none(polls: Polls) -> None:
-    with EvilImap(capabilities=b"IMAP4rev1 LOGINDISABLED") as server:
+    with HostileImap(capabilities=b"IMAP4rev1 LOGINDISABLED") as server:
         found = steps(polls, account_at(server.port))
 
         assert not found["login"].ok

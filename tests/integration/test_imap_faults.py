@@ -34,7 +34,7 @@ from concord.model.message import FetchedMail
 from concord.ports import Unreadable
 from tests.servers.certificates import Fault
 from tests.servers.dovecot import Dovecot
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import HostileImap, Talk
 from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on
 from tests.servers.redis import free_port
 
@@ -56,7 +56,7 @@ def says(text: bytes) -> Callable[[Talk], None]:
     return lambda talk: talk.done(text)
 
 
-def logged_in(polls: Polls, server: EvilImap, seconds: float = 60, **changes: Any) -> None:
+def logged_in(polls: Polls, server: HostileImap, seconds: float = 60, **changes: Any) -> None:
     with polls.open(account_at(server.port, **changes), seconds=seconds):
         pass
 
@@ -66,13 +66,13 @@ def taken(source: ImapSession, *uids: int) -> list[FetchedMail | Unreadable]:
     return list(source.fetch(uids, max_size=MAX))
 
 
-def take(polls: Polls, server: EvilImap, *uids: int) -> list[FetchedMail | Unreadable]:
+def take(polls: Polls, server: HostileImap, *uids: int) -> list[FetchedMail | Unreadable]:
     """A whole session for some mails."""
     with polls.open(account_at(server.port)) as source:
         return taken(source, *uids)
 
 
-def select(polls: Polls, server: EvilImap, *, writable: bool = False) -> None:
+def select(polls: Polls, server: HostileImap, *, writable: bool = False) -> None:
     with polls.open(account_at(server.port)) as source:
         source.select("INBOX", writable=writable)
 
@@ -127,7 +127,7 @@ def test_a_silent_server_is_told_as_slow(quick: Polls) -> None:
 )
 def test_a_server_that_is_not_imap_is_told_so_without_its_words(quick: Polls, greeting: bytes) -> None:
     """Whoever may name a host must not read what answers there."""
-    with EvilImap(greeting=greeting) as server, pytest.raises(MailboxProtocolError) as caught:
+    with HostileImap(greeting=greeting) as server, pytest.raises(MailboxProtocolError) as caught:
         logged_in(quick, server)
 
     assert "port" in caught.value.advice
@@ -145,7 +145,7 @@ def test_an_address_where_clouds_keep_secrets_is_not_called(quick: Polls, host: 
 
 
 def test_an_operator_may_forbid_and_allow_networks() -> None:
-    with EvilImap() as server:
+    with HostileImap() as server:
         with pytest.raises(MailboxForbiddenError), Polls(deny_networks=["127.0.0.0/8"]).open(account_at(server.port)):
             pass
         allowing = Polls(deny_networks=["127.0.0.0/8"], allow_networks=["127.0.0.1/32"])
@@ -157,12 +157,12 @@ def test_an_operator_may_forbid_and_allow_networks() -> None:
 
 
 def test_a_server_full_at_the_greeting_is_throttling(quick: Polls) -> None:
-    with EvilImap(greeting=b"* BYE Too many connections") as server, pytest.raises(MailboxThrottledError):
+    with HostileImap(greeting=b"* BYE Too many connections") as server, pytest.raises(MailboxThrottledError):
         logged_in(quick, server)
 
 
 def test_a_server_that_greets_with_preauth_gets_no_password(quick: Polls) -> None:
-    with EvilImap(greeting=b"* PREAUTH welcome") as server, pytest.raises(MailboxProtocolError):
+    with HostileImap(greeting=b"* PREAUTH welcome") as server, pytest.raises(MailboxProtocolError):
         logged_in(quick, server)
 
     assert "LOGIN" not in server.verbs()
@@ -208,7 +208,7 @@ def test_a_missing_ca_file_is_named(quick: Polls, dovecot: Dovecot, mailbox_user
 
 
 def test_a_port_without_tls_is_told_so(quick: Polls) -> None:
-    with EvilImap() as server, pytest.raises(MailboxTlsError) as caught:
+    with HostileImap() as server, pytest.raises(MailboxTlsError) as caught:
         logged_in(quick, server, tls=Tls.IMPLICIT)
 
     assert "starttls" in caught.value.advice
@@ -216,7 +216,7 @@ def test_a_port_without_tls_is_told_so(quick: Polls) -> None:
 
 def test_no_password_goes_out_when_starttls_is_missing(quick: Polls) -> None:
     """A1, P3: a stripped STARTTLS must not downgrade."""
-    with EvilImap() as server, pytest.raises(MailboxTlsError):
+    with HostileImap() as server, pytest.raises(MailboxTlsError):
         logged_in(quick, server, tls=Tls.STARTTLS)
 
     assert "LOGIN" not in server.verbs()
@@ -224,7 +224,7 @@ def test_no_password_goes_out_when_starttls_is_missing(quick: Polls) -> None:
 
 @pytest.mark.parametrize("answer", [b"NO not now", b"BAD what?"])
 def test_no_password_goes_out_when_starttls_fails(quick: Polls, answer: bytes) -> None:
-    with EvilImap(capabilities=b"IMAP4rev1 STARTTLS", STARTTLS=says(answer)) as server, pytest.raises(MailboxError):
+    with HostileImap(capabilities=b"IMAP4rev1 STARTTLS", STARTTLS=says(answer)) as server, pytest.raises(MailboxError):
         logged_in(quick, server, tls=Tls.STARTTLS)
 
     assert "LOGIN" not in server.verbs()
@@ -236,14 +236,14 @@ def test_no_password_goes_out_when_the_handshake_fails(quick: Polls) -> None:
         talk.say(b"* OK this is no handshake")
 
     capabilities = b"IMAP4rev1 STARTTLS"
-    with EvilImap(capabilities=capabilities, STARTTLS=no_handshake) as server, pytest.raises(MailboxTlsError):
+    with HostileImap(capabilities=capabilities, STARTTLS=no_handshake) as server, pytest.raises(MailboxTlsError):
         logged_in(quick, server, tls=Tls.STARTTLS)
 
     assert not any(b"LOGIN" in command for command in server.commands)
 
 
 def test_a_server_that_disables_login_gets_no_password(quick: Polls) -> None:
-    with EvilImap(capabilities=b"IMAP4rev1 LOGINDISABLED") as server, pytest.raises(MailboxTlsError):
+    with HostileImap(capabilities=b"IMAP4rev1 LOGINDISABLED") as server, pytest.raises(MailboxTlsError):
         logged_in(quick, server)
 
     assert "LOGIN" not in server.verbs()
@@ -275,7 +275,7 @@ def test_any_password_can_be_used(polls: Polls, dovecot: Dovecot, password: str)
 
 
 def test_a_user_name_with_a_space_is_one_word(quick: Polls) -> None:
-    with EvilImap() as server:
+    with HostileImap() as server:
         logged_in(quick, server, user='al ice"')
 
         assert b'LOGIN "al ice\\"" "hunter2"' in server.commands
@@ -283,7 +283,7 @@ def test_a_user_name_with_a_space_is_one_word(quick: Polls) -> None:
 
 @pytest.mark.parametrize("secret", ["two\r\nA1 LOGOUT", "line\n", "nul\0"])
 def test_a_password_with_a_line_break_is_never_sent(quick: Polls, secret: str) -> None:
-    with EvilImap() as server, pytest.raises(MailboxDeniedError, match="character"):
+    with HostileImap() as server, pytest.raises(MailboxDeniedError, match="character"):
         logged_in(quick, server, secret=VAULT.seal(secret))
 
     assert "LOGIN" not in server.verbs()
@@ -310,7 +310,7 @@ def test_a_refused_login_is_told_by_its_reason(
     quick: Polls, answer: bytes, kind: type[MailboxError], seconds: float | None
 ) -> None:
     """A5: only a real denial counts as one; the rest is tried again."""
-    with EvilImap(LOGIN=says(answer)) as server, pytest.raises(MailboxError) as caught:
+    with HostileImap(LOGIN=says(answer)) as server, pytest.raises(MailboxError) as caught:
         logged_in(quick, server)
 
     assert type(caught.value) is kind
@@ -325,7 +325,7 @@ def bye(talk: Talk) -> None:
 @pytest.mark.parametrize("answer", [bye, Talk.cut])
 def test_a_hang_up_during_login_is_no_denial(quick: Polls, answer: Callable[[Talk], None]) -> None:
     """A5: a server in trouble must not look like a wrong password."""
-    with EvilImap(LOGIN=answer) as server, pytest.raises(MailboxDownError):
+    with HostileImap(LOGIN=answer) as server, pytest.raises(MailboxDownError):
         logged_in(quick, server)
 
 
@@ -341,7 +341,7 @@ def test_an_echoed_password_is_blotted_out(quick: Polls, verb: bytes) -> None:
         else:
             talk.done(said)
 
-    with EvilImap(LOGIN=echo) as server, pytest.raises(MailboxError) as caught:
+    with HostileImap(LOGIN=echo) as server, pytest.raises(MailboxError) as caught:
         logged_in(quick, server, secret=VAULT.seal(SECRET))
 
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caught.value.explain()
@@ -359,7 +359,7 @@ def test_an_echoed_password_is_blotted_out(quick: Polls, verb: bytes) -> None:
 def test_a_tarpit_cannot_outlast_the_budget(quick: Polls, verb: str) -> None:
     """A7, P3: one octet now and then defeats every socket time-out."""
     answers: dict[str, Any] = {verb: Talk.drip}
-    with EvilImap(**answers) as server:
+    with HostileImap(**answers) as server:
         began = time.monotonic()
         with pytest.raises(PollBudgetError), quick.open(account_at(server.port), seconds=1.5) as source:
             source.status("INBOX")
@@ -369,19 +369,19 @@ def test_a_tarpit_cannot_outlast_the_budget(quick: Polls, verb: str) -> None:
 
 
 def test_a_tarpit_in_the_tls_handshake_is_told_as_slow(quick: Polls) -> None:
-    def record_without_end(talk: Talk) -> None:
-        talk.line.sendall(b"\x16\x03\x03\x40\x00")
-        talk.drip()
+    async def record_without_end(talk: Talk) -> None:
+        talk.send(b"\x16\x03\x03\x40\x00")
+        await talk.drip()
 
-    with EvilImap(GREETING=record_without_end) as server, pytest.raises(MailboxDownError, match="in time"):
+    with HostileImap(GREETING=record_without_end) as server, pytest.raises(MailboxDownError, match="in time"):
         logged_in(quick, server, tls=Tls.IMPLICIT)
 
 
 def test_a_deadline_during_a_fetch_spoils_no_other_poll(quick: Polls) -> None:
-    with EvilImap({1: b"x" * 100}, FETCH=Talk.drip) as server:
+    with HostileImap({1: b"x" * 100}, FETCH=Talk.drip) as server:
         with pytest.raises(PollBudgetError), quick.open(account_at(server.port), seconds=1) as source:
             taken(source, 1)
-        server._answers["FETCH"] = server.tell_mails
+        server.behave()
         with quick.open(account_at(server.port)) as source:
             assert bodies(taken(source, 1)) == {1: b"x" * 100}
 
@@ -396,7 +396,7 @@ def test_a_cut_in_the_middle_of_a_mail_is_a_hang_up(quick: Polls) -> None:
         talk.say(b"* 1 FETCH (UID 1 BODY[]<0> {1000}", b"only this")
         talk.cut()
 
-    with EvilImap({1: b"x" * 1000}, FETCH=half) as server, pytest.raises(MailboxDownError):
+    with HostileImap({1: b"x" * 1000}, FETCH=half) as server, pytest.raises(MailboxDownError):
         take(quick, server, 1)
 
 
@@ -410,7 +410,7 @@ def test_news_of_flags_are_no_mails(quick: Polls) -> None:
             talk.say(b"* 1 FETCH (FLAGS (\\Flagged))")
         talk.done()
 
-    with EvilImap({2: b"two", 5: b"five"}, FETCH=chatty) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({2: b"two", 5: b"five"}, FETCH=chatty) as server, quick.open(account_at(server.port)) as source:
         items = taken(source, 2, 5)
 
     assert bodies(items) == {2: b"two", 5: b"five"}
@@ -429,7 +429,7 @@ def test_one_refused_mail_leaves_its_neighbours_alone(quick: Polls, refusal: byt
         talk.done(refusal if 2 in wanted else b"OK done")
 
     mails = {uid: b"mail %d" % uid for uid in (1, 2, 3)}
-    with EvilImap(mails, FETCH=refuse_two) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap(mails, FETCH=refuse_two) as server, quick.open(account_at(server.port)) as source:
         items = taken(source, 1, 2, 3)
 
     assert [item.uid for item in items] == [1, 2, 3]
@@ -446,7 +446,7 @@ def test_a_batch_refused_whole_is_asked_for_one_by_one(quick: Polls) -> None:
         server.send_piece(talk, wanted[0])
         return talk.done()
 
-    with EvilImap({1: b"one", 2: b"two"}, FETCH=only_alone) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: b"one", 2: b"two"}, FETCH=only_alone) as server, quick.open(account_at(server.port)) as source:
         assert bodies(taken(source, 1, 2)) == {1: b"one", 2: b"two"}
 
 
@@ -459,7 +459,7 @@ def test_a_mail_passed_over_in_silence_is_not_lost(quick: Polls) -> None:
                 server.send_piece(talk, uid)
         talk.done()
 
-    with EvilImap({1: b"one", 2: b"two"}, FETCH=skip_two) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: b"one", 2: b"two"}, FETCH=skip_two) as server, quick.open(account_at(server.port)) as source:
         first, second = taken(source, 1, 2)
 
     assert isinstance(first, FetchedMail)
@@ -475,7 +475,7 @@ def test_an_answer_that_cannot_be_parsed_spoils_one_mail(quick: Polls) -> None:
                 server.send_piece(talk, uid)
         talk.done()
 
-    with EvilImap({1: b"one", 2: b"two"}, FETCH=garbled) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: b"one", 2: b"two"}, FETCH=garbled) as server, quick.open(account_at(server.port)) as source:
         first, second = taken(source, 1, 2)
 
     assert isinstance(first, FetchedMail)
@@ -493,7 +493,7 @@ def test_a_lying_size_changes_no_octet(quick: Polls, told: int, length: int) -> 
         talk.done()
 
     raw = bytes(number % 251 for number in range(length))
-    with EvilImap({1: raw}, FETCH=liar) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: raw}, FETCH=liar) as server, quick.open(account_at(server.port)) as source:
         source.select("INBOX", uidvalidity=7)
         for item in source.fetch([1], max_size=MAX):
             assert isinstance(item, FetchedMail)
@@ -509,7 +509,7 @@ def test_a_mail_longer_than_told_is_still_limited(quick: Polls) -> None:
         server.send_piece(talk, 1, size=10)
         talk.done()
 
-    with EvilImap({1: b"x" * 50_000}, FETCH=liar) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: b"x" * 50_000}, FETCH=liar) as server, quick.open(account_at(server.port)) as source:
         source.select("INBOX", uidvalidity=7)
         [item] = source.fetch([1], max_size=20_000)
 
@@ -523,7 +523,7 @@ def test_announced_gigabytes_are_not_believed(quick: Polls) -> None:
     def huge(talk: Talk) -> None:
         talk.say(b"* 1 FETCH (UID 1 BODY[]<0> {9000000000}", b"x")
 
-    with EvilImap({1: b"x"}, FETCH=huge) as server, pytest.raises(MailboxProtocolError):
+    with HostileImap({1: b"x"}, FETCH=huge) as server, pytest.raises(MailboxProtocolError):
         take(quick, server, 1)
 
 
@@ -535,7 +535,7 @@ def test_announced_gigabytes_are_not_believed(quick: Polls) -> None:
     ],
 )
 def test_throttling_during_a_fetch_blames_no_mail(quick: Polls, answer: bytes, kind: type[MailboxError]) -> None:
-    with EvilImap({1: b"x"}, FETCH=says(answer)) as server, pytest.raises(kind):
+    with HostileImap({1: b"x"}, FETCH=says(answer)) as server, pytest.raises(kind):
         take(quick, server, 1)
 
 
@@ -546,7 +546,7 @@ def test_a_long_search_answer_is_read_whole(quick: Polls) -> None:
         talk.say(b"* SEARCH " + b" ".join(b"%d" % uid for uid in range(1_000_000, 1_200_000)), b"* SEARCH 7")
         talk.done()
 
-    with EvilImap(SEARCH=many) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap(SEARCH=many) as server, quick.open(account_at(server.port)) as source:
         source.select("INBOX")
         uids = source.uids(1)
 
@@ -573,7 +573,7 @@ def test_odd_answers_to_list_are_understood(quick: Polls) -> None:
         )
         talk.done()
 
-    with EvilImap(LIST=odd) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap(LIST=odd) as server, quick.open(account_at(server.port)) as source:
         names = [folder.name for folder in source.folders()]
         source.select("Entwürfe")
         source.select("R&D")
@@ -607,7 +607,7 @@ def test_a_server_that_refuses_to_be_asked_for_special_uses_is_asked_plainly(qui
 
 def test_a_full_mailbox_is_told_as_quota(quick: Polls) -> None:
     """A5."""
-    with EvilImap({1: b"x"}, COPY=says(b"NO [OVERQUOTA] Quota exceeded")) as server:
+    with HostileImap({1: b"x"}, COPY=says(b"NO [OVERQUOTA] Quota exceeded")) as server:
         with quick.open(account_at(server.port)) as source:
             source.select("INBOX", uidvalidity=7)
             with pytest.raises(MailboxQuotaError):
@@ -621,7 +621,7 @@ def test_a_folder_without_uidvalidity_is_not_read(quick: Polls) -> None:
         talk.say(b"* 0 EXISTS")
         talk.done()
 
-    with EvilImap(EXAMINE=forgetful) as server, pytest.raises(MailboxProtocolError):
+    with HostileImap(EXAMINE=forgetful) as server, pytest.raises(MailboxProtocolError):
         select(quick, server)
 
 
@@ -633,7 +633,7 @@ def test_a_uidvalidity_that_changes_during_a_session_outdates_the_uids(quick: Po
         talk.say(b"* OK [UIDVALIDITY 8] the mailbox was made again")
         talk.server.tell_mails(talk)
 
-    with EvilImap({1: b"x"}, FETCH=renumbered) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: b"x"}, FETCH=renumbered) as server, quick.open(account_at(server.port)) as source:
         source.select("INBOX", uidvalidity=7)
         commands: dict[str, Callable[[], Any]] = {
             "mark": lambda: source.mark([1], "\\Seen"),
@@ -652,7 +652,7 @@ def test_a_uidvalidity_that_changes_during_a_session_outdates_the_uids(quick: Po
 
 def test_a_copy_whose_original_stays_is_told(quick: Polls) -> None:
     """P12: the copy is made, so it must not be made again."""
-    refuses = EvilImap({1: b"x", 2: b"y"}, STORE=lambda talk: talk.done(b"NO not allowed"))
+    refuses = HostileImap({1: b"x", 2: b"y"}, STORE=lambda talk: talk.done(b"NO not allowed"))
     with refuses as server, quick.open(account_at(server.port)) as source:
         source.select("INBOX", uidvalidity=7)
         with pytest.raises(MoveUnfinishedError) as caught:
@@ -662,7 +662,7 @@ def test_a_copy_whose_original_stays_is_told(quick: Polls) -> None:
 
 
 def test_a_folder_that_may_not_be_written_is_named(quick: Polls) -> None:
-    with EvilImap() as server, pytest.raises(MailboxFolderError) as caught:
+    with HostileImap() as server, pytest.raises(MailboxFolderError) as caught:
         select(quick, server, writable=True)
 
     assert caught.value.fields["folder"] == "INBOX"
@@ -670,7 +670,7 @@ def test_a_folder_that_may_not_be_written_is_named(quick: Polls) -> None:
 
 def test_without_uidplus_nothing_is_expunged(quick: Polls) -> None:
     """P12: the flag is set and stays, since EXPUNGE and a writable CLOSE would take what others marked."""
-    with EvilImap({1: b"x"}, capabilities=b"IMAP4rev1") as server:
+    with HostileImap({1: b"x"}, capabilities=b"IMAP4rev1") as server:
         with quick.open(account_at(server.port)) as source:
             source.select("INBOX", uidvalidity=7)
             source.delete([1])
@@ -681,7 +681,7 @@ def test_without_uidplus_nothing_is_expunged(quick: Polls) -> None:
 
 
 def test_without_move_mails_are_copied_then_deleted(quick: Polls) -> None:
-    with EvilImap({1: b"x", 2: b"y"}) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap({1: b"x", 2: b"y"}) as server, quick.open(account_at(server.port)) as source:
         source.select("INBOX", uidvalidity=7)
         source.move([1, 2], "Archive")
 

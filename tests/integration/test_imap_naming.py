@@ -10,7 +10,7 @@ from concord.adapters.imap import wire
 from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.watchdog import Watchdog
 from concord.errors import MailboxDownError
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import HostileImap, Talk
 from tests.servers.imap_accounts import Polls, account_at
 
 
@@ -23,7 +23,7 @@ def strict_status(talk: Talk) -> None:
 
 
 def test_a_server_that_asks_for_a_name_gets_one(polls: Polls) -> None:
-    with EvilImap(capabilities=b"IMAP4rev1 ID UNSELECT", STATUS=strict_status) as server:
+    with HostileImap(capabilities=b"IMAP4rev1 ID UNSELECT", STATUS=strict_status) as server:
         with polls.open(account_at(server.port)) as source:
             source.status("INBOX")
 
@@ -31,7 +31,7 @@ def test_a_server_that_asks_for_a_name_gets_one(polls: Polls) -> None:
 
 
 def test_the_connection_test_says_the_name_too(polls: Polls) -> None:
-    with EvilImap(capabilities=b"IMAP4rev1 ID", LIST=_one_folder, STATUS=strict_status) as server:
+    with HostileImap(capabilities=b"IMAP4rev1 ID", LIST=_one_folder, STATUS=strict_status) as server:
         *_, last = polls.sources.test(account_at(server.port))
 
     assert (last.name, last.ok) == ("folders", True)
@@ -39,21 +39,21 @@ def test_the_connection_test_says_the_name_too(polls: Polls) -> None:
 
 def test_a_name_that_is_refused_changes_nothing(polls: Polls) -> None:
     with (
-        EvilImap(capabilities=b"IMAP4rev1 ID", ID=lambda talk: talk.done(b"BAD what?")) as server,
+        HostileImap(capabilities=b"IMAP4rev1 ID", ID=lambda talk: talk.done(b"BAD what?")) as server,
         polls.open(account_at(server.port)) as source,
     ):
         assert source.status("INBOX").uidvalidity == 7
 
 
 def test_a_provider_known_to_want_it_is_told_though_it_offers_nothing() -> None:
-    with EvilImap() as server:
+    with HostileImap() as server:
         _introduced(server, host="imap.163.com")
 
         assert "ID" in server.verbs()
 
 
 def test_others_are_not_bothered() -> None:
-    with EvilImap() as server:
+    with HostileImap() as server:
         _introduced(server, host="127.0.0.1")
 
         assert "ID" not in server.verbs()
@@ -61,7 +61,7 @@ def test_others_are_not_bothered() -> None:
 
 def test_a_server_that_hangs_up_at_the_name_is_down(polls: Polls) -> None:
     with (
-        EvilImap(capabilities=b"IMAP4rev1 ID", ID=Talk.cut) as server,
+        HostileImap(capabilities=b"IMAP4rev1 ID", ID=Talk.cut) as server,
         pytest.raises(MailboxDownError),
         polls.open(account_at(server.port)),
     ):
@@ -73,7 +73,7 @@ def _one_folder(talk: Talk) -> None:
     talk.done()
 
 
-def _introduced(server: EvilImap, *, host: str) -> None:
+def _introduced(server: HostileImap, *, host: str) -> None:
     account = account_at(server.port)
     guard = Watchdog().guard(10)
     client = wire.connect(account, Polls().settings, guard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from concord.ports import CheckStep
 from tests.fakes.database import memory_database
 from tests.oauth_world import OAuthWorld
 from tests.servers.dovecot import Dovecot
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import Answer, HostileImap, Talk
 from tests.servers.imap_accounts import Polls, account_at
 from tests.servers.openid import Misdeed, OpenIdServer
 
@@ -185,38 +185,30 @@ class Fixed:
         return datetime.now(UTC)
 
 
-def line_of(talk: Talk) -> bytes:
-    """What the client says next."""
-    said = b""
-    while not said.endswith(b"\r\n"):
-        said += talk.line.recv(1)
-    return said.removesuffix(b"\r\n")
-
-
 class Bouncer:
     """Takes one token, and answers the others as it is told."""
 
-    def __init__(self, good: str, say_no: Callable[[Talk], None]) -> None:
+    def __init__(self, good: str, say_no: Answer) -> None:
         self.good = good
         self.say_no = say_no
         self.seen: list[bytes] = []
         self.last_words: list[bytes] = []
 
-    def __call__(self, talk: Talk) -> None:
+    async def __call__(self, talk: Talk) -> None:
         talk.say(b"+ ")
-        said = base64.b64decode(line_of(talk))
+        said = base64.b64decode(await talk.listen())
         self.seen.append(said)
         if f"Bearer {self.good}\x01".encode() in said:
             talk.done(b"OK welcome")
-        else:
-            self.say_no(talk)
+        elif waiting := self.say_no(talk):
+            await waiting
 
-    def with_document(self, document: bytes, no: bytes) -> Callable[[Talk], None]:
+    def with_document(self, document: bytes, no: bytes) -> Answer:
         """An error document first; the client owes it an empty word (RFC 7628, section 3.2.3)."""
 
-        def say_no(talk: Talk) -> None:
+        async def say_no(talk: Talk) -> None:
             talk.say(b"+ " + base64.b64encode(document))
-            self.last_words.append(base64.b64decode(line_of(talk)))
+            self.last_words.append(base64.b64decode(await talk.listen()))
             talk.done(no)
 
         return say_no
@@ -229,7 +221,7 @@ def bouncer(document: bytes | None, no: bytes, *, good: str = "good") -> Bouncer
     return made
 
 
-def try_in(server: EvilImap, *tokens: str, **changes: Any) -> list[str]:
+def try_in(server: HostileImap, *tokens: str, **changes: Any) -> list[str]:
     """Open the mailbox and close it; the folder's names."""
     polls = Polls(Fixed(*tokens))
     account = account_at(server.port, auth=AuthKind.OAUTH2, oauth_client="main", **changes)
@@ -255,7 +247,7 @@ def try_in(server: EvilImap, *tokens: str, **changes: Any) -> list[str]:
 )
 def test_the_token_is_shown_as_each_mechanism_wants_it(offered: bytes, first: bytes) -> None:
     door = bouncer(None, b"NO")
-    with EvilImap(capabilities=b"IMAP4rev1 " + offered, AUTHENTICATE=door) as server:
+    with HostileImap(capabilities=b"IMAP4rev1 " + offered, AUTHENTICATE=door) as server:
         try_in(server, "good", user="bob=,@example.com")
 
         assert door.seen == [first % server.port if b"%d" in first else first]
@@ -267,7 +259,7 @@ def test_the_token_is_shown_as_each_mechanism_wants_it(offered: bytes, first: by
 )
 def test_the_servers_reason_is_heard_out_and_a_new_token_tried(offered: bytes, word: bytes) -> None:
     door = bouncer(b'{"status": "401", "schemes": "bearer"}', b"NO [AUTHENTICATIONFAILED] Invalid credentials")
-    with EvilImap(capabilities=b"IMAP4rev1 " + offered, AUTHENTICATE=door) as server:
+    with HostileImap(capabilities=b"IMAP4rev1 " + offered, AUTHENTICATE=door) as server:
         assert try_in(server, "stale", "good") == ["INBOX"]
 
     assert door.last_words == [word]
@@ -280,7 +272,7 @@ def test_a_server_that_hangs_up_after_its_no_is_called_again() -> None:
         talk.cut()
 
     door = Bouncer("good", slam)
-    with EvilImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=door) as server:
+    with HostileImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=door) as server:
         assert try_in(server, "stale", "good") == ["INBOX"]
 
 
@@ -299,7 +291,7 @@ def test_a_server_that_hangs_up_after_its_no_is_called_again() -> None:
 def test_what_the_error_document_says_is_told(document: bytes, remedy: str) -> None:
     door = bouncer(document, b"NO failed", good="none")
     with (
-        EvilImap(capabilities=b"IMAP4rev1 AUTH=OAUTHBEARER", AUTHENTICATE=door) as server,
+        HostileImap(capabilities=b"IMAP4rev1 AUTH=OAUTHBEARER", AUTHENTICATE=door) as server,
         pytest.raises(MailboxDeniedError, match="refused the token") as caught,
     ):
         try_in(server, "one", "two")
@@ -309,7 +301,7 @@ def test_what_the_error_document_says_is_told(document: bytes, remedy: str) -> N
 
 def test_a_server_without_token_logins_is_shown_none() -> None:
     with (
-        EvilImap(capabilities=b"IMAP4rev1 AUTH=PLAIN") as server,
+        HostileImap(capabilities=b"IMAP4rev1 AUTH=PLAIN") as server,
         pytest.raises(MailboxDeniedError, match="takes no OAuth2 logins") as caught,
     ):
         try_in(server, "good")
@@ -321,7 +313,7 @@ def test_a_server_without_token_logins_is_shown_none() -> None:
 def test_a_throttled_login_costs_no_token() -> None:
     door = bouncer(None, b"NO [UNAVAILABLE] Too many simultaneous connections", good="none")
     with (
-        EvilImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=door) as server,
+        HostileImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=door) as server,
         pytest.raises(MailboxThrottledError),
     ):
         try_in(server, "one", "two")
@@ -331,7 +323,7 @@ def test_a_throttled_login_costs_no_token() -> None:
 
 def test_a_cut_in_the_middle_is_no_refusal() -> None:
     with (
-        EvilImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=Bouncer("none", Talk.cut)) as server,
+        HostileImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=Bouncer("none", Talk.cut)) as server,
         pytest.raises(MailboxDownError),
     ):
         try_in(server, "one")
@@ -344,7 +336,7 @@ def test_a_token_that_a_server_repeats_is_blotted_out(how: str) -> None:
     said = {"plain": secret.encode(), "base64": base64.b64encode(secret.encode()), "initial": initial}[how]
     door = bouncer(None, b"NO I know " + said, good="none")
     with (
-        EvilImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=door) as server,
+        HostileImap(capabilities=b"IMAP4rev1 AUTH=XOAUTH2", AUTHENTICATE=door) as server,
         pytest.raises(MailboxDeniedError) as caught,
     ):
         try_in(server, secret)

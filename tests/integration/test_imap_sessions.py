@@ -21,7 +21,7 @@ from concord.model.account import Tls
 from concord.model.message import FetchedMail
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import HostileImap, Talk
 from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on, now, open_folder
 
 HELLO = b"Subject: hello\r\n\r\nHello.\r\n"
@@ -52,7 +52,7 @@ def looked(polls: Polls, dovecot: Dovecot, user: str, account_id: int = 1) -> No
         source.status("INBOX")
 
 
-def asked(polls: Polls, server: EvilImap) -> None:
+def asked(polls: Polls, server: HostileImap) -> None:
     with polls.open(account_at(server.port)) as source:
         source.status("INBOX")
 
@@ -70,7 +70,7 @@ def test_the_next_poll_logs_in_no_more(polls: Polls, dovecot: Dovecot, mailbox_u
 
 def test_an_idle_poll_on_a_kept_connection_is_one_question(polls: Polls) -> None:
     """P3: one STATUS, and nothing else, goes over the wire."""
-    with EvilImap() as server:
+    with HostileImap() as server:
         for _ in range(2):
             asked(polls, server)
 
@@ -166,7 +166,7 @@ def test_a_kept_connection_that_says_goodbye_is_replaced(polls: Polls) -> None:
         talks.append(talk)
         server.tell_status(talk)
 
-    with EvilImap(STATUS=status) as server:
+    with HostileImap(STATUS=status) as server:
         for _ in range(2):
             asked(polls, server)
             talks[-1].say(b"* BYE idle for too long")
@@ -183,7 +183,7 @@ def test_a_kept_connection_that_died_in_silence_is_replaced() -> None:
             server.tell_status(talk)
 
     for polls in polls_with(connect_timeout=1, timeout=20):
-        with EvilImap(STATUS=silent_the_second_time) as server:
+        with HostileImap(STATUS=silent_the_second_time) as server:
             for _ in range(2):
                 with polls.open(account_at(server.port)) as source:
                     assert source.status("INBOX").uidvalidity == 7
@@ -192,7 +192,7 @@ def test_a_kept_connection_that_died_in_silence_is_replaced() -> None:
 
 
 def test_a_lost_connection_gives_its_slot_back(polls: Polls) -> None:
-    with EvilImap(STATUS=Talk.cut) as server, pytest.raises(MailboxDownError):
+    with HostileImap(STATUS=Talk.cut) as server, pytest.raises(MailboxDownError):
         asked(polls, server)
 
     assert polls.connections.slots == {}
@@ -284,7 +284,7 @@ def test_one_tls_context_serves_all_accounts(tmp_path: Path) -> None:
 
 def test_a_batch_of_small_mails_is_one_question(polls: Polls) -> None:
     mails = {uid: b"mail %d" % uid for uid in range(1, 31)}
-    with EvilImap(mails) as server, polls.open(account_at(server.port)) as source:
+    with HostileImap(mails) as server, polls.open(account_at(server.port)) as source:
         source.select("INBOX", uidvalidity=7)
         items = list(source.fetch(list(mails), max_size=1000))
 

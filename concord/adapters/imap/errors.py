@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import ssl
+from dataclasses import replace
 from typing import Any, Final
 
 from concord.adapters.imap.answers import Answer
@@ -40,6 +41,8 @@ _CODES: Final = {
     "name": frozenset({62, 64}),
     "unknown": frozenset({2, 18, 19, 20, 21}),
 }
+# How a session that the server ends is told from one that breaks.
+GOODBYE: Final = "* BYE "
 _SENTENCES: Final = {
     "expired": "the certificate has expired",
     "early": "the certificate is not valid yet",
@@ -86,12 +89,14 @@ def lost(error: Exception, facts: dict[str, Any], *, hide: tuple[str, ...] = ())
         cause = getattr(error, "reason", None) or error.strerror or str(error)
         return MailboxDownError("The connection to the IMAP server was cut", cause=cause, **facts)
     answer = Answer.read(error, hide=hide)
+    said_goodbye = answer.text.startswith(GOODBYE)
+    answer = replace(answer, text=answer.text.removeprefix(GOODBYE))
     if answer.is_throttling:
         return throttled(answer, facts)
     # imaplib has but one class for three things, and tells them apart in words.
     odd = "unexpected" in answer.text or "unterminated" in answer.text
-    if isinstance(error, imaplib.IMAP4.abort) and not odd:
-        if "socket error" in answer.text:
+    if said_goodbye or (isinstance(error, imaplib.IMAP4.abort) and not odd):
+        if "socket error" in answer.text and not said_goodbye:
             return MailboxDownError("The IMAP server hung up", **facts)
         return MailboxDownError("The IMAP server ended the session", answer=answer.text, **facts)
     return MailboxProtocolError("The IMAP server answered something that is not IMAP", answer=answer.text, **facts)

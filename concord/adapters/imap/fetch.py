@@ -5,7 +5,8 @@ Every octet is the server's. RFC822.SIZE is a hint that is checked:
 * More octets than announced are taken as they come (Exchange estimates sizes, Dovecot may have cached an old one).
 * Fewer are never taken at once. The rest is asked for by its offset; what comes is appended. A server that answers
   with a complete, empty literal has said twice where the mail ends, so its size was wrong and the mail is whole. NIL,
-  silence or a refusal is no such answer: the mail is Unreadable and asked for again.
+  silence or a refusal is no such answer: the mail is Unreadable and asked for again. Neither is no octet at all, unless
+  the size is 0.
 
 The pipeline compares the server's size with what was taken before it moves or deletes, so that a mail whose size was
 announced wrongly stays on the server.
@@ -126,13 +127,13 @@ class Fetcher:
         """One that its batch did not bring, though it is there: asked for once more, by itself."""
         reply = self._answer(uid)
         piece = reply.pieces.get(uid)
-        if piece and (piece.body is not None or piece.size == 0):
+        if piece and (piece.body or piece.size == 0):
             yield from self._whole(piece, reply.asked)
         elif self._listed([uid]):
             yield self._unreadable(uid, piece.size if piece else None, reply.refusal)
 
     def _whole(self, first: Piece, asked: int) -> Iterator[FetchedMail | Unreadable]:
-        if first.body is None and first.size != 0:
+        if not first.body and first.size != 0:
             yield from self._alone(first.uid)
             return
         body = first.body or b""

@@ -17,7 +17,7 @@ import imapclient
 
 from concord.adapters.imap.answers import Answer
 from concord.adapters.imap.contexts import context_for
-from concord.adapters.imap.errors import RAISED, facts_of, lost, plaintext_refused, untrusted
+from concord.adapters.imap.errors import GOODBYE, RAISED, facts_of, lost, plaintext_refused, untrusted
 from concord.adapters.imap.folder_names import quoted
 from concord.adapters.imap.watchdog import Guard
 from concord.egress.guard import NetworkRule
@@ -128,6 +128,12 @@ class Wire(imaplib.IMAP4):
         self._left -= octets
         if self._left < 0:
             raise self.abort(f"unexpected flood of {self.received} octets in answer to one command")
+
+    def _check_bye(self) -> None:
+        """End the session at a goodbye, told from other reasons by its first words."""
+        if said := self.untagged_responses.get("BYE"):
+            words = said[-1][0] if isinstance(said[-1], tuple) else said[-1]
+            raise self.abort(f"{GOODBYE}{words.decode('utf-8', 'replace')}")
 
     def _get_line(self) -> bytes:
         """One line without its end. imaplib would format each for a log, four octets to one where they are not text."""
