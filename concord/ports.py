@@ -178,6 +178,13 @@ class MailSource(Protocol):
         """STATUS without selecting. Raises MailboxFolderError."""
         ...
 
+    def statuses(self, folders: Sequence[str]) -> dict[str, FolderStatus]:
+        """STATUS of many folders in one round trip, where the server can (RFC 5819).
+
+        A folder that is left out is asked for by `status`; where the server cannot, all are.
+        """
+        ...
+
     def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:
         """Open a folder; the calls below speak of it. Raises MailboxFolderError.
 

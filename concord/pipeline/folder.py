@@ -119,6 +119,7 @@ class FolderVisit:
         name: str,
         cursor: FolderCursor | None,
         gives_way: Callable[[], bool] = lambda: False,
+        status: FolderStatus | None = None,
     ) -> None:
         self._gives_way = gives_way
         self._ports = ports
@@ -127,6 +128,7 @@ class FolderVisit:
         self._deadline = deadline
         self.name = name
         self._cursor = cursor
+        self._status = status  # as asked for together with the other folders'
         self.was_read = False  # in this poll, to the end
         self._fair_time = (deadline - ports.clock()) * FAIR_SHARE
         self.taken = Take()  # grows as mails are recorded, also where a trouble ends the visit
@@ -137,7 +139,7 @@ class FolderVisit:
 
     def new_mail(self) -> None:
         """Everything above the cursor."""
-        if self._cursor and self._is_unchanged(self._cursor, self._source.status(self.name)):
+        if self._cursor and self._is_unchanged(self._cursor, self._status or self._source.status(self.name)):
             self.was_read = True
             return
         status, listing, cursor = self._open()

@@ -38,7 +38,9 @@ class Listing:
             return found
         fetched = self._fetched(low, high)
         self._compare(set(found), set(fetched))
-        return fetched
+        # FETCH may pass over in silence a mail that the server cannot read. Asked for, it is Unreadable, or it is gone.
+        uidnext = self._status.uidnext
+        return sorted({*fetched, *(uid for uid in found if uidnext is not None and uid < uidnext)})
 
     def verify(self) -> None:
         """Count what SEARCH lists of the whole folder; where EXISTS says otherwise, SEARCH is not asked again."""

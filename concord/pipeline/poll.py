@@ -287,7 +287,9 @@ class _Visit:
     def _folders(self, source: MailSource) -> Iterator[FolderVisit]:
         """Longest unread first: where time runs out before the last folder, another one is last next time."""
         cursors = self._ports.accounts.cursors(self.account.id)
-        for name in sorted(folders_of(self.account, source), key=lambda name: self._turn(cursors.get(name))):
+        names = sorted(folders_of(self.account, source), key=lambda name: self._turn(cursors.get(name)))
+        statuses = source.statuses(names)
+        for name in names:
             yield FolderVisit(
                 ports=self._ports,
                 account=self.account,
@@ -295,6 +297,7 @@ class _Visit:
                 deadline=self.deadline,
                 name=name,
                 cursor=cursors.get(name),
+                status=statuses.get(name),
             )
 
     def _turn(self, cursor: FolderCursor | None) -> float:

@@ -203,6 +203,10 @@ class MemorySession:
             self._mailbox.before_status(folder)
         return self._folder(folder).status
 
+    def statuses(self, folders: Sequence[str]) -> dict[str, FolderStatus]:
+        self._ready()
+        return {name: self._folder(name).status for name in folders if name in self._mailbox.folders}
+
     def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:
         self._ready()
         if self._mailbox.before_select:

@@ -20,7 +20,7 @@ import structlog
 
 from concord.adapters.imap import ImapSources
 from concord.adapters.imap.keys import Keys, NoTokens
-from concord.model.account import AccountState, StartKind, StartPoint, Tls
+from concord.model.account import ALL_FOLDERS, AccountState, StartKind, StartPoint, Tls
 from concord.model.message import MessageState
 from concord.pipeline.poll import Poller, PollOutcome, PollReport
 from concord.settings import PollSettings
@@ -159,7 +159,7 @@ def memory(which: str) -> int:
 
 # The same misdeed at each command.
 
-VERBS: Final = ("GREETING", "CAPABILITY", "LOGIN", "STATUS", "EXAMINE", "SEARCH", "FETCH")
+VERBS: Final = ("GREETING", "CAPABILITY", "LOGIN", "STATUS", "EXAMINE", "SEARCH", "FETCH", "BODY")
 
 
 def says(*lines: bytes) -> Answer:
@@ -213,7 +213,7 @@ MISDEEDS: Final[Mapping[str, tuple[Answer, set[str]]]] = {
     "line feed only": (lambda talk: talk.send(b"* OK\n"), {"mailbox_protocol"}),
     "empty lines": (empty_lines, {"mailbox_protocol", "mailbox_down"}),
     "no line end": (no_line_end, {"mailbox_protocol"}),
-    "news": (news, {"mailbox_protocol"}),
+    "news": (news, {"mailbox_protocol", "mailbox_down"}),
     "literal of gigabytes": (says(b"* 1 FETCH (UID 2 BODY[]<0> {9000000000}", b"x"), {"mailbox_protocol"}),
     "literal of any size": (says(b"* LIST () {" + b"9" * 30 + b"}", b"x"), {"mailbox_protocol"}),
 }
@@ -250,7 +250,7 @@ REFUSALS: Final[Mapping[str, tuple[bytes, dict[str, str]]]] = {
 def test_a_refusal_is_typed_by_its_code(lab: Callable[..., Lab], refusal: str, verb: str) -> None:
     """A5: what is not the folder's fault, nor the password's, is not told as theirs. A refused FETCH spoils no poll."""
     text, codes = REFUSALS[refusal]
-    expected = codes.get(verb, "" if verb == "FETCH" else "mailbox_server")
+    expected = codes.get(verb, "" if verb == "BODY" else "mailbox_server")
     with HostileImap() as server:
         endure(lab(server), {verb: ends(text)}, {expected})
 
@@ -264,11 +264,12 @@ def test_an_ok_without_an_answer_costs_no_mail(lab: Callable[..., Lab], verb: st
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_cut_at_any_octet_costs_no_mail(lab: Callable[..., Lab], verb: str) -> None:
     """P4: in and around literals, tags and line ends. Half a mail is no mail."""
-    steps = [*range(0, 130, 1 if verb == "FETCH" else 5), *range(130, 1000, 43)]
+    steps = [*range(0, 130, 1 if verb == "BODY" else 5), *range(130, 1000, 43)]
     with HostileImap() as server:
         made = lab(server)
         for octets in steps:
             server.octets_to[verb] = octets
+            server.answers["BODY"] = server.tell_mails
             report = made.ask()
             assert report.error is None or report.error.code in ("mailbox_down", "mailbox_protocol"), (octets, report)
             made.listed()
@@ -309,7 +310,7 @@ def test_what_a_provider_says_at_the_login_is_understood(lab: Callable[..., Lab]
         endure(made, {"LOGIN": ends(text)}, {code}, polls=1)
 
 
-@pytest.mark.parametrize("verb", ["STATUS", "EXAMINE", "SEARCH", "FETCH"])
+@pytest.mark.parametrize("verb", ["STATUS", "EXAMINE", "SEARCH", "FETCH", "BODY"])
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
@@ -617,7 +618,7 @@ def test_an_odd_mail_costs_no_other(lab: Callable[..., Lab], name: str) -> None:
     """P4, P16: nothing that is not a mail's very octets is archived as the mail."""
     answer, codes = FETCHES[name]
     with HostileImap() as server:
-        endure(lab(server), {"FETCH": answer}, codes)
+        endure(lab(server), {"BODY": answer}, codes)
 
 
 # Capabilities and TLS.
@@ -744,3 +745,27 @@ def test_a_million_uids_are_read(tmp_path: Path) -> None:
             assert len(source.uids(1)) == 1_000_000
         assert memory("VmHWM") - before < 2 * MEMORY
         lab.sources.close()
+
+
+def test_three_hundred_folders_cost_two_questions(tmp_path: Path) -> None:
+    """RFC 5819: where nothing has changed, a poll asks for the list, and for all counts at once."""
+    names = [b"INBOX", *(b"folder%d" % number for number in range(300))]
+
+    def answer(talk: Talk) -> None:
+        talk.say(*(b'* LIST () "/" ' + name for name in names))
+        if b"STATUS" in talk.words:
+            talk.say(*(b"* STATUS %b (MESSAGES 0 UIDNEXT 1000 UIDVALIDITY 7)" % name for name in names))
+        talk.done()
+
+    capabilities = b"IMAP4rev1 LIST-STATUS UNSELECT"
+    with HostileImap(capabilities=capabilities, LIST=answer) as server:
+        lab = Lab(server, tmp_path, folders=(ALL_FOLDERS,))
+        lab.sources.close()
+        lab.sources = lab.made(budget=60, timeout=30)
+        assert lab.ask().outcome is PollOutcome.DONE
+        lab.poll_settings = lab.poll_settings.model_copy(update={"recheck": 900})
+        server.commands.clear()
+        assert lab.ask().outcome is PollOutcome.DONE
+        lab.sources.close()
+
+        assert [verb for verb in server.verbs() if verb != "LOGOUT"] == ["LIST", "LIST"]

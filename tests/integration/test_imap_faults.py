@@ -690,3 +690,76 @@ def test_without_move_mails_are_copied_then_deleted(quick: Polls) -> None:
             b"UID STORE 1:2 +FLAGS.SILENT (\\Deleted)",
             b"UID EXPUNGE 1:2",
         ]
+
+
+# Many folders.
+
+
+def list_status(*lines: bytes, end: bytes = b"OK done") -> Callable[[Talk], None]:
+    """An answer to LIST ... RETURN (STATUS ...)."""
+
+    def answer(talk: Talk) -> None:
+        talk.say(b'* LIST () "/" INBOX', *lines)
+        talk.done(end if b"STATUS" in talk.words else b"OK done")
+
+    return answer
+
+
+MANY = ["INBOX", "2024", "Entwürfe", 'quo"ted', "Sales", "gone"]
+
+
+def test_many_folders_are_one_question(quick: Polls) -> None:
+    """RFC 5819: 1,500 folders cost 1,500 round trips without it."""
+    lines = (
+        b"* STATUS inbox (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7)",
+        b"* STATUS 2024 (UIDVALIDITY 5 MESSAGES 1)",
+        b'* STATUS "Entw&APw-rfe" (MESSAGES 9223372036854775808 UIDNEXT x UIDVALIDITY 4)',
+        b"* STATUS {7}",
+        b'quo"ted (MESSAGES 2 UIDNEXT 3 UIDVALIDITY 6)',
+        b"* STATUS Sales (MESSAGES 2)",
+        b"* STATUS ((((",
+        b"* STATUS another (MESSAGES 2 UIDNEXT 3 UIDVALIDITY 6)",
+    )
+    capabilities = b"IMAP4rev1 LIST-STATUS"
+    with (
+        HostileImap(capabilities=capabilities, LIST=list_status(*lines)) as server,
+        quick.open(account_at(server.port)) as source,
+    ):
+        found = source.statuses(MANY)
+        assert server.verbs().count("LIST") == 1
+        assert source.statuses(MANY[:2]) == {}
+
+    assert {name: (one.uidvalidity, one.messages, one.uidnext) for name, one in found.items()} == {
+        "INBOX": (7, 3, 9),
+        "2024": (5, 1, None),
+        "Entwürfe": (4, None, None),
+        'quo"ted': (6, 2, 3),
+    }
+
+
+@pytest.mark.parametrize("end", [b"NO not now", b"BAD what?"])
+def test_a_server_that_refuses_what_it_offers_is_asked_folder_by_folder(quick: Polls, end: bytes) -> None:
+    with (
+        HostileImap(capabilities=b"IMAP4rev1 LIST-STATUS", LIST=list_status(end=end)) as server,
+        quick.open(account_at(server.port)) as source,
+    ):
+        assert source.statuses(MANY) == {}
+        assert source.status("INBOX").uidvalidity == 7
+
+
+@pytest.mark.parametrize("end", [b"NO not now", b"BAD what?"])
+def test_a_server_that_refuses_special_uses_still_lists(quick: Polls, end: bytes) -> None:
+    """RFC 6154: what it offers and cannot do is asked for without."""
+
+    def plain_only(talk: Talk) -> None:
+        if b"RETURN" in talk.words:
+            talk.done(end)
+        else:
+            list_status()(talk)
+
+    capabilities = b"IMAP4rev1 SPECIAL-USE LIST-EXTENDED"
+    with (
+        HostileImap(capabilities=capabilities, LIST=plain_only) as server,
+        quick.open(account_at(server.port)) as source,
+    ):
+        assert [folder.name for folder in source.folders()] == ["INBOX"]

@@ -314,6 +314,21 @@ def test_status_and_select_say_the_same(mailbox: Mailbox) -> None:
     assert opened.messages == 2
 
 
+def test_many_folders_at_once_say_what_each_says(mailbox: Mailbox) -> None:
+    """RFC 5819: a poll of many folders asks for all of them in one round trip."""
+    mailbox.put(HELLO, HELLO)
+    names = ["INBOX", "2024", "Entwürfe", 'quo"ted', "收件", "two words"]
+    for name in names[1:]:
+        mailbox.server.create_folder(mailbox.user, name)
+
+    with mailbox.open() as source:
+        together = source.statuses([*names, "gone"])
+        one_by_one = {name: source.status(name) for name in names}
+
+    assert together == one_by_one
+    assert together["INBOX"].messages == 2
+
+
 def test_any_change_shows_in_the_status(mailbox: Mailbox) -> None:
     """P3, CONDSTORE."""
     [uid] = mailbox.put(HELLO)

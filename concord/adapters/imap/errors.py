@@ -89,8 +89,8 @@ def lost(error: Exception, facts: dict[str, Any], *, hide: tuple[str, ...] = ())
         cause = getattr(error, "reason", None) or error.strerror or str(error)
         return MailboxDownError("The connection to the IMAP server was cut", cause=cause, **facts)
     answer = Answer.read(error, hide=hide)
-    said_goodbye = answer.text.startswith(GOODBYE)
-    answer = replace(answer, text=answer.text.removeprefix(GOODBYE))
+    _, said_goodbye, words = answer.text.partition(GOODBYE)
+    answer = replace(answer, text=words) if said_goodbye else answer
     if answer.is_throttling:
         return throttled(answer, facts)
     # imaplib has but one class for three things, and tells them apart in words.

@@ -262,7 +262,7 @@ def read_facts(data: Sequence[object]) -> Iterator[tuple[int, MailFacts]]:
 
 
 def _read(data: Sequence[object]) -> Iterator[dict[bytes, Any]]:
-    for answer in _answers(data):
+    for answer in grouped(data):
         try:
             parsed = parse_response(answer)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ProtocolError):
@@ -270,7 +270,7 @@ def _read(data: Sequence[object]) -> Iterator[dict[bytes, Any]]:
         yield _facts(parsed)
 
 
-def _answers(data: Sequence[object]) -> Iterator[list[Any]]:
+def grouped(data: Sequence[object]) -> Iterator[list[Any]]:
     """Group imaplib's list: an answer is any number of (text, literal) pairs and then the text that ends it."""
     answer: list[object] = []
     for part in data:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from concord.adapters.imap import folder_names
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
 from concord.adapters.imap.facts import read_dates
 from concord.adapters.imap.fetch import HIGHEST_SIZE, HIGHEST_UID, Answered, Fetcher, read_facts
+from concord.adapters.imap.list_status import read_statuses
 from concord.adapters.imap.pace import Pace
 from concord.adapters.imap.pool import Line
 from concord.adapters.imap.spool import Spool
@@ -27,17 +30,23 @@ from concord.errors import (
     MoveUnfinishedError,
     PollBudgetError,
 )
-from concord.model.account import folder_name
+from concord.model.account import INBOX, folder_name
 from concord.model.message import FetchedMail
 from concord.ports import Clock, FolderStatus, MailFacts, MailFolder, Unreadable
 from concord.settings import PollSettings
 
 # A store, move or delete names so many UIDs at most: some servers take command lines of 8,000 octets only.
 UIDS_PER_COMMAND: Final = 500
+# From so many on, one LIST of all folders is cheaper than a STATUS for each.
+MANY_FOLDERS: Final = 5
+# What a line or two for each of a million messages take, the memory for each line counted.
+EVERY_MAIL_OCTETS: Final = 128 * 1024 * 1024
 _DIGITS: Final = len(str(HIGHEST_SIZE))
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 class ImapSession:
@@ -93,11 +102,34 @@ class ImapSession:
     def status(self, folder: str) -> FolderStatus:
         """STATUS without selecting. Raises MailboxFolderError."""
         self._leave(folder)
-        items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY"]
-        if b"CONDSTORE" in self.line.capabilities:
-            items.append("HIGHESTMODSEQ")
+        items = self._items
         found = self._run(lambda client: client.folder_status(self._wire_name(folder), items), folder=folder)
         return self._status(found, found.get(b"MESSAGES"), folder)
+
+    def statuses(self, folders: Sequence[str]) -> dict[str, FolderStatus]:
+        """STATUS of many folders in one round trip (RFC 5819); what is left out is asked for by `status`."""
+        if b"LIST-STATUS" not in self.line.capabilities or len(folders) < MANY_FOLDERS:
+            return {}
+        self.leave()
+        pattern = f'"*" RETURN (STATUS ({" ".join(self._items)}))'
+        try:
+            data = self._run(lambda client: _listed_statuses(client, pattern))
+        except MailboxServerError as error:
+            log.warning("folder.list_status_refused", error=error)
+            return {}
+        names = {_canonical(self._wire_name(name)): name for name in folders}
+        found: dict[str, FolderStatus] = {}
+        for raw, items in read_statuses(data):
+            name = names.get(_canonical(raw))
+            if name and _number(items.get(b"UIDVALIDITY")) is not None:
+                found[name] = self._status(items, items.get(b"MESSAGES"), name)
+        return found
+
+    @property
+    def _items(self) -> list[str]:
+        """What STATUS is asked for."""
+        modseq = ["HIGHESTMODSEQ"] if b"CONDSTORE" in self.line.capabilities else []
+        return ["MESSAGES", "UIDNEXT", "UIDVALIDITY", *modseq]
 
     def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:
         """Open a folder, to look only unless `writable`. Raises MailboxFolderError, FolderRenumberedError."""
@@ -307,7 +339,7 @@ class ImapSession:
         self._uidvalidity = was
 
     def _dates(self, uids: str, items: str) -> dict[int, datetime | None]:
-        answered = self._fetch(uids, items, 0)
+        answered = self._fetch(uids, items, EVERY_MAIL_OCTETS)
         if answered.trouble:
             raise answered.trouble
         found = read_dates(answered.data)
@@ -381,6 +413,18 @@ class ImapSession:
             messages=_number(messages),
             modseq=_number(found.get(b"HIGHESTMODSEQ")) or None,  # 0 where the folder keeps none
         )
+
+
+def _canonical(raw: bytes) -> bytes:
+    """INBOX is the one name whose case does not matter (RFC 9051 section 5.1)."""
+    return INBOX.encode() if raw.upper() == INBOX.encode() else raw
+
+
+def _listed_statuses(client: Client, pattern: str) -> list[Any]:
+    kind, data = client.wire.list('""', pattern)
+    if kind != "OK":
+        raise client.Error(f"LIST failed: {_text(data)}")
+    return list(client.wire.untagged_responses.pop("STATUS", []))
 
 
 def _listing(client: Client, pattern: str) -> list[tuple[bytes, frozenset[str]]]:

@@ -234,7 +234,8 @@ def greet(account: Account, line: socket.socket, settings: PollSettings) -> Clie
 def _no_greeting(error: Exception, account: Account) -> MailboxError:
     """Of what is no IMAP server, its own words are not told: whoever names a host must not read what answers there."""
     failure = lost(error, facts_of(account))
-    if not Answer.read(error).text.startswith("* "):
+    text = Answer.read(error).text
+    if not text.startswith("* ") and GOODBYE not in text:
         failure.fields.pop("answer", None)
         if isinstance(failure, MailboxThrottledError):
             return MailboxProtocolError("The IMAP server answered something that is not IMAP", **facts_of(account))
