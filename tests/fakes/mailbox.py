@@ -70,6 +70,7 @@ class MemoryMailbox:
     throttled: float | None = None  # seconds to stay away
     unreadable: set[int] = field(default_factory=set)  # UIDs that are listed and not handed over
     search: Callable[[list[int]], list[int]] | None = None  # what SEARCH makes of the true answer
+    lists_statuses: bool = False  # LIST-STATUS (RFC 5819)
     before_fetch: Callable[[int], None] | None = None  # told each UID: raise, advance a clock, deliver more
     sizes: dict[int, int] = field(default_factory=dict)  # UIDs whose size the server announces wrongly
     has_move: bool = True  # MOVE; else COPY and delete
@@ -205,6 +206,8 @@ class MemorySession:
 
     def statuses(self, folders: Sequence[str]) -> dict[str, FolderStatus]:
         self._ready()
+        if not self._mailbox.lists_statuses:
+            return {}
         return {name: self._folder(name).status for name in folders if name in self._mailbox.folders}
 
     def select(self, folder: str, *, uidvalidity: int | None = None, writable: bool = False) -> FolderStatus:

@@ -62,6 +62,7 @@ def mailbox(request: pytest.FixtureRequest) -> Iterator[Mailbox]:
     if request.param == "memory":
         memory = MemoryMailboxes()
         account = Account(id=1, name=name, host="memory.example", user=memory.add_user(name))
+        memory.mailboxes[name].lists_statuses = True
         yield Mailbox(server=memory, sources=memory, account=account)
         return
     dovecot: Dovecot = request.getfixturevalue("dovecot")
