@@ -18,7 +18,7 @@ from concord.pipeline.poll import PollOutcome, PollReport
 from tests.factories import mail
 from tests.fakes.world import World
 from tests.servers.dovecot import Dovecot
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import Answer, HostileImap, Talk
 from tests.servers.imap_accounts import Polls, account_at, account_on, now
 
 EVERYTHING = StartPoint(kind=StartKind.ALL)
@@ -139,11 +139,6 @@ def cut(talk: Talk) -> None:
     talk.cut()
 
 
-def hang(talk: Talk) -> None:
-    """Say nothing more, until the client has had enough."""
-    talk.server.stopping.wait(30)
-
-
 def say_goodbye(talk: Talk) -> None:
     talk.say(b"* BYE internal error")
     talk.cut()
@@ -153,17 +148,18 @@ def talk_rubbish(talk: Talk) -> None:
     talk.say(b"\x00\xff\xfe this is no IMAP", b"* 1 FETCH (((((")
 
 
-@pytest.mark.parametrize("act", [cut, hang, say_goodbye, talk_rubbish])
-def test_a_mail_that_ends_the_session_costs_no_other(quick: Polls, act: Callable[[Talk], None]) -> None:
+@pytest.mark.parametrize("act", [cut, Talk.hang, say_goodbye, talk_rubbish])
+def test_a_mail_that_ends_the_session_costs_no_other(quick: Polls, act: Answer) -> None:
     """C: whatever the server does when it is asked for this one."""
 
-    def fetch(talk: Talk) -> None:
+    async def fetch(talk: Talk) -> None:
         if b"BODY" in talk.words and 6 in talk.server.wanted(talk):
-            act(talk)
+            if waiting := act(talk):
+                await waiting
         else:
             talk.server.tell_mails(talk)
 
-    with EvilImap({uid: mail(f"Mail {uid}") for uid in range(1, 34)}, FETCH=fetch) as server:
+    with HostileImap({uid: mail(f"Mail {uid}") for uid in range(1, 34)}, FETCH=fetch) as server:
         polled = Polled(quick, account_at(server.port))
         polled.poll_often(8)
 
