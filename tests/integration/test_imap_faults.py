@@ -598,7 +598,7 @@ def test_a_server_that_refuses_to_be_asked_for_special_uses_is_asked_plainly(qui
             talk.done()
 
     capabilities = b"IMAP4rev1 UIDPLUS UNSELECT LIST-EXTENDED SPECIAL-USE"
-    with EvilImap(LIST=fussy, capabilities=capabilities) as server, quick.open(account_at(server.port)) as source:
+    with HostileImap(LIST=fussy, capabilities=capabilities) as server, quick.open(account_at(server.port)) as source:
         found = {folder.name: folder.uses for folder in source.folders()}
 
         assert found == {"INBOX": {"\\hasnochildren"}, "Spam": {"\\junk"}}
