@@ -39,7 +39,7 @@ from concord.settings import PollSettings
 UIDS_PER_COMMAND: Final = 500
 # From so many on, one LIST of all folders is cheaper than a STATUS for each.
 MANY_FOLDERS: Final = 5
-# What a line or two for each of a million messages take, the memory for each line counted.
+# What a line for each of a million messages takes, the memory for it counted.
 EVERY_MAIL_OCTETS: Final = 128 * 1024 * 1024
 _DIGITS: Final = len(str(HIGHEST_SIZE))
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -155,7 +155,7 @@ class ImapSession:
 
     def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
         """The same UIDs as `UID FETCH low:high (UID)` names them, ascending."""
-        found = self._dates(f"{low}:{'*' if high is None else high}", "(UID)")
+        found = self._dates(f"{low}:{'*' if high is None else high}", "(UID)", EVERY_MAIL_OCTETS)
         return sorted(uid for uid in found if low <= uid and (high is None or uid <= high))
 
     def internal_dates(self, uids: Sequence[int]) -> dict[int, datetime | None]:
@@ -338,8 +338,8 @@ class ImapSession:
             )
         self._uidvalidity = was
 
-    def _dates(self, uids: str, items: str) -> dict[int, datetime | None]:
-        answered = self._fetch(uids, items, EVERY_MAIL_OCTETS)
+    def _dates(self, uids: str, items: str, octets: int = 0) -> dict[int, datetime | None]:
+        answered = self._fetch(uids, items, octets)
         if answered.trouble:
             raise answered.trouble
         found = read_dates(answered.data)
