@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
     from concord.adapters.imap import ImapSources
     from concord.adapters.oauth import ProviderSignIns
+    from concord.adapters.other_brokers import OtherBrokers
     from concord.adapters.passwords import Argon2
     from concord.adapters.pulse import RedisPulse
     from concord.adapters.queue import CeleryQueue
@@ -288,7 +289,17 @@ class Concord:
             redis=lambda: connect(self.settings.redis),
             send_task=self.queue.send_task,
             unseal=self.vault.unseal,
+            memory=self.queue.memory,
+            send_elsewhere=self.elsewhere.send,
+            broker_bytes=self.settings.dispatch.broker_bytes,
+            key_prefix=self.settings.redis.key_prefix,
         )
+
+    @part
+    def elsewhere(self) -> OtherBrokers:
+        from concord.adapters.other_brokers import OtherBrokers
+
+        return OtherBrokers(self.settings.webhook)
 
     @part
     def handlers(self) -> Handlers:

@@ -443,6 +443,15 @@ class HandlerTimeLimitError(HandlerError):
     )
 
 
+class BrokerCrowdedError(HandlerError):
+    """Concord's own Redis is so full that handlers must write no more into it."""
+
+    remedy = (
+        "Give the handler a Redis of its own (its option url), or have its stream or queue read and trimmed; the "
+        "delivery goes on by itself once there is room (dispatch.broker_bytes)"
+    )
+
+
 class HandlerDisabledError(PermanentError):
     """A handler is disabled: what is for it waits, and goes on when it is enabled."""
 

@@ -213,6 +213,7 @@ class DispatchSettings(_Group):
     retry_max: Seconds = 6 * 3600
     handler_time_limit: Seconds = 600
     handler_concurrency: int = Field(default=8, ge=1, le=1000)
+    broker_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
 
 
 class WebhookSettings(_Group):

@@ -7,23 +7,29 @@ from typing import Any, Final
 
 from concord.egress.guard import EgressGuard
 from concord.errors import AddressForbiddenError, HandlerError
+from concord.handlers.address import parse_address
 from concord.handlers.endpoint import parse_url
 from concord.handlers.tools import HandlerTools
 
 _SECONDS: Final = 3
+_BROKERS: Final = ("redis-stream", "celery")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 def refusal(kind: str, options: Mapping[str, Any], tools: HandlerTools) -> AddressForbiddenError | None:
-    """Why a webhook's URL must not be called; None where it may be, or where that is not known.
+    """Why a handler's URL must not be called; None where it may be, or where that is not known.
 
     A name without an address just now is no mistake: it may get one, and each call is checked again.
     """
-    if kind != "webhook" or not isinstance(options.get("url"), str):
+    if kind not in ("webhook", *_BROKERS) or not isinstance(options.get("url"), str):
         return None
+    guard = EgressGuard(allow=tools.webhook.allow_networks, resolve=tools.resolve)
     try:
+        if kind in _BROKERS:
+            address = parse_address(options["url"])
+            guard.addresses(address.host, address.port, seconds=_SECONDS)
+            return None
         url = parse_url(options["url"])
-        guard = EgressGuard(allow=tools.webhook.allow_networks, resolve=tools.resolve)
         guard.addresses(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme], seconds=_SECONDS)
     except AddressForbiddenError as error:
         return error

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Final
 
 import redis
-from pydantic import Field
+from pydantic import Field, field_validator
+from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.retry import Retry
 
-from concord.errors import HandlerRefusedError, QueueDownError
+from concord.errors import ConcordError, HandlerError, HandlerRefusedError, QueueDownError, UsageError
+from concord.handlers.address import Address, address_of, checked, parse_public_address
 from concord.handlers.body import fit
+from concord.handlers.crowding import refuse_crowded
 from concord.handlers.options import Options
+from concord.handlers.tools import HandlerTools
 from concord.ports import Consignment
 
 # One script, so that nothing can come between looking, adding and remembering. A delivery that is offered again after
@@ -25,23 +30,51 @@ redis.call('SET', KEYS[2], entry, 'EX', ARGV[4])
 return entry
 """
 
+# How the names of Concord's own keys go on behind redis.key_prefix: queues, what workers have in hand, the schedule.
+_OURS: Final = ("email", "unacked", "_kombu", "beat:", "celery", "canary", "pulse", "worker", "once", "sync", "tick")
+
+
+def refuse_own_key(key: str, prefix: str) -> None:
+    """Raise UsageError for a key that Concord itself uses."""
+    if prefix and not key.startswith(prefix):
+        return
+    if key.removeprefix(prefix).startswith(_OURS):
+        raise UsageError(
+            "A stream's key is one of Concord's own", key=key, remedy="Take another key, such as concord:events"
+        )
+
 
 class RedisStreamOptions(Options):
-    """`key` is the stream's whole name; `remember` is for how many seconds a repeated delivery is told apart."""
+    """`url` is the Redis, without it Concord's own; `key` is the stream's whole name.
 
+    `remember` is for how many seconds a repeated delivery is told apart.
+    """
+
+    url: str | None = None
     key: str = Field(default="concord:events", min_length=1, max_length=512)
     maxlen: int = Field(default=100_000, ge=1)
     remember: int = Field(default=7 * 86_400, ge=60, le=90 * 86_400)
     # A full Redis stops all work, so a stream takes no event of any size.
     max_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
 
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse_public_address(url)
+        return url
+
 
 class RedisStreamHandler:
     """Adds entries with the fields `id` and `document`."""
 
-    def __init__(self, options: RedisStreamOptions, connect: Callable[[], redis.Redis]) -> None:
+    def __init__(self, options: RedisStreamOptions, tools: HandlerTools, secret: str | None = None) -> None:
         self._options = options
-        self._connect = connect
+        self._tools = tools
+        self._address = address_of(options.url, secret)
+        self._elsewhere: tuple[Address, redis.Redis] | None = None
+        if self._address is None:
+            refuse_own_key(options.key, tools.key_prefix)
 
     def deliver(self, consignment: Consignment) -> Mapping[str, object]:
         options = self._options
@@ -53,10 +86,11 @@ class RedisStreamHandler:
             load.document,
             options.remember,
         ]
+        client = self._client()
         try:
-            entry = self._client.eval(_ADD, len(keys), *keys, *values)
+            entry = client.eval(_ADD, len(keys), *keys, *values)
         except (OutOfMemoryError, ReadOnlyError) as error:
-            raise QueueDownError("Redis takes nothing in", stream=options.key, cause=error) from error
+            raise self._down("Redis takes nothing in", error) from error
         except ResponseError as error:
             raise HandlerRefusedError(
                 "Redis refuses to add to this stream",
@@ -66,9 +100,41 @@ class RedisStreamHandler:
                 "then 'concord delivery retry ID'",
             ) from error
         except RedisError as error:
-            raise QueueDownError("Redis did not answer", cause=error) from error
+            raise self._down("Redis did not answer", error) from error
         return {"stream": options.key, "entry": entry.decode() if isinstance(entry, bytes) else str(entry)}
 
-    @cached_property
+    def _down(self, sentence: str, error: RedisError) -> ConcordError:
+        """Our own Redis is infrastructure; another one is a receiver like any other."""
+        stream = self._options.key
+        if self._address is None:
+            return QueueDownError(sentence, stream=stream, cause=error)
+        return HandlerError(sentence, host=self._address.host, stream=stream, cause=type(error).__name__)
+
     def _client(self) -> redis.Redis:
-        return self._connect()
+        if self._address is None:
+            refuse_crowded(self._tools)
+            return self._own
+        address = checked(self._address, self._tools)
+        if self._elsewhere is None or self._elsewhere[0] != address:
+            self._elsewhere = address, self._connect(address)
+        return self._elsewhere[1]
+
+    @cached_property
+    def _own(self) -> redis.Redis:
+        return self._tools.redis()
+
+    def _connect(self, address: Address) -> redis.Redis:
+        limits = self._tools.webhook
+        return redis.Redis(
+            host=address.host,
+            port=address.port,
+            db=address.database,
+            username=address.user,
+            password=address.password,
+            ssl=address.is_tls,
+            ssl_cert_reqs="required",
+            decode_responses=True,
+            socket_timeout=limits.timeout,
+            socket_connect_timeout=limits.connect_timeout,
+            retry=Retry(NoBackoff(), 0),
+        )

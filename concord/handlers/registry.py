@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from concord.errors import ConcordError, HandlerRefusedError, Mistake, UsageError, did_you_mean
 from concord.handlers import plugins
+from concord.handlers.address import check_secret
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
 from concord.handlers.log import LogHandler, LogOptions
 from concord.handlers.options import Options, option_mistakes, read
@@ -36,10 +37,8 @@ def _webhook(options: WebhookOptions, tools: HandlerTools, secret: str | None) -
 KINDS: Final[Mapping[str, Kind]] = {
     "log": Kind(options=LogOptions, make=lambda _options, _tools, _secret: LogHandler()),
     "webhook": Kind(options=WebhookOptions, make=_webhook, check_secret=Signer.parse),
-    "redis-stream": Kind(
-        options=RedisStreamOptions, make=lambda options, tools, _secret: RedisStreamHandler(options, tools.redis)
-    ),
-    "celery": Kind(options=CeleryOptions, make=lambda options, tools, _secret: CeleryHandler(options, tools.send_task)),
+    "redis-stream": Kind(options=RedisStreamOptions, make=RedisStreamHandler, check_secret=check_secret),
+    "celery": Kind(options=CeleryOptions, make=CeleryHandler, check_secret=check_secret),
 }
 
 

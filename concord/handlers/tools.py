@@ -14,7 +14,7 @@ import redis
 
 from concord.egress.guard import Resolver, system_addresses
 from concord.handlers.slots import HostSlots
-from concord.ports import Clock
+from concord.ports import Clock, RedisMemory
 from concord.settings import WebhookSettings
 
 
@@ -23,6 +23,14 @@ class SendTask(Protocol):
 
     def __call__(self, name: str, args: Sequence[Any], *, queue: str, task_id: str) -> object:
         """Raises QueueDownError."""
+        ...
+
+
+class SendElsewhere(Protocol):
+    """Puts a task on a queue of another application's broker."""
+
+    def __call__(self, url: str, prefix: str, name: str, args: Sequence[Any], *, queue: str, task_id: str) -> object:
+        """Raises HandlerError, which never shows the URL."""
         ...
 
 
@@ -54,6 +62,10 @@ class HandlerTools:
     redis: Callable[[], redis.Redis]
     send_task: SendTask
     unseal: Callable[[bytes], str]
+    memory: Callable[[], RedisMemory]  # of Concord's own Redis
+    send_elsewhere: SendElsewhere
+    broker_bytes: int
+    key_prefix: str  # of Concord's own keys
     clock: Clock = lambda: datetime.now(UTC)
     resolve: Resolver = system_addresses
     tls: Callable[[], ssl.SSLContext] = trusted_authorities

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from concord.errors import HandlerError, HandlerRefusedError, Mistake, UsageError, did_you_mean
 from concord.handlers import plugins
+from concord.handlers.address import address_of
 from concord.handlers.body import fit
-from concord.handlers.celery_task import CeleryOptions
+from concord.handlers.celery_task import CeleryOptions, send
 from concord.handlers.endpoint import Answer, Endpoint
 from concord.handlers.options import Options, option_mistakes, read
 from concord.handlers.tools import HandlerTools
@@ -101,7 +102,7 @@ class CeleryStep:
     def run(self, event: Document, outputs: Outputs, options: Document, *, key: str) -> Mapping[str, object]:
         given = read(CeleryOptions, options, kind=self.kind)
         load = fit(event, _document(event), given.max_bytes)
-        self._tools.send_task(given.task, [load.event, dict(outputs)], queue=given.queue, task_id=key)
+        send(given, address_of(given.url, None), self._tools, [load.event, dict(outputs)], key)
         return {"task": given.task, "queue": given.queue, "task_id": key}
 
 

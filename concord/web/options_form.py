@@ -13,8 +13,8 @@ from concord.web.i18n import N_, gettext
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "webhook": ("url", "headers", "timeout"),
-    "redis-stream": ("key", "maxlen", "remember", "max_bytes"),
-    "celery": ("task", "queue", "max_bytes"),
+    "redis-stream": ("url", "key", "maxlen", "remember", "max_bytes"),
+    "celery": ("url", "key_prefix", "task", "queue", "max_bytes"),
     "log": (),
 }
 # What another package's kind is told is written as JSON.

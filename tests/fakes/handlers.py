@@ -15,7 +15,7 @@ import redis
 from concord.egress.guard import Resolver, system_addresses
 from concord.errors import QueueDownError
 from concord.handlers import HandlerTools
-from concord.ports import Consignment
+from concord.ports import Consignment, RedisMemory
 from concord.settings import WebhookSettings
 
 NOW = datetime(2026, 11, 2, 2, 0, tzinfo=UTC)
@@ -83,6 +83,16 @@ class SentTasks:
         self.sent.append((name, list(args), queue, task_id))
 
 
+@dataclass
+class SentElsewhere:
+    """Stands where other applications' brokers are."""
+
+    sent: list[tuple[str, str, str, list[Any], str, str]] = field(default_factory=list)
+
+    def __call__(self, url: str, prefix: str, name: str, args: Sequence[Any], *, queue: str, task_id: str) -> None:
+        self.sent.append((url, prefix, name, list(args), queue, task_id))
+
+
 def public(host: str, port: int) -> Sequence[str]:
     """A name server without a network: numbers are themselves, this machine is itself, all else is far away."""
     del port
@@ -107,6 +117,12 @@ def make_tools(
     **others: Any,
 ) -> HandlerTools:
     """Tools of which a test names those that matter to it. A sealed secret is its own text backwards."""
+    usual: dict[str, Any] = {
+        "memory": lambda: RedisMemory(used=1_000_000, limit=0),
+        "send_elsewhere": SentElsewhere(),
+        "broker_bytes": 256 * 1024 * 1024,
+        "key_prefix": "concord:",
+    }
     return HandlerTools(
         webhook=webhook or WebhookSettings(),
         redis=connect,
@@ -114,7 +130,7 @@ def make_tools(
         unseal=lambda sealed: sealed.decode()[::-1],
         resolve=resolve,
         clock=clock,
-        **others,
+        **(usual | others),
     )
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import redis
 
-from concord.errors import HandlerRefusedError, QueueDownError
+from concord.adapters.other_brokers import OtherBrokers
+from concord.errors import HandlerError, HandlerRefusedError, QueueDownError
+from concord.handlers import HandlerTools
+from concord.handlers.celery_task import CeleryHandler, CeleryOptions
 from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
-from tests.fakes.handlers import make_consignment, make_event
+from concord.settings import WebhookSettings
+from tests.fakes.handlers import make_consignment, make_event, make_tools
 from tests.servers.redis import RedisServer
 
 
 def handler(server: RedisServer, options: RedisStreamOptions | None = None) -> RedisStreamHandler:
-    return RedisStreamHandler(options or RedisStreamOptions(), lambda: redis.Redis(port=server.port, socket_timeout=5))
+    tools = make_tools(connect=lambda: redis.Redis(port=server.port, socket_timeout=5))
+    return RedisStreamHandler(options or RedisStreamOptions(), tools)
 
 
 def test_an_entry_has_the_id_and_the_document(empty_redis: RedisServer) -> None:
@@ -99,3 +108,86 @@ def test_a_full_redis_is_our_own_trouble(own_redis: RedisServer) -> None:
 
     with pytest.raises(QueueDownError):
         handler(own_redis).deliver(make_consignment())
+
+
+@pytest.fixture
+def other_redis() -> Iterator[RedisServer]:
+    """Another application's, with a password."""
+    with RedisServer(password="their-word") as server:
+        yield server
+
+
+def local_tools(**others: Any) -> HandlerTools:
+    """Tools that may call this machine."""
+    return make_tools(webhook=WebhookSettings(allow_networks=(ip_network("127.0.0.0/8"),)), **others)
+
+
+def addresses(server: RedisServer) -> tuple[str, str]:
+    """Without and with the password."""
+    return f"redis://127.0.0.1:{server.port}/0", f"redis://:their-word@127.0.0.1:{server.port}/0"
+
+
+def test_events_go_to_a_redis_of_the_handlers_own(empty_redis: RedisServer, other_redis: RedisServer) -> None:
+    url, secret = addresses(other_redis)
+    given = make_consignment()
+    own = RedisStreamHandler(RedisStreamOptions(url=url), local_tools(), secret)
+
+    assert own.deliver(given) == own.deliver(given)
+
+    with other_redis.client() as there, empty_redis.client() as here:
+        assert there.xlen("concord:events") == 1
+        assert here.keys("*events*") == []
+
+
+def test_a_redis_of_its_own_that_is_away_is_a_receiver_that_is_away(other_redis: RedisServer) -> None:
+    """Not our own infrastructure: the attempt counts."""
+    url, secret = addresses(other_redis)
+    own = RedisStreamHandler(RedisStreamOptions(url=url), local_tools(), secret)
+    other_redis.stop()
+
+    with pytest.raises(HandlerError) as caught:
+        own.deliver(make_consignment())
+
+    assert not isinstance(caught.value, QueueDownError)
+    assert "their-word" not in caught.value.explain()
+
+
+def test_a_wrong_password_is_told_without_it(other_redis: RedisServer) -> None:
+    url, secret = addresses(other_redis)
+    own = RedisStreamHandler(RedisStreamOptions(url=url), local_tools(), secret.replace("their-word", "wrong-word"))
+
+    with pytest.raises((HandlerError, HandlerRefusedError)) as caught:
+        own.deliver(make_consignment())
+
+    assert "wrong-word" not in caught.value.explain()
+
+
+def test_a_task_goes_to_the_other_applications_broker(empty_redis: RedisServer, other_redis: RedisServer) -> None:
+    url, secret = addresses(other_redis)
+    brokers = OtherBrokers(WebhookSettings(connect_timeout=2, timeout=2))
+    options = CeleryOptions(url=url, key_prefix="crm:", task="crm.take", queue="crm")
+    given = make_consignment()
+
+    CeleryHandler(options, local_tools(send_elsewhere=brokers.send), secret).deliver(given)
+
+    with other_redis.client() as there, empty_redis.client() as here:
+        [sent] = [json.loads(raw) for raw in there.lrange("crm:crm", 0, -1)]
+        assert here.keys("*crm*") == []
+    assert (sent["headers"]["task"], sent["headers"]["id"]) == ("crm.take", given.id)
+    [[document], _, _] = json.loads(base64.b64decode(sent["body"]))
+    assert document == given.event
+
+
+def test_a_broker_that_is_away_is_told_soon_and_without_its_password(other_redis: RedisServer) -> None:
+    url, secret = addresses(other_redis)
+    brokers = OtherBrokers(WebhookSettings(connect_timeout=2, timeout=2))
+    handler = CeleryHandler(
+        CeleryOptions(url=url, task="crm.take", queue="crm"), local_tools(send_elsewhere=brokers.send), secret
+    )
+    other_redis.stop()
+
+    with pytest.raises(HandlerError) as caught:
+        handler.deliver(make_consignment())
+
+    assert not isinstance(caught.value, QueueDownError)
+    assert "their-word" not in caught.value.explain()
