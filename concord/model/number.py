@@ -93,6 +93,8 @@ SERIES: Final[Mapping[str, Series]] = {
         _sampled("poll.ok", "poll.failed", fold=Fold.SUM),
         _sampled("now.mail.waiting", "now.mail.unfetched", "now.mail.quarantined", "now.mail.unaccounted"),
         _sampled("now.delivery.waiting", "now.delivery.dead", "now.workflow.waiting", "now.workflow.failed"),
+        # Waiting for a handler that is disabled or missing, and for room in Concord's own Redis.
+        _sampled("now.delivery.held", "now.delivery.crowded"),
         # Seconds: the mail that waits longest, the delivery and the poll that are most overdue.
         _sampled("wait.mail", "wait.delivery", "wait.poll"),
         _sampled(*ACCOUNT_SERIES),

@@ -27,6 +27,7 @@ WORKERS: Final = Place("/admin/workers", N_("Workers"))
 MAILBOXES: Final = Place("/admin/settings", N_("Mailboxes"))
 QUARANTINE: Final = Place("/admin/quarantine", N_("Quarantine"))
 DEAD: Final = Place("/admin/deliveries?state=dead", N_("Deliveries"))
+HELD: Final = Place("/admin/deliveries?state=pending", N_("Deliveries"))
 FAILED_RUNS: Final = Place("/admin/workflows?state=failed", N_("Workflow runs"))
 
 # From when on waiting is worth a word.
@@ -236,6 +237,16 @@ def _given_up(sight: Sight) -> Iterator[Finding]:
             N_("Deliveries that were given up: %(count)s."),
             N_("The page Deliveries says why; mend that, then try them again."),
             DEAD,
+        ),
+        "now.delivery.held": (
+            N_("Deliveries that wait for a handler that is disabled or missing: %(count)s."),
+            N_("Enable the handler, or add it again; its deliveries go on at once."),
+            HELD,
+        ),
+        "now.delivery.crowded": (
+            N_("Deliveries that wait because Concord's own Redis is too full for events: %(count)s."),
+            N_("Give their handler a Redis of its own, or have its stream or queue read and trimmed."),
+            HELD,
         ),
         "now.workflow.failed": (
             N_("Workflow runs that failed: %(count)s."),

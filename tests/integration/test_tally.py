@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from concord.adapters.sql.tally import SqlTally
-from concord.errors import HandlerError
+from concord.errors import BrokerCrowdedError, HandlerDisabledError, HandlerError
 from concord.model.account import AccountState, AccountStatus
 from concord.model.message import MessageState
 from concord.model.number import SERIES
@@ -112,11 +112,29 @@ def test_standing_is_what_waits_and_what_failed(world: World, tally: SqlTally) -
         "now.mail.quarantined": 1,
         "now.delivery.waiting": 1,
         "now.delivery.dead": 1,
+        "now.delivery.held": 0,
+        "now.delivery.crowded": 0,
         "now.workflow.waiting": 1,
         "now.workflow.failed": 0,
         "wait.mail": 30,
         "wait.delivery": 70,
     }
+
+
+def test_what_waits_for_a_handler_or_for_room_is_counted_apart_and_not_overdue(world: World, tally: SqlTally) -> None:
+    world.finished(handlers=("off",))
+    world.finished(handlers=("crm",))
+    off, crm = sorted(one.id for one in world.outbox.deliveries())
+    world.outbox.hold([off], HandlerDisabledError("The handler is disabled"))
+    claimed = world.outbox.claim_deliveries([crm], until=world.clock() + MINUTE)
+    crowded = BrokerCrowdedError("Concord's own Redis is too full for events")
+    world.outbox.give_back(claimed, due_at=world.clock() + MINUTE, error=crowded)
+    world.clock.forward(MINUTE)
+
+    found = tally.standing()
+
+    assert (found["now.delivery.held"], found["now.delivery.crowded"]) == (1, 1)
+    assert (found["now.delivery.waiting"], found["wait.delivery"]) == (2, 0)
 
 
 def test_accounts_are_counted_by_state_and_the_disabled_apart(world: World, tally: SqlTally) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, TextClause, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, TextClause, and_, exists, func, select
 
 from concord.adapters.sql.engine import reading
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, RUNS_WAITING, deliveries, events, workflow_runs
@@ -118,6 +118,9 @@ def _standing() -> Iterator[tuple[str, Select[Any]]]:
     yield "now.mail.quarantined", _count(messages, messages.c.state == MessageState.QUARANTINED.value)
     yield "now.delivery.waiting", _count(deliveries, DELIVERIES_WAITING)
     yield "now.delivery.dead", _count(deliveries, deliveries.c.state == DeliveryState.DEAD.value)
+    yield "now.delivery.held", _count(deliveries, deliveries.c.held)
+    crowded = and_(DELIVERIES_WAITING, deliveries.c.error_code == "broker_crowded")
+    yield "now.delivery.crowded", _count(deliveries, crowded)
     yield "now.workflow.waiting", _count(workflow_runs, RUNS_WAITING)
     yield "now.workflow.failed", _count(workflow_runs, workflow_runs.c.state == RunState.FAILED.value)
 

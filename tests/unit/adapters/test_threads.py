@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from celery.worker import state
 
+from concord.adapters import threads
 from concord.adapters.threads import Threads
 
 
@@ -53,3 +54,18 @@ def test_what_was_not_begun_when_all_was_given_up_is_never_begun(pool: Threads) 
     second.wait()
 
     assert seen == [None]
+
+
+@pytest.mark.parametrize("is_abandoned", [True, False])
+def test_threads_that_are_given_up_give_back_their_claims_first(
+    monkeypatch: pytest.MonkeyPatch, *, is_abandoned: bool
+) -> None:
+    """Whoever takes these deliveries next need not wait for a lease, and nobody suspects them."""
+    order: list[object] = []
+    monkeypatch.setattr(Threads, "abandoned", is_abandoned)
+    monkeypatch.setattr(threads.logging, "shutdown", lambda: None)
+    monkeypatch.setattr(threads.os, "_exit", order.append)
+
+    threads.leave(3, lambda: order.append("given back"))
+
+    assert order == (["given back", 3] if is_abandoned else [])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from concord.adapters.sql.engine import transaction
-from concord.errors import ConflictError, ExistsError, NotFoundError, UsageError
+from concord.errors import ConflictError, ExistsError, HandlerDisabledError, NotFoundError, UsageError
 from concord.model.account import Account, StartKind, StartPoint
 from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
@@ -211,3 +211,35 @@ def test_the_schedule_is_synced_and_counted(parts: MemoryConcord) -> None:
 
     assert (stats.added, stats.total) == (1, 1)
     assert newest(parts).detail == "1 added, 0 removed, 0 updated, 1 in all"
+
+
+def held(parts: MemoryConcord) -> None:
+    """The deliveries to `log` are held: it is disabled."""
+    handlers.switch(parts, "log", enabled=False, by=BY)
+    parts.outbox.hold([one.id for one in parts.outbox.deliveries()], HandlerDisabledError("The handler is disabled"))
+    parts.memory_queue.clear()
+
+
+def test_what_was_held_goes_on_at_once_when_its_handler_is_enabled(parts: MemoryConcord) -> None:
+    held(parts)
+
+    handlers.switch(parts, "log", enabled=True, by=BY)
+
+    assert len(parts.memory_queue.deliveries) == 3
+    assert not any(one.held for one in parts.outbox.deliveries())
+
+
+def test_enabling_a_handler_works_without_redis(parts: MemoryConcord) -> None:
+    """The sweep queues what could not be queued now."""
+    held(parts)
+    parts.memory_queue.down = True
+
+    assert handlers.switch(parts, "log", enabled=True, by=BY).enabled
+
+
+def test_removing_a_handler_says_how_many_deliveries_wait_for_it(parts: MemoryConcord) -> None:
+    handlers.save(parts, HandlerSpec(name="crm", kind="log"), by=BY)
+    change(parts, "UPDATE deliveries SET handler = 'crm'")
+
+    assert handlers.remove(parts, "crm", by=BY) == 3
+    assert handlers.waiting_for(parts, "crm") == 3

@@ -119,6 +119,12 @@ def test_daemons_that_cannot_be_asked_are_told_so() -> None:
     assert (finding.detail, finding.cause) == ("It does not answer in time", "2 s")
 
 
+def test_deliveries_that_wait_for_their_handler_or_for_room_are_told() -> None:
+    waiting = [(one.code, one.values["count"]) for one in with_figure(now__delivery__held=4, now__delivery__crowded=2)]
+
+    assert waiting == [("now.delivery.held", 4), ("now.delivery.crowded", 2)]
+
+
 def test_old_figures_are_told_where_nothing_else_explains_them() -> None:
     old = Latest(at=NOW - timedelta(minutes=20), values={})
 
