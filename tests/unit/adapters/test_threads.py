@@ -63,8 +63,8 @@ def test_threads_that_are_given_up_give_back_their_claims_first(
     """Whoever takes these deliveries next need not wait for a lease, and nobody suspects them."""
     order: list[object] = []
     monkeypatch.setattr(Threads, "abandoned", is_abandoned)
-    monkeypatch.setattr(threads.logging, "shutdown", lambda: None)
-    monkeypatch.setattr(threads.os, "_exit", order.append)
+    monkeypatch.setattr("concord.adapters.threads.logging.shutdown", lambda: None)
+    monkeypatch.setattr("concord.adapters.threads.os._exit", order.append)
 
     threads.leave(3, lambda: order.append("given back"))
 
