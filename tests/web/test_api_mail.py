@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from httpx2 import Response
 
 from concord.bootstrap import Concord
+from concord.errors import HandlerRefusedError
 from concord.model.message import Message
 from concord.model.rule import Match, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.model.user import Permission
@@ -251,6 +253,11 @@ def test_deliveries_are_listed_and_offered_again(ask: Program, mails: Mails, con
     mails.arrive(mail("One"), mail("Two"))
     known = [one.id for one in concord.outbox.deliveries()]
     concord.dispatcher.deliver(known)
+    held = ask("GET", "/deliveries", params={"state": "pending", "handler": "nobody"})["items"]
+    assert {(one["held"], one["error_code"], one["priority"]) for one in held} == {(True, "handler_missing", "normal")}
+    concord.outbox.retry_deliveries(known)
+    for claimed in concord.outbox.claim_deliveries(known, until=datetime.now(UTC) + timedelta(minutes=1)):
+        concord.outbox.delivery_dead(claimed, HandlerRefusedError("The receiver is gone for good"))
 
     page = ask("GET", "/deliveries", params={"state": "dead", "handler": "nobody"})
     assert [(one["id"], one["account"], one["subject"]) for one in page["items"]] == [

@@ -18,6 +18,7 @@ from concord.errors import SecretKeyError
 from concord.handlers.signature import Signer
 from concord.model.rule import HandlerSpec, Match, Rule
 from concord.model.user import Permission
+from concord.ports import RedisMemory
 from tests.fakes.handlers import SentTasks, public
 from tests.unit.handlers.installed import install
 from tests.web_world import Browser, token_of
@@ -45,7 +46,9 @@ MADE = re.compile(r"whsec_[A-Za-z0-9+/]{43}=")
 def tasks(concord: Concord) -> SentTasks:
     """Names are resolved without a network; tasks that are started are kept."""
     made = SentTasks()
-    vars(concord)["tools"] = replace(concord.tools, resolve=public, send_task=made)
+    vars(concord)["tools"] = replace(
+        concord.tools, resolve=public, send_task=made, memory=lambda: RedisMemory(used=0, limit=0)
+    )
     return made
 
 
@@ -313,7 +316,7 @@ def test_a_sample_is_sent_and_what_came_of_it_is_shown(bob: Browser, concord: Co
 
 
 def test_what_the_form_says_is_tried_and_not_kept(bob: Browser, concord: Concord, tasks: SentTasks) -> None:
-    fields = {"kind": "celery", "task": "crm.take", "queue": "crm", "name": ""}
+    fields = {"kind": "celery", "task": "crm.take", "queue": "crm", "name": "", "url": ""}
 
     page = add(bob, f"{LIST}?add=celery", f"{LIST}/try", **fields)
 
