@@ -1,8 +1,12 @@
-"""Messages a worker has in hand when Redis goes away stay where they are, and come back by themselves.
+"""Messages a worker has in hand when Redis goes away, or is full, stay where they are and come back by themselves.
 
 kombu gives them back when it closes a channel. Where the connection was given up before, it looks for an address that
 is gone, and the AttributeError ends the worker; Redis being away must end nobody. The message is in Redis'
 `unacked`: the visibility timeout brings it back, or the sweep, which is sooner.
+
+A Redis at `maxmemory` refuses what kombu writes about messages in hand, and every command of a transaction. So what
+only removes is sent without one, and what would add is left out: then the message is in the worker's hands alone, and
+the sweep finds what a crash would lose.
 """
 
 from __future__ import annotations
@@ -10,13 +14,38 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from kombu.transport import redis
+from kombu.transport import redis, virtual
+from redis.exceptions import OutOfMemoryError
 
 log = structlog.get_logger(__name__)
+
+_ROOM = "Give Redis more memory ('maxmemory') or find what grows in it; workers go on by themselves"
 
 
 class Unacked(redis.QoS):
     """A channel's messages in hand."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note that it is in our hands, in Redis too if Redis has room."""
+        try:
+            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]  # kombu is typed in part
+        except OutOfMemoryError as error:
+            log.warning("queue.full", cause=str(error), remedy=_ROOM)
+            virtual.QoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]  # as above
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
+        """Give one back, if Redis has room; else it stays in `unacked`."""
+        try:
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)  # type: ignore[no-untyped-call]  # as above
+        except OutOfMemoryError as error:
+            log.warning("queue.full", cause=str(error), remedy=_ROOM)
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        """Give back what workers left behind; later, where Redis has no room."""
+        try:
+            super().restore_visible(start=start, num=num, interval=interval)  # type: ignore[no-untyped-call]  # as above
+        except OutOfMemoryError as error:
+            log.debug("queue.full", cause=str(error))
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Give them back, unless there is nobody to give them to."""
@@ -25,6 +54,13 @@ class Unacked(redis.QoS):
             return
         self._on_collect.cancel()
         log.warning("queue.unacked_left", count=len(self._delivered), remedy="Nothing to do: they are processed again")
+
+    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
+        if pipe is not None:
+            return super()._remove_from_indices(delivery_tag, pipe)  # type: ignore[no-untyped-call]  # as above
+        with self.channel.conn_or_acquire() as client:
+            removal = client.pipeline(transaction=False)
+            return removal.zrem(self.unacked_index_key, delivery_tag).hdel(self.unacked_key, delivery_tag)
 
 
 def use_unacked() -> None:
