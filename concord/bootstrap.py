@@ -7,6 +7,7 @@ Nor does it import the heavy libraries (Celery, boto3, IMAP, HTTP): a person who
 from __future__ import annotations
 
 import os
+import socket
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from threading import Lock, RLock
@@ -21,9 +22,10 @@ from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.api_tokens import SqlApiTokens
 from concord.adapters.sql.audit import SqlAudit
 from concord.adapters.sql.browsing import SqlLists
+from concord.adapters.sql.clock import DatabaseClock, SqlHostClocks
 from concord.adapters.sql.connections import SqlConnections
 from concord.adapters.sql.engine import make_engine
-from concord.adapters.sql.holdings import SqlClaims
+from concord.adapters.sql.holdings import SqlClaims, SqlPolls, SqlSlots
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.sql.leases import LeaseTerms
@@ -40,7 +42,7 @@ from concord.adapters.sql.users import SqlUsers
 from concord.adapters.sql.web_sessions import SqlSessions
 from concord.adapters.sql.work import Spans
 from concord.adapters.vault import FernetVault
-from concord.adapters.worker_identity import current_worker, is_alive
+from concord.adapters.worker_identity import current_worker, is_alive, is_pool_process
 from concord.manager.config import poll_interval
 from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
@@ -83,7 +85,7 @@ CLOCKS_APART: Final = timedelta(minutes=5)
 
 
 def now() -> datetime:
-    """The clock of every real process."""
+    """The clock of this host: for what no other host judges."""
     return datetime.now(UTC)
 
 
@@ -116,16 +118,25 @@ class Concord:
         return make_engine(self.settings.database)
 
     @part
+    def clock(self) -> DatabaseClock:
+        """The time by which everything is leased, due and claimed: the database's."""
+        return DatabaseClock(self.engine, host=socket.gethostname())
+
+    @part
+    def host_clocks(self) -> SqlHostClocks:
+        return SqlHostClocks(self.engine, self.clock)
+
+    @part
     def vault(self) -> FernetVault:
         return FernetVault.from_settings(self.settings, self.key_ring.read)
 
     @part
     def key_ring(self) -> SqlKeyRing:
-        return SqlKeyRing(self.engine, now)
+        return SqlKeyRing(self.engine, self.clock)
 
     def key_watch(self, daemon: str) -> KeyWatch:
         """Reports which keys this daemon, `poll@mail.example.com`, can open secrets with."""
-        return KeyWatch(daemon, lambda: self.vault, self.key_ring, self.engine, now)
+        return KeyWatch(daemon, lambda: self.vault, self.key_ring, self.engine, self.clock)
 
     def sealing(self) -> Vault:
         """The vault, proven to be this database's: what a wrong key seals, nobody could open. Raises SecretKeyError."""
@@ -136,23 +147,23 @@ class Concord:
     def accounts(self) -> SqlAccounts:
         # As long as a poll or a slice of a backfill may hold it, and another's settings may differ.
         longest = timedelta(seconds=2 * self.settings.poll.budget) + LEASE_MARGIN
-        return SqlAccounts(self.engine, now, LeaseTerms(longest=longest))
+        return SqlAccounts(self.engine, self.clock, LeaseTerms(worker=current_worker, longest=longest))
 
     @part
     def ledger(self) -> SqlLedger:
         process = self.settings.process
         lease = timedelta(seconds=process.time_limit) + CLAIM_MARGIN
         spans = Spans(wait=timedelta(seconds=process.retry_max) + CLOCKS_APART, lease=lease + CLOCKS_APART)
-        return SqlLedger(self.engine, now, version=__version__, worker=current_worker, spans=spans)
+        return SqlLedger(self.engine, self.clock, version=__version__, worker=current_worker, spans=spans)
 
     @part
     def outbox(self) -> SqlOutbox:
-        return SqlOutbox(self.engine, now, worker=current_worker)
+        return SqlOutbox(self.engine, self.clock, worker=current_worker)
 
     @part
     def holdings(self) -> tuple[Holdings, ...]:
         """What workers hold under their names: released when the same worker starts again."""
-        return (SqlClaims(self.engine),)
+        return (SqlClaims(self.engine), SqlSlots(self.engine), SqlPolls(self.engine))
 
     @part
     def lists(self) -> SqlLists:
@@ -168,25 +179,25 @@ class Concord:
 
     @part
     def users(self) -> SqlUsers:
-        return SqlUsers(self.engine, now)
+        return SqlUsers(self.engine, self.clock)
 
     @part
     def sessions(self) -> SqlSessions:
         limits = self.settings.admin
         idle, absolute = timedelta(seconds=limits.session_idle), timedelta(seconds=limits.session_absolute)
-        return SqlSessions(self.engine, now, idle=idle, absolute=absolute)
+        return SqlSessions(self.engine, self.clock, idle=idle, absolute=absolute)
 
     @part
     def api_tokens(self) -> SqlApiTokens:
-        return SqlApiTokens(self.engine, now)
+        return SqlApiTokens(self.engine, self.clock)
 
     @part
     def throttle(self) -> SqlThrottle:
-        return SqlThrottle(self.engine, now)
+        return SqlThrottle(self.engine, self.clock)
 
     @part
     def idempotency(self) -> SqlIdempotencyKeys:
-        return SqlIdempotencyKeys(self.engine, now)
+        return SqlIdempotencyKeys(self.engine, self.clock)
 
     @part
     def passwords(self) -> Argon2:
@@ -208,21 +219,25 @@ class Concord:
         from concord.adapters.imap.keys import Keys
 
         keys = Keys(self.vault, self.tokens)
-        return ImapSources(self.settings.poll, keys, SqlConnections(self.engine, now), now)
+        poll = self.settings.poll
+        if is_pool_process():
+            # Its next poll is of another account: what it kept, it would only keep from the other processes.
+            poll = poll.model_copy(update={"keep_connections": 0})
+        return ImapSources(poll, keys, SqlConnections(self.engine, self.clock, current_worker), self.clock)
 
     @part
     def oauth_clients(self) -> SqlOAuthClients:
-        return SqlOAuthClients(self.engine, now)
+        return SqlOAuthClients(self.engine, self.clock)
 
     @part
     def oauth_grants(self) -> SqlOAuthGrants:
-        return SqlOAuthGrants(self.engine, now)
+        return SqlOAuthGrants(self.engine, self.clock)
 
     @part
     def sign_ins(self) -> ProviderSignIns:
         from concord.adapters.oauth import ProviderSignIns
 
-        return ProviderSignIns(self.settings.oauth, now)
+        return ProviderSignIns(self.settings.oauth, self.clock)
 
     @part
     def tokens(self) -> TokenKeeper:
@@ -235,7 +250,7 @@ class Concord:
             audit=lambda: self.audit,
             settings=self.settings.oauth,
             poll=self.settings.poll,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -318,7 +333,7 @@ class Concord:
             queue=self.queue,
             rulebook=self.rulebook,
             settings=self.settings.poll,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -341,7 +356,7 @@ class Concord:
             queue=self.queue,
             settings=self.settings.process,
             default_handlers=self.settings.dispatch.default_handlers,
-            clock=now,
+            clock=self.clock,
             interrupts=(SoftTimeLimitExceeded,),
         )
 
@@ -370,7 +385,7 @@ class Concord:
             serving=self.serving,
             handler=self.handlers.get,
             settings=self.settings.dispatch,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -383,7 +398,7 @@ class Concord:
             steps=WorkflowSteps(self.tools),
             serving=self.serving,
             settings=self.settings.dispatch,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -395,7 +410,7 @@ class Concord:
             queue=self.queue,
             settings=self.settings.upkeep,
             version=__version__,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -407,7 +422,7 @@ class Concord:
             queue=self.queue,
             poll=self.settings.poll,
             upkeep=self.settings.upkeep,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -416,7 +431,7 @@ class Concord:
 
     @part
     def tally(self) -> SqlTally:
-        return SqlTally(self.engine, now)
+        return SqlTally(self.engine, self.clock)
 
     @part
     def recorder(self) -> Recorder:
@@ -426,7 +441,7 @@ class Concord:
             accounts=self.accounts,
             queue=self.queue,
             poll_interval=lambda: self.poll_interval,
-            clock=now,
+            clock=self.clock,
         )
 
     @part
@@ -460,7 +475,7 @@ class Concord:
             audit=lambda: self.audit,
             workers=self.workers,
             sync=self.sync,
-            clock=now,
+            clock=self.clock,
         )
 
     @part

@@ -291,6 +291,14 @@ class TokenSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSlots:
+    """What became of slots that were to be renewed: the others have lapsed, and somebody else may count on them."""
+
+    kept: frozenset[int] = frozenset()
+    wanted: frozenset[int] = frozenset()  # somebody asks for these
+
+
 class Connections(Protocol):
     """The connection budget of the whole cluster: numbered slots for each host and login, held by leases that lapse."""
 
@@ -298,7 +306,13 @@ class Connections(Protocol):
         """Take a slot; its number, or None where all are in use."""
         ...
 
-    def renew(self, slots: Sequence[int], until: datetime) -> None: ...
+    def ask(self, host: str, login: str, *, per_login: int) -> bool:
+        """Ask for a slot that an idle connection fills, anywhere; whether there is one that would help."""
+        ...
+
+    def renew(self, slots: Collection[int], *, idle: Collection[int], until: datetime) -> KeptSlots:
+        """Keep them longer, and say which of their connections are idle."""
+        ...
 
     def release(self, slot: int) -> None: ...
 

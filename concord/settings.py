@@ -164,7 +164,7 @@ class PollSettings(_Group):
     spool_max_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=0)
     connections_per_login: int = Field(default=8, ge=1, le=500)
     connections_per_host: int = Field(default=200, ge=1, le=10_000)
-    keep_connections: int = Field(default=200, ge=0, le=10_000)
+    keep_connections: int = Field(default=1000, ge=0, le=10_000)
     keep_seconds: Seconds = 300
     recheck: Seconds = 900
     events_for_copies: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -67,12 +69,20 @@ __all__ = [
 RECONCILE_WITHIN = 300
 
 
-def make_app(settings: Settings, *, release: Release = lambda _worker: None) -> Celery:
+def local_time() -> datetime:
+    """The clock of this host: where there is no database to go by."""
+    return datetime.now(UTC)
+
+
+def make_app(
+    settings: Settings, *, release: Release = lambda _worker: None, clock: Callable[[], datetime] = local_time
+) -> Celery:
     """The app of one process. Nothing is connected to before it is used.
 
-    A worker calls `release` at its start, to free what its last life held.
+    A worker calls `release` at its start, to free what its last life held. Beat and the workers' pulses go by `clock`.
     """
     app = Celery("concord")
+    app.seconds = lambda: clock().timestamp()
     app.conf.update(
         **_broker(settings),
         **_tasks(settings),
@@ -117,6 +127,8 @@ def _broker(settings: Settings) -> dict[str, Any]:
         # 0 would mean "for ever" to no one but the reader: None does.
         "broker_connection_max_retries": None,
         "broker_connection_retry_on_startup": True,
+        # What Redis refuses because it is full ends no worker: it connects again, and goes on once there is room.
+        "broker_channel_error_retry": True,
         "broker_pool_limit": 10,
         "broker_pool_acquire_timeout": settings.redis.socket_timeout,
         # Nobody waits for a result: the ledger knows what was done, and Flower listens to events.

@@ -6,7 +6,6 @@ A worker's pulse is a hash that lapses; a sorted set of the nodes, by when they 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -45,7 +44,7 @@ class RedisPulse:
 
     def workers(self) -> list[WorkerPulse]:
         with translated():
-            since = time.time() - PULSE_SECONDS
+            since = self._app.seconds() - PULSE_SECONDS
             nodes = cast("list[str]", self._client.zrangebyscore(f"{self._prefix}workers", since, "+inf"))
             with self._client.pipeline(transaction=False) as pipe:
                 for node in nodes:
@@ -77,12 +76,11 @@ def answer(client: redis.Redis, prefix: str, token: str, node: str) -> None:
     client.set(_answer_key(prefix, token), node, ex=ANSWER_SECONDS)
 
 
-def write_pulse(client: redis.Redis, prefix: str, node: str, facts: dict[Any, Any]) -> None:
+def write_pulse(client: redis.Redis, prefix: str, node: str, now: float, facts: dict[Any, Any]) -> None:
     """What a worker says of itself now: started_at, tasks, memory (octets), consumed_at, and what `limits_told` makes.
 
-    Times: seconds since 1970.
+    Times: seconds since 1970, by the cluster's clock.
     """
-    now = time.time()
     with client.pipeline(transaction=False) as pipe:
         pipe.hset(f"{prefix}worker:{node}", mapping={**facts, "at": now})
         pipe.expire(f"{prefix}worker:{node}", PULSE_SECONDS)

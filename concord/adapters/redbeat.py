@@ -6,8 +6,7 @@ finds the lease or the schedule gone (FLUSHALL, a failover that lost both) begin
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import uuid4
@@ -87,7 +86,7 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         self._trouble: str | None = None
         self._last_tick = 0.0
         self._incomplete = False
-        self.clock = time.time
+        self.clock: Callable[[], float] = app.seconds
         self._trouble_since = 0.0
         self._scheduled = 0
         self._pinger = notify.Pinger()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -39,7 +38,7 @@ class RedBeatSchedule:
         self._schedule_key: str = conf.schedule_key
         self._prefix = f"{conf.key_prefix}{POLL_PREFIX}"
         self._lock_key = f"{conf.key_prefix}sync"
-        self.clock = time.time
+        self.clock: Callable[[], float] = app.seconds
 
     def replace(self, polls: Sequence[ScheduledPoll]) -> SyncStats:
         """Make the schedule equal to these; two at once wait for each other, so that none counts the other's work."""

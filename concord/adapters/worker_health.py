@@ -76,7 +76,7 @@ class WorkerHealth:
     def begin(self, worker: Any) -> None:
         """The pool is up."""
         self._worker = worker
-        self._started = time.time()
+        self._started = self._app.seconds()
         notify.ready("up; connecting to Redis")
         threading.Thread(target=self._run, name="health", daemon=True).start()
 
@@ -149,11 +149,12 @@ class WorkerHealth:
             self._redis,
             self._settings.redis.key_prefix,
             node,
+            self._app.seconds(),
             {
                 "started_at": self._started,
                 "tasks": load.done,
                 "memory": self._memory(),
-                "consumed_at": time.time() - (time.monotonic() - consumed) if consumed is not None else "",
+                "consumed_at": self._app.seconds() - (time.monotonic() - consumed) if consumed is not None else "",
                 **limits_told(_limits(self._worker)),
             },
         )

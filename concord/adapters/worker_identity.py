@@ -15,6 +15,7 @@ class _Here:
     """The worker of this process. A pool's process has it over the fork."""
 
     worker: Incarnation | None = None
+    pid: int | None = None  # of the worker's main process
 
 
 def current_worker() -> Incarnation | None:
@@ -24,8 +25,13 @@ def current_worker() -> Incarnation | None:
 
 def begin_worker(node: str) -> Incarnation:
     """Let this process be the worker of that name, from now on and in a new life."""
-    _Here.worker = make_incarnation(node)
+    _Here.worker, _Here.pid = make_incarnation(node), os.getpid()
     return _Here.worker
+
+
+def is_pool_process() -> bool:
+    """Whether this is one of several processes of a worker, each with a share of its tasks."""
+    return _Here.pid is not None and _Here.pid != os.getpid()
 
 
 def make_incarnation(node: str) -> Incarnation:

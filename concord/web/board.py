@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from concord.bootstrap import Concord
 from concord.manager.status import Status, Verdict
 from concord.model.account import Account, AccountStatus
+from concord.model.clock import HostClock
 from concord.model.number import Latest
 from concord.web.findings import Finding, Sight, findings
 from concord.web.health import Check, Health, Probe
@@ -62,6 +63,7 @@ class _Counted:
     failing: list[tuple[Account, AccountStatus]]
     recorded: Latest
     day: Mapping[str, float | None]
+    clocks: list[HostClock]
 
 
 class Board:
@@ -94,6 +96,7 @@ class Board:
             figures={**counted.recorded.values, **counted.standing},
             failing=counted.failing,
             recorded=counted.recorded,
+            clocks=counted.clocks,
         )
         return Overview(sight=sight, findings=findings(sight), figures={**sight.figures, **counted.day})
 
@@ -109,6 +112,7 @@ class Board:
             standing=parts.tally.standing(),
             failing=parts.accounts.failing(limit=_NAMED),
             recorded=parts.numbers.latest(_RECORDED),
+            clocks=parts.host_clocks.skewed(),
             day={
                 "day.mail.archived": sum(value or 0 for value in day),
                 "hour.lag.p95": max((value for value in lag if value is not None), default=None),

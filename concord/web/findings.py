@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from concord.manager.status import DaemonRow, Status, Verdict
 from concord.model.account import Account, AccountStatus
+from concord.model.clock import HostClock
 from concord.model.daemon import ADMIN, BEAT, Activity, instance_of
 from concord.model.number import Latest
 from concord.web.health import Check
@@ -34,6 +35,7 @@ FAILED_RUNS: Final = Place("/admin/workflows?state=failed", N_("Workflow runs"))
 _LATE: Final = timedelta(minutes=15)
 _SILENT: Final = timedelta(minutes=5)
 _FULL, _BRIM = 0.7, 0.9
+_HOSTS: Final = 3  # so many are named
 
 _PARTS: Final[Mapping[str, str]] = {
     "key": N_("Stored passwords or secrets cannot be opened: whatever needs them waits, and nothing is lost."),
@@ -54,6 +56,7 @@ class Sight:
     figures: Mapping[str, float]  # by the names of model.number
     failing: Sequence[tuple[Account, AccountStatus]]  # the first few
     recorded: Latest
+    clocks: Sequence[HostClock] = ()  # hosts whose clock is wrong, the worst first
 
     @property
     def mailboxes(self) -> int:
@@ -99,7 +102,15 @@ class Finding:
 
 def findings(sight: Sight) -> list[Finding]:
     """The serious ones first."""
-    found = [*_parts(sight), *_daemons(sight), *_mailboxes(sight), *_waiting(sight), *_given_up(sight), *_redis(sight)]
+    found = [
+        *_parts(sight),
+        *_daemons(sight),
+        *_mailboxes(sight),
+        *_waiting(sight),
+        *_given_up(sight),
+        *_redis(sight),
+        *_clocks(sight),
+    ]
     return sorted(found, key=lambda one: not one.serious)
 
 
@@ -270,4 +281,20 @@ def _redis(sight: Sight) -> Iterator[Finding]:
             values={"share": round(100 * used / limit)},
             remedy=N_("See whether a queue grows; raise Redis' 'maxmemory' otherwise."),
             place=WORKERS,
+        )
+
+
+def _clocks(sight: Sight) -> Iterator[Finding]:
+    for clock in sight.clocks[:_HOSTS]:
+        told = N_("The clock of the host %(host)s is %(seconds)s seconds ahead of the database's.")
+        if clock.ahead < 0:
+            told = N_("The clock of the host %(host)s is %(seconds)s seconds behind the database's.")
+        yield Finding(
+            code=f"clock.{clock.host}",
+            serious=False,
+            sentence=told,
+            values={"host": clock.host, "seconds": round(abs(clock.ahead))},
+            remedy=N_(
+                "Concord goes by the database's clock and loses nothing. Set the host's clock; run a time service."
+            ),
         )

@@ -23,6 +23,7 @@ from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.hostile_imap import HostileImap, Talk
 from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on, now, open_folder
+from tests.waiting import eventually
 
 HELLO = b"Subject: hello\r\n\r\nHello.\r\n"
 
@@ -129,15 +130,68 @@ def test_none_is_kept_too_long(dovecot: Dovecot, mailbox_user: str) -> None:
     assert dovecot.logins(mailbox_user) == 2
 
 
-def test_a_slot_outlives_the_poll_and_the_keeping(polls: Polls, dovecot: Dovecot, mailbox_user: str) -> None:
-    """A6: leases lapse, so they must reach beyond every use of the connection."""
+def test_a_slot_is_short_and_renewed_while_its_connection_is_open(
+    polls: Polls, dovecot: Dovecot, mailbox_user: str
+) -> None:
+    """A6: a killed worker's slots are free within a minute, and a living one's never lapse."""
     looked(polls, dovecot, mailbox_user)
     [first] = polls.connections.until.values()
-    looked(polls, dovecot, mailbox_user)
-    [second] = polls.connections.until.values()
 
-    assert first > now() + timedelta(seconds=60 + polls.settings.keep_seconds)
-    assert second > first
+    assert first <= now() + timedelta(seconds=60)
+    assert eventually(lambda: min(polls.connections.until.values()) > first)
+    assert polls.connections.idle == set(polls.connections.slots)
+
+
+def test_a_kept_connection_whose_slot_lapsed_is_closed(polls: Polls, dovecot: Dovecot, mailbox_user: str) -> None:
+    """Somebody else may count on its place by now."""
+    looked(polls, dovecot, mailbox_user)
+    polls.connections.lose()
+
+    assert eventually(lambda: not polls.connections.until)
+    looked(polls, dovecot, mailbox_user)
+
+    assert dovecot.logins(mailbox_user) == 2
+
+
+def test_a_connection_in_use_whose_slot_lapsed_is_not_kept(polls: Polls, dovecot: Dovecot, mailbox_user: str) -> None:
+    with polls.open(account_on(dovecot, mailbox_user)) as source:
+        polls.connections.lose()
+        polls.sources._slots.renew()
+        source.status("INBOX")
+
+    assert polls.connections.until == {}
+
+
+def test_two_processes_share_a_budget_of_one(dovecot: Dovecot, mailbox_user: str) -> None:
+    """W8: a connection that one keeps for later is given up where the other needs its place."""
+    for first in polls_with(connections_per_login=1):
+        second = Polls(connections_per_login=1, connections=first.connections)
+        looked(first, dovecot, mailbox_user)
+        looked(second, dovecot, mailbox_user)
+        looked(first, dovecot, mailbox_user)
+        second.sources.close()
+
+    assert first.connections.most == 1
+    assert dovecot.logins(mailbox_user) == 3
+
+
+def test_more_mailboxes_than_are_kept_still_reuse_most(dovecot: Dovecot, mailbox_user: str) -> None:
+    """A7: three mailboxes in turn, two lines. Dropping the longest idle would drop the very one that is needed next."""
+    for polls in polls_with(keep_connections=2):
+        for _ in range(4):
+            for account_id in (1, 2, 3):
+                looked(polls, dovecot, mailbox_user, account_id)
+
+    assert dovecot.logins(mailbox_user) <= 6  # two are kept for good; all twelve would be new otherwise
+
+
+def test_more_mailboxes_than_the_host_allows_still_reuse_most(dovecot: Dovecot, mailbox_user: str) -> None:
+    for polls in polls_with(connections_per_host=2):
+        for _ in range(4):
+            for account_id in (1, 2, 3):
+                looked(polls, dovecot, mailbox_user, account_id)
+
+    assert dovecot.logins(mailbox_user) <= 8
 
 
 # Losing them.

@@ -82,7 +82,7 @@ class InRedis:
             "consumed_at": pulse.consumed_at.timestamp() if pulse.consumed_at else "",
             **limits_told(pulse.limits),
         }
-        write_pulse(self._client, PREFIX, pulse.node, facts)
+        write_pulse(self._client, PREFIX, pulse.node, time.time(), facts)
 
     def tick(self, at: datetime) -> None:
         self._client.set(f"{PREFIX}beat:tick", repr(at.timestamp()))

@@ -61,8 +61,10 @@ def account_at(port: int, **changes: Any) -> Account:
 class Polls:
     """Sources with a budget in memory; `open` gives a minute unless told otherwise."""
 
-    def __init__(self, tokens: TokenSource | None = None, **settings: Any) -> None:
-        self.connections = MemoryConnections()
+    def __init__(
+        self, tokens: TokenSource | None = None, connections: MemoryConnections | None = None, **settings: Any
+    ) -> None:
+        self.connections = connections or MemoryConnections()
         own = {"connect_timeout": 5, "timeout": 10, "spool_directory": SPOOL}
         self.settings = PollSettings(**{**own, **settings})
         self.sources = ImapSources(self.settings, Keys(VAULT, tokens or NoTokens()), self.connections, now)

@@ -6,6 +6,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from concord.adapters.imap.wire import Client
@@ -39,6 +40,7 @@ class Line:
     selected: str | None = None
     is_closed: bool = False
     idle_since: float = field(default_factory=time.monotonic)
+    interval: float = 60.0  # seconds between two polls of its account
 
     @property
     def key(self) -> Key:
@@ -54,7 +56,11 @@ class Line:
 
 
 class Pool:
-    """Idle lines by account, the longest idle first."""
+    """Idle lines by account, the longest idle first.
+
+    Where there are more mailboxes than lines may be kept, the line that is needed last gives way: one that was used
+    just now. Polls come round in turn, so the longest idle is the very one that is needed next.
+    """
 
     def __init__(self, *, most: int, seconds: float) -> None:
         self._most = most
@@ -83,7 +89,7 @@ class Pool:
                 stale.append(former)
             self._lines[line.account.id] = line
             while len(self._lines) > self._most:
-                stale.append(self._lines.pop(next(iter(self._lines))))
+                stale.append(self._lines.pop(max(self._lines.values(), key=_needed_at).account.id))
         return stale
 
     def spare(self, account: Account) -> Line | None:
@@ -91,8 +97,19 @@ class Pool:
         with self._lock:
             self._mind_forks()
             near = [line for line in self._lines.values() if line.account.host == account.host]
-            near.sort(key=lambda line: line.account.user != account.user)
+            near.sort(key=lambda line: (line.account.user != account.user, -_needed_at(line)))
             return self._lines.pop(near[0].account.id) if near else None
+
+    def slots(self) -> set[int]:
+        """The budget slots of the idle lines."""
+        with self._lock:
+            return {line.slot for line in self._lines.values()}
+
+    def give_up(self, slots: Collection[int]) -> list[Line]:
+        """The idle lines of these slots, which are no longer kept."""
+        with self._lock:
+            self._mind_forks()
+            return [self._lines.pop(name) for name, line in list(self._lines.items()) if line.slot in slots]
 
     def empty(self) -> list[Line]:
         """All of them, which are no longer kept."""
@@ -114,3 +131,8 @@ class Pool:
             line.client.wire.sock.close()
         self._lines.clear()
         self._pid = os.getpid()
+
+
+def _needed_at(line: Line) -> float:
+    """When its account's next poll comes."""
+    return line.idle_since + line.interval

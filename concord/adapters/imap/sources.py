@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +20,7 @@ from concord.adapters.imap.naming import introduce
 from concord.adapters.imap.pace import Pace
 from concord.adapters.imap.pool import Line, Pool
 from concord.adapters.imap.session import ImapSession
+from concord.adapters.imap.slots import RENEW_SECONDS, Slots
 from concord.adapters.imap.spool import Spool
 from concord.adapters.imap.watchdog import Guard, Watchdog
 from concord.adapters.imap.wire import Client, connect, hang_up
@@ -30,8 +32,9 @@ from concord.settings import PollSettings
 
 log = structlog.get_logger(__name__)
 
-# A slot outlives the connection it stands for by this, so that it never lapses under one in use.
-SLOT_MARGIN: Final = timedelta(seconds=60)
+# How long to wait for a slot that another process's idle connection fills: it looks every few seconds.
+ANOTHERS_IDLE: Final = timedelta(seconds=2 * RENEW_SECONDS + 2)
+ASK_SECONDS: Final = 0.5
 
 
 class ImapSources:
@@ -45,6 +48,7 @@ class ImapSources:
         self._pool = Pool(most=settings.keep_connections, seconds=settings.keep_seconds)
         self._spool = Spool(settings.spool_directory, most=settings.spool_max_bytes)
         self._paces: dict[int, Pace] = {}  # of slow accounts only
+        self._slots = Slots(connections, clock, idle=self._pool.slots, give_up=self._give_up)
         self._watchdog = Watchdog()
         self._pid = os.getpid()
 
@@ -86,15 +90,14 @@ class ImapSources:
     def _session(self, account: Account, deadline: datetime, guard: Guard) -> ImapSession:
         kept, stale = self._pool.take(account)
         self._close(stale)
-        until = deadline + timedelta(seconds=self._settings.keep_seconds) + SLOT_MARGIN
-        line = kept or self._new_line(account, until, guard)
+        line = kept or self._new_line(account, deadline, guard)
         if kept:
-            self._prepare(kept, until, guard)
+            self._watch(kept, guard)
 
         def renew() -> Line:
             log.info("mailbox.lost", account=account.name, host=account.host)
             self._close([line])
-            return self._new_line(account, until, guard)
+            return self._new_line(account, deadline, guard)
 
         return ImapSession(
             line,
@@ -113,25 +116,24 @@ class ImapSources:
         else:
             self._paces.pop(account.id, None)
 
-    def _prepare(self, kept: Line, until: datetime, guard: Guard) -> None:
+    def _watch(self, kept: Line, guard: Guard) -> None:
         try:
             guard.watch(kept.client.wire.sock)
-            self._connections.renew([kept.slot], until)
         except BaseException:
             self._close([kept])
             raise
 
-    def _new_line(self, account: Account, until: datetime, guard: Guard) -> Line:
-        slot = self._slot(account, until)
+    def _new_line(self, account: Account, deadline: datetime, guard: Guard) -> Line:
+        slot = self._slot(account, deadline)
         try:
             return self._connected(account, slot, guard)
         except MailboxError as error:
-            self._connections.release(slot)
+            self._slots.release(slot)
             if guard.expired:
                 raise PollBudgetError("The poll's time is used up", **facts_of(account)) from error
             raise
         except BaseException:
-            self._connections.release(slot)
+            self._slots.release(slot)
             raise
 
     def _connected(self, account: Account, slot: int, guard: Guard) -> Line:
@@ -143,7 +145,8 @@ class ImapSources:
             # On a connection of its own: some servers hang up after a NO.
             client, capabilities = self._entered(account, secret, guard)
         log.debug("mailbox.connected", account=account.name, host=account.host)
-        return Line(account=account, client=client, slot=slot, capabilities=capabilities)
+        interval = float(account.interval or self._settings.interval)
+        return Line(account=account, client=client, slot=slot, capabilities=capabilities, interval=interval)
 
     def _entered(self, account: Account, secret: str, guard: Guard) -> tuple[Client, frozenset[bytes]]:
         client = connect(account, self._settings, guard)
@@ -158,34 +161,40 @@ class ImapSources:
             hang_up(client)
             raise
 
-    def _slot(self, account: Account, until: datetime) -> int:
-        """A place in the budget, if need be that of a connection kept for later."""
-        slot = self._acquired(account, until)
+    def _slot(self, account: Account, deadline: datetime) -> int:
+        """A place in the budget, if need be that of a connection kept for later, here or in another process."""
+        patience = min(self._clock() + ANOTHERS_IDLE, deadline)
+        slot = self._acquired(account)
         while slot is None:
             spare = self._pool.spare(account)
-            if spare is None:
+            if spare is not None:
+                self._close([spare], politely=True)
+            elif self._clock() < patience and self._ask(account):
+                time.sleep(ASK_SECONDS)
+            else:
                 raise MailboxBudgetError(
                     "All connections allowed to this host or login are in use",
                     per_login=self._per_login(account),
                     per_host=self._settings.connections_per_host,
                     **facts_of(account),
                 )
-            self._close([spare], politely=True)
-            slot = self._acquired(account, until)
+            slot = self._acquired(account)
         return slot
+
+    def _ask(self, account: Account) -> bool:
+        return self._connections.ask(account.host.lower(), account.user, per_login=self._per_login(account))
 
     def _per_login(self, account: Account) -> int:
         """As configured, and never more than the provider is known to allow (A6)."""
         most = self._settings.connections_per_login
         return min(most, provider_of(account.host).connections or most)
 
-    def _acquired(self, account: Account, until: datetime) -> int | None:
-        return self._connections.acquire(
+    def _acquired(self, account: Account) -> int | None:
+        return self._slots.acquire(
             account.host.lower(),
             account.user,
             per_login=self._per_login(account),
             per_host=self._settings.connections_per_host,
-            until=until,
         )
 
     def _keep(self, session: ImapSession, guard: Guard) -> None:
@@ -196,7 +205,13 @@ class ImapSources:
         # Before anybody else can have the connection: this guard must not cut the next poll's.
         guard.end()
         whole = not session.is_broken and not guard.expired and session.line.selected is None
-        self._close(self._pool.give(session.line) if whole else [session.line])
+        whole = whole and not self._slots.is_lost(session.line.slot)
+        if not whole:
+            self._close([session.line])
+            return
+        self._close(self._pool.give(session.line))
+        if not session.line.is_closed:
+            self._slots.rest(session.line.slot)
 
     def _close(self, lines: list[Line], *, politely: bool = False) -> None:
         for line in lines:
@@ -204,7 +219,10 @@ class ImapSources:
                 continue
             line.is_closed = True
             hang_up(line.client, politely=politely)
-            self._connections.release(line.slot)
+            self._slots.release(line.slot)
+
+    def _give_up(self, slots: Collection[int]) -> None:
+        self._close(self._pool.give_up(slots), politely=True)
 
     def _own_watchdog(self) -> Watchdog:
         # Threads do not survive a fork.

@@ -15,6 +15,7 @@ from concord.adapters.sql.trail import add_steps
 from concord.adapters.sql.upsert import insert_for
 from concord.model.account import FolderCursor, PollLease
 from concord.model.message import MessageState
+from concord.model.worker import FindWorker, holder, no_worker
 
 RENUMBERED: Final = "The server gave every mail of this folder a new number before this one could be read"
 
@@ -23,7 +24,7 @@ RENUMBERED: Final = "The server gave every mail of this folder a new number befo
 class LeaseTerms:
     """Who takes leases, and for how long at most. One that ends later was taken by a clock that was ahead."""
 
-    holder: str | None = None
+    worker: FindWorker = no_worker
     longest: timedelta = timedelta(hours=1)
 
 
@@ -32,16 +33,17 @@ def lease(
 ) -> PollLease | None:
     """Take the lease where nobody has it. The fence rises, so that its former holder writes nothing more."""
     free = not_(_is_leased(now, terms))
+    fence = account_states.c.fence
     begins = {} if background else {"begun_at": now, "poll_waits": False}
     living = exists().where(accounts.c.id == account_id, accounts.c.removed_at.is_(None))
     take = (
         update(account_states)
         .where(account_states.c.account_id == account_id, free, living)
-        .values({"leased_until": until, "leased_by": terms.holder, "fence": account_states.c.fence + 1} | begins)
-        .returning(account_states.c.fence)
+        .values({"leased_until": until, "leased_by": holder(terms.worker), "fence": fence + 1} | begins)
+        .returning(fence)
     )
-    fence = connection.execute(take).scalar_one_or_none()
-    return None if fence is None else PollLease(account_id=account_id, fence=fence, until=until)
+    taken = connection.execute(take).scalar_one_or_none()
+    return None if taken is None else PollLease(account_id=account_id, fence=taken, until=until)
 
 
 def wait_to_poll(connection: Connection, account_id: int, *, now: datetime, terms: LeaseTerms) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -231,9 +232,22 @@ connection_slots: Final = Table(
     Column("host", String, nullable=False),
     Column("login", String, nullable=False),
     Column("leased_until", UtcDateTime, nullable=False),
+    Column("worker", String),  # its incarnation; NULL outside workers
+    # Whether the connection is only kept for later, and whether somebody asks for its place.
+    Column("idle", Boolean, nullable=False, server_default=false()),
+    Column("wanted", Boolean, nullable=False, server_default=false()),
     Index(None, "host", "login"),
     # A slot's number is never given twice: releasing a lapsed one cannot free another's.
     sqlite_autoincrement=True,
+)
+
+# Hosts whose clock is not the database's.
+host_clocks: Final = Table(
+    "host_clocks",
+    metadata,
+    Column("host", String, primary_key=True),
+    Column("ahead", Float, nullable=False),  # seconds
+    Column("seen_at", UtcDateTime, nullable=False),
 )
 
 meta: Final = Table(

@@ -11,6 +11,7 @@ import pytest
 from concord.errors import QueueDownError
 from concord.manager.status import DaemonRow, Status, Trouble, Verdict
 from concord.model.account import AccountState, AccountStatus
+from concord.model.clock import HostClock
 from concord.model.daemon import Activity
 from concord.model.number import Latest
 from concord.web.findings import Finding, Mailbox, Sight, findings
@@ -206,3 +207,13 @@ def test_every_sentence_takes_its_values() -> None:
 
 def codes_of_old() -> list[Finding]:
     return found(recorded=Latest(at=NOW - timedelta(hours=1), values={}))
+
+
+@pytest.mark.parametrize(("ahead", "way"), [(3600.0, "ahead"), (-61.4, "behind")])
+def test_host_whose_clock_is_wrong_is_told_by_name(ahead: float, way: str) -> None:
+    """Leases and due times go by the database's clock; people and logs do not."""
+    (finding,) = found(clocks=[HostClock(host="mail-2", ahead=ahead)])
+
+    assert (finding.code, finding.serious) == ("clock.mail-2", False)
+    assert way in finding.sentence
+    assert finding.values == {"host": "mail-2", "seconds": round(abs(ahead))}

@@ -11,6 +11,7 @@ from concord.adapters.imap.errors import login_refused
 from concord.adapters.imap.keys import Keys, NoTokens
 from concord.errors import MailboxBudgetError
 from concord.model.account import Account
+from concord.ports import KeptSlots
 from concord.settings import PollSettings
 from tests.fakes.vault import NullVault
 
@@ -27,7 +28,13 @@ class FullHouse:
         self.asked = (per_login, per_host)
         return None
 
-    def renew(self, slots: object, until: datetime) -> None: ...
+    def ask(self, host: str, login: str, *, per_login: int) -> bool:
+        del host, login, per_login
+        return False
+
+    def renew(self, slots: object, *, idle: object, until: datetime) -> KeptSlots:
+        del slots, idle, until
+        return KeptSlots()
 
     def release(self, slot: int) -> None: ...
 

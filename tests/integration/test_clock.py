@@ -1,0 +1,137 @@
+"""One clock for the cluster: the database's, whatever the hosts' own say."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+from structlog.testing import capture_logs
+
+from concord.adapters.sql.clock import MEASURE_EVERY, DatabaseClock, SqlHostClocks
+from concord.adapters.sql.engine import make_engine
+from tests.servers.fixtures_database import settings_of
+from tests.waiting import eventually
+
+HOUR = timedelta(hours=1)
+
+
+class Host:
+    """A machine whose clock is wrong by so much."""
+
+    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
+        self.ahead = ahead
+        self.uptime = 1000.0
+
+    def local(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def monotonic(self) -> float:
+        return self.uptime
+
+    def clock(self, engine: Engine, name: str = "here") -> DatabaseClock:
+        return DatabaseClock(engine, host=name, local=self.local, monotonic=self.monotonic)
+
+
+@pytest.fixture
+def only_postgresql(engine: Engine) -> Engine:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("SQLite's clock is the host's own")
+    return engine
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_a_host_whose_clock_is_wrong_tells_the_databases_time(only_postgresql: Engine, ahead: timedelta) -> None:
+    clock = Host(ahead).clock(only_postgresql)
+
+    assert abs(clock() - datetime.now(UTC)) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_a_clock_that_is_set_while_we_run_changes_nothing(only_postgresql: Engine, ahead: timedelta) -> None:
+    host = Host()
+    clock = host.clock(only_postgresql)
+    before = clock()
+
+    host.ahead = ahead
+    host.uptime += 3
+
+    assert clock() - before == timedelta(seconds=3)
+
+
+def test_two_hosts_agree(only_postgresql: Engine) -> None:
+    first, second = Host(HOUR).clock(only_postgresql, "first"), Host(-HOUR).clock(only_postgresql, "second")
+
+    assert abs(first() - second()) < timedelta(seconds=30)
+
+
+def test_a_skew_is_told_once_in_the_log_and_for_as_long_as_it_lasts_in_the_database(only_postgresql: Engine) -> None:
+    host = Host(HOUR)
+    clock = host.clock(only_postgresql, "mail-2")
+    with capture_logs() as said:
+        clock.measure()
+        clock.measure()
+    skewed = SqlHostClocks(only_postgresql, clock).skewed()
+    host.ahead = timedelta(0)
+    clock.measure()
+
+    assert [line["event"] for line in said] == ["clock.skewed"]
+    assert said[0]["host"] == "mail-2"
+    assert [(one.host, round(one.ahead / 60)) for one in skewed] == [("mail-2", 60)]
+    assert SqlHostClocks(only_postgresql, clock).skewed() == []
+
+
+def test_a_host_that_fell_silent_is_not_accused_for_ever(only_postgresql: Engine) -> None:
+    clock = Host(HOUR).clock(only_postgresql)
+    clock.measure()
+
+    assert SqlHostClocks(only_postgresql, lambda: clock() + HOUR).skewed() == []
+
+
+def test_it_is_measured_again_every_minute_and_nobody_waits_for_it(
+    only_postgresql: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host()
+    clock = host.clock(only_postgresql)
+    clock()
+    hangs, asked = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        hangs.wait(60)
+
+    monkeypatch.setattr(clock, "measure", hang)
+    host.uptime += MEASURE_EVERY + 1
+    clock()  # returns
+
+    assert eventually(asked.is_set)
+    hangs.set()
+
+
+def test_without_the_database_it_goes_on_from_what_it_knows(only_postgresql: Engine) -> None:
+    host = Host(HOUR)
+    clock = host.clock(only_postgresql)
+    before = clock()
+    clock._engine = unreachable()
+    host.uptime += MEASURE_EVERY + 1
+
+    assert clock.measure() is None
+    assert clock() - before == timedelta(seconds=MEASURE_EVERY + 1)
+
+
+def test_a_process_that_never_reached_the_database_goes_by_its_own_clock() -> None:
+    host = Host(HOUR)
+    clock = host.clock(unreachable())
+
+    assert abs(clock() - host.local()) < timedelta(seconds=30)
+
+
+def test_with_sqlite_the_host_is_the_clock() -> None:
+    host = Host(HOUR)
+
+    assert abs(host.clock(make_engine(settings_of("sqlite://")))() - host.local()) < timedelta(seconds=30)
+
+
+def unreachable() -> Engine:
+    return make_engine(settings_of("postgresql://nobody@127.0.0.1:1/none"))
