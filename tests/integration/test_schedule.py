@@ -375,6 +375,28 @@ def test_clock_set_back_stops_no_poll(
     assert (POLL_EMAIL_ACCOUNT, 1) in sent
 
 
+def test_clock_set_forward_and_back_again_doubles_and_stops_nothing(
+    real: RedBeatSchedule, scheduler: ConcordScheduler, clock: Clock, sent: list[tuple[object, ...]]
+) -> None:
+    """An hour ahead for two minutes: what ran then must not wait for an hour afterwards."""
+    real.replace(polls(1))
+    run(scheduler, clock, 120)
+    clock.now += 3600
+    sent.clear()
+    run(scheduler, clock, 120)
+    ahead = sent.count((POLL_EMAIL_ACCOUNT, 1))
+    clock.now -= 3600
+    sent.clear()
+
+    scheduler.tick()
+    real.replace(polls(1))  # the sync it asked for
+    run(scheduler, clock, 300)
+
+    assert ahead in (2, 3)
+    assert 4 <= sent.count((POLL_EMAIL_ACCOUNT, 1)) <= 6
+    assert (SWEEP,) in sent
+
+
 def test_static_entry_of_an_older_version_is_removed(
     app: Celery, scheduler: ConcordScheduler, clock: Clock, sent: list[tuple[object, ...]], empty_redis: RedisServer
 ) -> None:

@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from concord.adapters import worker_identity
-from concord.adapters.worker_identity import begin_worker, current_worker, is_alive, make_incarnation
+from concord.adapters.worker_identity import begin_worker, current_worker, is_alive, is_pool_process, make_incarnation
 from concord.adapters.worker_release import Releasing
 from concord.errors import DatabaseDownError
 from concord.model.worker import Incarnation, holder, no_worker
@@ -21,6 +21,7 @@ from tests.waiting import eventually
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_identity._Here, "worker", None)
+    monkeypatch.setattr(worker_identity._Here, "pid", None)
 
 
 def test_each_start_is_another_life_of_the_same_node() -> None:
@@ -35,6 +36,16 @@ def test_a_forked_child_belongs_to_its_parents_worker() -> None:
     if (pid := os.fork()) == 0:
         os._exit(0 if current_worker() == worker else 1)
 
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_workers_processes_know_that_they_are_several() -> None:
+    """W8: none of them keeps connections from the others."""
+    begin_worker("celery@a")
+    if (pid := os.fork()) == 0:
+        os._exit(0 if is_pool_process() else 1)
+
+    assert not is_pool_process()
     assert os.waitpid(pid, 0)[1] == 0
 
 
