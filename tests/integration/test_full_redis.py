@@ -15,6 +15,7 @@ from concord.adapters.celery_arguments import worker_arguments
 from concord.adapters.queue import CeleryQueue
 from concord.errors import QueueDownError
 from concord.model.account import Priority
+from concord.model.delivery import OutboxRef
 from concord.model.message import MessageRef
 from concord.settings import RedisSettings, Settings
 from tests.servers.daemon import Daemon
@@ -72,7 +73,7 @@ def test_worker_outlives_a_full_redis(
     hold(on=True)
     with Daemon(worker_arguments(settings, worker_config(settings, pool)), own_redis, tmp_path) as worker:
         if pool == "deliver":
-            queue.deliver([1])
+            queue.deliver([OutboxRef(id=1, lane="inbox", account="office")])
         else:
             for number in range(40):
                 put(queue, pool, number)
@@ -85,7 +86,7 @@ def test_worker_outlives_a_full_redis(
         limit(own_redis, 0)
 
         if pool == "deliver":
-            queue.deliver([2])
+            queue.deliver([OutboxRef(id=2, lane="inbox", account="office")])
             assert eventually(lambda: done(own_redis) >= 1, within=90), worker.log
         else:
             put(queue, pool, 100)
