@@ -23,7 +23,7 @@ from concord.adapters.sql.engine import reading
 from concord.adapters.sql.tables import account_states
 from concord.model.account import Tls
 from concord.model.rule import HandlerSpec
-from tests.servers.evil_imap import EvilImap, Talk
+from tests.servers.hostile_imap import HostileImap, Talk
 from tests.servers.redis import RedisServer
 from tests.servers.stack import Stack
 
@@ -78,10 +78,10 @@ def measure(size: Size, folder: Path) -> Report:
     """Run it and look at when each poll begins."""
     with ExitStack() as world:
         redis = world.enter_context(RedisServer())
-        well = world.enter_context(EvilImap())
-        hanging = world.enter_context(EvilImap(STATUS=_hang, EXAMINE=_hang))
+        well = world.enter_context(HostileImap())
+        hanging = world.enter_context(HostileImap(STATUS=_hang, EXAMINE=_hang))
         old = {uid: b"Subject: old %d\r\n\r\nHello.\r\n" % uid for uid in range(1, size.backfill + 1)}
-        full = world.enter_context(EvilImap(old, STATUS=_tell_full))
+        full = world.enter_context(HostileImap(old, STATUS=_tell_full))
         receiver = world.enter_context(_slow_receiver())
         settings: dict[str, Any] = {
             "poll": {"interval": size.interval, "budget": size.interval, "timeout": max(2, size.interval // 2)},
@@ -126,12 +126,12 @@ def _watch(stack: Stack, fair: list[int], report: Report) -> None:
         report.lags += [max(gap - size.interval, 0.0) for gap in gaps]
 
 
-def _add(stack: Stack, name: str, server: EvilImap) -> int:
+def _add(stack: Stack, name: str, server: HostileImap) -> int:
     return stack.add_account(name, port=server.port, user=name, password="hunter2", tls=Tls.NONE).id
 
 
-def _hang(talk: Talk) -> None:
-    talk.server.stopping.wait()
+async def _hang(talk: Talk) -> None:
+    await talk.hang()
 
 
 def _tell_full(talk: Talk) -> None:
