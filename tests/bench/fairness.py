@@ -81,7 +81,7 @@ def measure(size: Size, folder: Path) -> Report:
         well = world.enter_context(HostileImap())
         hanging = world.enter_context(HostileImap(STATUS=_hang, EXAMINE=_hang))
         old = {uid: b"Subject: old %d\r\n\r\nHello.\r\n" % uid for uid in range(1, size.backfill + 1)}
-        full = world.enter_context(HostileImap(old, STATUS=_tell_full))
+        full = world.enter_context(HostileImap(old, STATUS=_tell_full, EXAMINE=_open_full))
         receiver = world.enter_context(_slow_receiver())
         settings: dict[str, Any] = {
             "poll": {"interval": size.interval, "budget": size.interval, "timeout": max(2, size.interval // 2)},
@@ -138,6 +138,12 @@ def _tell_full(talk: Talk) -> None:
     count = len(talk.server.mails)
     talk.say(b'* STATUS "INBOX" (MESSAGES %d UIDNEXT %d UIDVALIDITY 7)' % (count, count + 1))
     talk.done()
+
+
+def _open_full(talk: Talk) -> None:
+    count = len(talk.server.mails)
+    talk.say(b"* %d EXISTS" % count, b"* OK [UIDVALIDITY 7] yes", b"* OK [UIDNEXT %d] soon" % (count + 1))
+    talk.done(b"OK [READ-ONLY] done")
 
 
 class _Slow(BaseHTTPRequestHandler):
