@@ -47,11 +47,10 @@ class Dispatcher:
     def deliver(self, ids: Sequence[int]) -> int:
         """Deliver those of these that are due, and what else waits for their handlers; how many arrived."""
         refs = self.outbox.waiting_deliveries(ids)
-        return self.serving.deliveries.serve(self._served(refs), self._deliver)
+        return self.serving.deliveries.serve(self._served(refs, self._specs()), self._deliver)
 
-    def _served(self, refs: Sequence[OutboxRef]) -> list[OutboxRef]:
+    def _served(self, refs: Sequence[OutboxRef], specs: Mapping[str, HandlerSpec]) -> list[OutboxRef]:
         """Those whose handler may have them, and that this process does not have already. The others are held."""
-        specs = self._specs()
         held: dict[str, list[int]] = {}
         served = []
         for ref in refs:
@@ -73,13 +72,13 @@ class Dispatcher:
 
     def _deliver(self, refs: list[OutboxRef]) -> int:
         """One batch of one handler. Whatever way this is left, what was not settled is given back."""
-        served = self._served(refs)
+        specs = self._specs()
+        served = self._served(refs, specs)
         hands = self.serving.hands
         hands.record_remembered()
         claims = self.outbox.claim_deliveries([ref.id for ref in served], until=hands.until)
         hands.hold(claims)
         began, arrived = self.clock(), 0
-        specs = self._specs()
         try:
             for delivery in claims:
                 arrived += self._attempt(delivery, specs[delivery.handler])
