@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concord import log
-from tests.bench import mail, pages
+from tests.bench import mail, pages, upgrade
 from tests.bench.table import say
 
 if __name__ == "__main__":
@@ -11,3 +11,5 @@ if __name__ == "__main__":
     mail.measure()
     say("")
     pages.measure(pages.MILLION)
+    say("")
+    upgrade.measure(upgrade.MILLION)

@@ -21,9 +21,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, text
 
 from concord.adapters.sql import schema
-from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import make_engine
-from concord.model.account import Account
 from concord.settings import DatabaseSettings
 from tests.bench.corpus import WORDS
 
@@ -38,6 +36,10 @@ _COLUMNS: Final = (
     "archive_key", "internal_date", "flags", "message_id", "subject", "sender", "sent_at", "attempts", "failures",
     "error_code", "error", "gave_up_version", "after", "seen_at", "processed_at",
 )  # fmt: skip
+_ACCOUNT_COLUMNS: Final = (
+    "id", "key", "name", "login", "host", "port", "tls", "auth", "secret", "folders", "start", "after", "priority",
+    "enabled", "created_at",
+)  # fmt: skip
 _REASONS: Final = (
     ("archive_damaged", "An object is not what it should be (key=raw/1)"),
     ("message_unreadable", "The server lists the message and does not hand it over"),
@@ -49,10 +51,8 @@ _Row = tuple[Any, ...]
 def fill(engine: Engine, count: int = 1_000_000, *, seed: int = 1, until: datetime | None = None) -> None:
     """So many messages and all that follows from them; the newest was seen just before `until`, now if not given."""
     end = until or datetime.now(UTC)
-    keeper = SqlAccounts(engine, lambda: end - timedelta(days=365))
-    for number in range(ACCOUNTS):
-        keeper.add(Account(name=f"team{number:03}", host="imap.example.com", user=f"team{number:03}@example.com"))
     with engine.begin() as connection:
+        _add_accounts(connection, end - timedelta(days=365))
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL statement_timeout = 0"))
         rows = _messages(count, random.Random(seed), end.replace(tzinfo=None))  # noqa: S311 - not secret
@@ -62,12 +62,26 @@ def fill(engine: Engine, count: int = 1_000_000, *, seed: int = 1, until: dateti
     settle(engine)
 
 
+def _add_accounts(connection: Connection, since: datetime) -> None:
+    """With the columns that the first schema had, so that a database of any version can be filled."""
+    moment = since.replace(tzinfo=None).strftime(MOMENT)
+    same = ("imap.example.com", 993, "implicit", "password", b"", '["INBOX"]', "new", "leave", 1, True, moment)
+    rows = [
+        (number + 1, f"{number + 1:032x}", f"team{number:03}", f"team{number:03}@example.com", *same)
+        for number in range(ACCOUNTS)
+    ]
+    put(connection, "accounts", _ACCOUNT_COLUMNS, rows)
+    connection.execute(text("INSERT INTO account_states (account_id, state) SELECT id, 'new' FROM accounts"))
+
+
 def settle(engine: Engine) -> None:
     """What a database does by itself in time: it counts its rows and says which pages all may see."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET statement_timeout = 0"))
-            connection.execute(text("SELECT setval('messages_id_seq', (SELECT MAX(id) FROM messages))"))
+            for table in ("messages", "accounts"):
+                newest = f"SELECT setval('{table}_id_seq', (SELECT MAX(id) FROM {table}))"  # noqa: S608 - our own names
+                connection.execute(text(newest))
             connection.execute(text("VACUUM ANALYZE"))
         else:
             connection.execute(text("ANALYZE"))
