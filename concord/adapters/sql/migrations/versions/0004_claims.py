@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+
+from concord.adapters.sql.migrations import online
 
 revision = "0004"
 down_revision = "0003"
@@ -14,7 +15,7 @@ depends_on = None
 def upgrade() -> None:
     """Add columns with constant defaults: instant, however many rows there are."""
     for table in ("messages", "deliveries", "workflow_runs"):
-        op.add_column(table, sa.Column("suspect", sa.Boolean(), server_default=sa.false(), nullable=False))
-        op.add_column(table, sa.Column("stage", sa.String(), nullable=True))
-        op.add_column(table, sa.Column("claimed_by", sa.String(), nullable=True))
-    op.add_column("messages", sa.Column("retried_version", sa.String(), nullable=True))
+        online.add_columns(table, sa.Column("suspect", sa.Boolean(), server_default=sa.false(), nullable=False))
+        online.add_columns(table, sa.Column("stage", sa.String(), nullable=True))
+        online.add_columns(table, sa.Column("claimed_by", sa.String(), nullable=True))
+    online.add_columns("messages", sa.Column("retried_version", sa.String(), nullable=True))
