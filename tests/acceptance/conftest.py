@@ -34,6 +34,8 @@ def any_stack(request: pytest.FixtureRequest, tmp_path: Path, own_redis: RedisSe
             database_url=request.getfixturevalue("postgres_url"),
             credentials={"archive__s3__secret_access_key": (s3.secret_access_key or SecretStr("")).get_secret_value()},
             archive={"kind": "s3", "s3": tree},
+            # A store over the network may be slow: three tries that fit, as the shipped limits have it.
+            process={"soft_time_limit": 240, "time_limit": 300},
         )
     with stack as running:
         yield running

@@ -129,12 +129,20 @@ def test_every_mistake_is_told_at_its_field_with_what_to_do(ask: Program, concor
         ({"ca_file": "/"}, "/ca_file"),
         ({"ca_file": "/nowhere.pem"}, "/ca_file"),
         ({"folders": ["Jobs", "Jobs"]}, "/folders"),
+        ({"folders": ["INBOX", ""]}, "/folders"),
         ({"name": "a/b"}, "/name"),
     ],
 )
 def test_what_cannot_work_is_not_kept(ask: Program, concord: Concord, changes: dict[str, Any], pointer: str) -> None:
     assert pointers(ask("POST", API, 422, json=NEW | changes)) == [pointer]
     assert concord.accounts.all() == []
+
+
+def test_a_folder_that_every_folder_leaves_out_is_polled_when_it_is_named(ask: Program) -> None:
+    """`*` leaves out All Mail, Drafts, Junk and Trash (RFC 6154); the names beside it bring them back."""
+    told = ask("POST", API, 201, json={**NEW, "folders": ["*", "Trash"]})
+
+    assert told["account"]["folders"] == ["*", "Trash"]
 
 
 def test_a_pipe_is_no_authoritys_file(ask: Program, tmp_path: Path) -> None:
