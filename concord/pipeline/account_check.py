@@ -136,7 +136,7 @@ def begins_another(before: Account, after: Account, answer: Mailbox | None) -> b
             account=before.name,
             before=f"{before.user} on {before.host}",
             after=f"{after.user} on {after.host}",
-            remedy="Answer 'same' where the mailbox moved with its mail, and 'another' where it is a different mailbox",
+            remedy="Set 'mailbox' to 'same' if the mailbox moved with its mail, to 'another' if it is a different one",
         )
     return answer is Mailbox.ANOTHER
 

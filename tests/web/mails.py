@@ -8,7 +8,6 @@ from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
-from tests.polling import poll_whole
 
 
 class Mails:
@@ -33,9 +32,12 @@ class Mails:
     def arrive(self, *raws: bytes, processed: bool = True) -> list[Message]:
         """They come; in the order given."""
         known = {one.id for one in self._all()}
+        if not known:
+            # The folder begins empty: what comes now is new mail, and not a backfill, which goes newest first.
+            self.parts.poller.poll(self.account.id, forced=True)
         for raw in raws:
             self.mailboxes.deliver("sales", raw)
-        poll_whole(self.parts, self.account.id, forced=True)
+        self.parts.poller.poll(self.account.id, forced=True)
         fresh = sorted((one for one in self._all() if one.id not in known), key=lambda one: one.uid)
         if processed:
             self.parts.processor.process([one.id for one in fresh])

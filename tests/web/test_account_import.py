@@ -12,9 +12,9 @@ from tests.fakes.queue import MemorySchedule
 from tests.web_world import Browser, csrf
 
 PLACE = "/admin/settings/import"
-HEADER = "name,host,user,password\n"
-RIGHT = HEADER + "ann,mail.example.org,ann,hunter2-ann\nbob,imap.example.org,bob,hunter2-bob\n"
-WRONG = RIGHT + "eve,https://mail.example.org,eve,hunter2-eve\n"
+HEADER = "name,host,user,password,mailbox\n"
+RIGHT = HEADER + "ann,mail.example.org,ann,hunter2-ann,\nbob,imap.example.org,bob,hunter2-bob,same\n"
+WRONG = RIGHT + "eve,https://mail.example.org,eve,hunter2-eve,\n"
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +40,32 @@ def test_a_preview_tells_what_would_change_without_passwords(bob: Browser, conco
     assert "mail.example.org</span> → imap.example.org" in page
     assert "hunter2" not in page
     assert names(concord) == ["bob"]
+
+
+def test_a_row_that_points_elsewhere_says_which_mailbox_is_there(bob: Browser, concord: Concord) -> None:
+    """P24: the same mailbox, moved, or another one: never guessed."""
+    unsaid = RIGHT.replace(",same", ",")
+
+    page = send(bob, unsaid).text
+
+    assert "the same mailbox, moved, or another one?" in page
+    assert "Set &#39;mailbox&#39; to &#39;same&#39;" in page
+    bob.submit(*[send(bob, unsaid).url.path] * 2, keep_going="1")
+    assert concord.accounts.get("bob").host == "mail.example.org"
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("same", True), ("another", False)])
+def test_a_row_keeps_its_mailbox_or_begins_with_another(
+    bob: Browser, concord: Concord, answer: str, *, stays: bool
+) -> None:
+    before = concord.accounts.get("bob")
+    preview = send(bob, RIGHT.replace(",same", f",{answer}")).url.path
+
+    bob.submit(preview, preview)
+
+    after = concord.accounts.get("bob")
+    assert after.host == "imap.example.org"
+    assert (after.id == before.id, after.key == before.key) == (stays, stays)
 
 
 def test_what_was_shown_is_carried_out_once(bob: Browser, concord: Concord) -> None:
