@@ -17,9 +17,11 @@ from sqlalchemy import Engine
 
 from concord import __version__, settings
 from concord.adapters.archive_file import FileArchive
+from concord.adapters.archive_guard import BUCKET_SECONDS, GuardedArchive
 from concord.adapters.key_watch import KeyWatch
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.api_tokens import SqlApiTokens
+from concord.adapters.sql.archive_registry import SqlArchiveRegistry
 from concord.adapters.sql.audit import SqlAudit
 from concord.adapters.sql.browsing import SqlLists
 from concord.adapters.sql.clock import DatabaseClock, SqlHostClocks
@@ -30,6 +32,7 @@ from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.sql.leases import LeaseTerms
 from concord.adapters.sql.ledger import SqlLedger
+from concord.adapters.sql.losses import SqlLosses
 from concord.adapters.sql.numbers import SqlNumbers
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
 from concord.adapters.sql.oauth_grants import SqlOAuthGrants
@@ -50,6 +53,7 @@ from concord.model.worker import Incarnation, WorkerType
 from concord.monitor.recorder import Recorder
 from concord.pipeline.backfill import Backfiller
 from concord.pipeline.dispatch import Dispatcher
+from concord.pipeline.documents import Documents
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import LEASE_MARGIN, Poller
 from concord.pipeline.process import CLAIM_MARGIN, Processor
@@ -61,7 +65,7 @@ from concord.pipeline.serving import Serving
 from concord.pipeline.sweep import Sweeper
 from concord.pipeline.tokens import TokenKeeper
 from concord.pipeline.workflow import WorkflowRunner
-from concord.ports import Archive, Discoverer, Holdings, Supervisor, SyncStats, Vault
+from concord.ports import Discoverer, Holdings, Supervisor, SyncStats, Vault
 from concord.settings import Settings
 
 if TYPE_CHECKING:
@@ -166,6 +170,14 @@ class Concord:
         return (SqlClaims(self.engine), SqlSlots(self.engine), SqlPolls(self.engine))
 
     @part
+    def losses(self) -> SqlLosses:
+        return SqlLosses(self.engine, now)
+
+    @part
+    def documents(self) -> Documents:
+        return Documents(archive=self.archive, ledger=self.ledger, outbox=self.outbox, losses=self.losses)
+
+    @part
     def lists(self) -> SqlLists:
         return SqlLists(self.engine)
 
@@ -206,12 +218,17 @@ class Concord:
         return Argon2()
 
     @part
-    def archive(self) -> Archive:
+    def archive_registry(self) -> SqlArchiveRegistry:
+        return SqlArchiveRegistry(self.engine)
+
+    @part
+    def archive(self) -> GuardedArchive:
+        registry = self.archive_registry
         if self.settings.archive.kind == "s3":
             from concord.adapters.archive_s3 import S3Archive
 
-            return S3Archive(self.settings.archive.s3)
-        return FileArchive(self.settings.archive.path)
+            return GuardedArchive(S3Archive(self.settings.archive.s3), registry, fresh=BUCKET_SECONDS)
+        return GuardedArchive(FileArchive(self.settings.archive.path), registry, fresh=0)
 
     @part
     def sources(self) -> ImapSources:
@@ -330,6 +347,7 @@ class Concord:
             accounts=self.accounts,
             ledger=self.ledger,
             archive=self.archive,
+            losses=self.losses,
             queue=self.queue,
             rulebook=self.rulebook,
             settings=self.settings.poll,
@@ -351,6 +369,7 @@ class Concord:
         return Processor(
             ledger=self.ledger,
             archive=self.archive,
+            losses=self.losses,
             accounts=self.accounts,
             rulebook=self.rulebook,
             queue=self.queue,
@@ -380,7 +399,7 @@ class Concord:
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
             outbox=self.outbox,
-            archive=self.archive,
+            documents=self.documents,
             rulebook=self.rulebook,
             serving=self.serving,
             handler=self.handlers.get,
@@ -394,7 +413,7 @@ class Concord:
 
         return WorkflowRunner(
             outbox=self.outbox,
-            archive=self.archive,
+            documents=self.documents,
             steps=WorkflowSteps(self.tools),
             serving=self.serving,
             settings=self.settings.dispatch,

@@ -189,16 +189,30 @@ class ArchiveDownError(InfrastructureError):
     remedy = "Check the archive's disk or bucket; polling goes on by itself once it answers"
 
 
-class ArchiveDamagedError(PermanentError):
+class WrongArchiveError(ArchiveDownError):
+    """The archive is not the one that this database uses, so nothing is read from it or written to it."""
+
+    remedy = (
+        "Mount the disk that holds archive.path, or correct archive.path, archive.s3.bucket and archive.s3.prefix; "
+        "if this is the right archive, say so with 'concord archive adopt'"
+    )
+
+
+class ArchiveLossError(InfrastructureError):
+    """One object of the archive cannot be had. Never the mail's fault: what needs the object waits for it."""
+
+    remedy = (
+        "Concord asks the mail server for the message again at the next poll; where the server has it no more, restore "
+        "the object from a backup of the archive, and work goes on by itself"
+    )
+
+
+class ArchiveDamagedError(ArchiveLossError):
     """Stored bytes are not the bytes that were written."""
 
-    remedy = "Restore the object from a backup, then 'concord message retry'"
 
-
-class ArchiveMissingError(PermanentError):
+class ArchiveMissingError(ArchiveLossError):
     """An object that should be in the archive is not there."""
-
-    remedy = "Restore the object from a backup, then 'concord message retry'"
 
 
 class SpoolDownError(InfrastructureError):

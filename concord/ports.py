@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from uuid import UUID
 
+from concord.errors import ArchiveLossError
 from concord.model.account import (
     Account,
     AccountFilter,
@@ -40,6 +41,7 @@ from concord.model.listing import (
     RunsWanted,
     View,
 )
+from concord.model.loss import Loss, Verdict
 from concord.model.message import (
     AfterState,
     FetchedMail,
@@ -84,14 +86,30 @@ class Stored:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveName:
+    """An archive's id. Pending: a process chose it, and may have died before it wrote the marker."""
+
+    id: str
+    pending: bool = False
+
+
 class Archive(Protocol):
     """Bytes, written once, read ever after. Keys are relative, slash-separated, of `[A-Za-z0-9._/-]`."""
 
     def put(self, blobs: Sequence[Blob]) -> None:
         """Store all of them; on return each is durable and verified (length and SHA-256).
 
-        Storing the same again is free and changes nothing. Raises ArchiveDownError, and ArchiveDamagedError where the
-        content given is not what `sha256` and `size` say.
+        Storing the same again is free and changes nothing. A stored object that is not what its key names is set
+        aside and replaced. Raises ArchiveDownError, and ArchiveDamagedError where the content given is not what
+        `sha256` and `size` say.
+        """
+        ...
+
+    def repair(self, blob: Blob) -> None:
+        """Store verified bytes in place of a damaged or missing object; what lay there is set aside, never deleted.
+
+        Unlike `put` it compares the stored octets themselves, whatever the store says of them.
         """
         ...
 
@@ -115,8 +133,39 @@ class Archive(Protocol):
         """Every key that begins so, in no particular order."""
         ...
 
-    def check(self) -> None:
-        """Write, read back and remove a small probe. Raises ArchiveDownError with what to do."""
+    def check(self, octets: int = 0) -> None:
+        """Write, read back and remove a probe of at least that size. Raises ArchiveDownError with what to do."""
+        ...
+
+    def require(self) -> None:
+        """Raise ArchiveDownError while it is away, takes nothing, or is not the database's own.
+
+        Cheap enough to ask before every poll. Where the last call failed, this probes, at most once in some seconds.
+        """
+        ...
+
+
+class ArchiveRegistry(Protocol):
+    """What the database knows of its archive."""
+
+    def load(self) -> ArchiveName | None:
+        """The archive's id; None where this database has none yet."""
+        ...
+
+    def propose(self, archive_id: str) -> ArchiveName:
+        """Make this the id, unless there is one; the id that counts, for two processes that start at once."""
+        ...
+
+    def confirm(self, archive_id: str) -> None:
+        """The archive carries the marker with this id."""
+        ...
+
+    def adopt(self, archive_id: str) -> None:
+        """Use the archive with this id from now on, whatever was used before."""
+        ...
+
+    def sample_keys(self) -> list[str]:
+        """Keys of some objects that should be in the archive, old and new ones."""
         ...
 
 
@@ -576,6 +625,26 @@ class Ledger(Protocol):
         ...
 
 
+class Losses(Protocol):
+    """Messages whose raw bytes the archive lacks. They wait, blamed for nothing, until it has them again."""
+
+    def add(self, message_id: int, error: ArchiveLossError) -> None:
+        """Ask the server for it at the account's next poll; nothing changes for one that is known already."""
+        ...
+
+    def due(self, account_id: int, *, limit: int) -> list[Loss]:
+        """Those that are to be asked for now."""
+        ...
+
+    def postpone(self, ids: Sequence[int], *, due_at: datetime, verdict: Verdict | None = None) -> None:
+        """Ask again then; `verdict` is what asking brought this time."""
+        ...
+
+    def settle(self, ids: Sequence[int]) -> list[MessageRef]:
+        """The archive has these again; those that waited for that are due now, and marked as queued."""
+        ...
+
+
 class Outbox(Protocol):
     """Events, deliveries and workflow runs."""
 
@@ -595,6 +664,10 @@ class Outbox(Protocol):
         limit: int = 50,
     ) -> list[EventRow]:
         """Newest first; `before` is the last row's (created_at, id)."""
+        ...
+
+    def keep_document(self, event_id: UUID, archive_key: str) -> None:
+        """The event's document lies there from now on."""
         ...
 
     def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]:

@@ -6,13 +6,46 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, Protocol
 from uuid import uuid4
 
+import structlog
+
 from concord.errors import ArchiveDamagedError, ArchiveDownError, ArchiveMissingError
-from concord.ports import Archive, Blob
+from concord.ports import Blob, Stored
+
+log = structlog.get_logger(__name__)
 
 PIECE = 1024 * 1024
+# What lay under a key and was not what the key names. Kept: a person may still read something in it.
+DAMAGED = "damaged"
+# So much of a digest at the end of a name is enough to say what the content must be (events' documents have 16).
+_NAMED = 16
+_MOST_PROBED = 32 * 1024 * 1024
 _KEY = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+
+
+class Store(Protocol):
+    """A place for bytes: an archive, but for the question whose it is. `place` is for an operator."""
+
+    @property
+    def place(self) -> str: ...
+
+    def put(self, blobs: Sequence[Blob]) -> None: ...
+
+    def repair(self, blob: Blob) -> None: ...
+
+    def read(self, key: str, *, sha256: str | None = None) -> bytes: ...
+
+    def open(self, key: str) -> BinaryIO: ...
+
+    def stat(self, key: str) -> Stored | None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]: ...
+
+    def check(self, octets: int = 0) -> None: ...
 
 
 def checked_key(key: str) -> str:
@@ -22,12 +55,27 @@ def checked_key(key: str) -> str:
     return key
 
 
+def names_content(key: str, sha256: str) -> bool:
+    """Whether the key itself says that this is the content: another content under it is damage."""
+    return sha256[:_NAMED] in key.rpartition("/")[2]
+
+
+def damaged_key(key: str, sha256: str) -> str:
+    """Where to set aside what lay under `key` with this digest."""
+    return f"{DAMAGED}/{key}.{sha256[:_NAMED]}"
+
+
 def checked_prefix(prefix: str) -> str:
     """The beginning of a key, itself. Raises ValueError where no key begins so."""
     # Whatever part of a key stands here, one more letter makes it a whole one; "a/.." is none even so.
     if prefix:
         checked_key(f"{prefix}x" if prefix.endswith("/") else prefix)
     return prefix
+
+
+def report_repair(key: str, aside: str | None) -> None:
+    """Say it once, where an operator reads: one damaged object seldom comes alone."""
+    log.error("archive.repaired", key=key, set_aside=aside)
 
 
 def checked_batch(blobs: Sequence[Blob]) -> list[Blob]:
@@ -76,17 +124,20 @@ def check_read(key: str, content: bytes, sha256: str | None) -> bytes:
 
 
 def other_content(key: str) -> ArchiveDamagedError:
-    """What to raise where a key is taken: the archive is written once."""
+    """What to raise where a key that does not name its content is taken: the archive is written once."""
     return ArchiveDamagedError(
         "The archive holds other bytes under this key",
         key=key,
-        remedy="Compare it with a backup; if the stored one is damaged, remove it, then 'concord message retry'",
+        remedy="Compare it with a backup; if the stored one is damaged, move it away",
     )
 
 
-def probe(archive: Archive) -> None:
-    """Write, read back and remove a small object. Raises ArchiveDownError where that does not work."""
-    content = uuid4().hex.encode()
+def probe(archive: Store, octets: int = 0) -> None:
+    """Write, read back and remove an object. Raises ArchiveDownError where that does not work.
+
+    After a write that failed it is as big as what was written then: a disk that is nearly full takes a few octets.
+    """
+    content = uuid4().hex.encode().ljust(min(octets, _MOST_PROBED), b"\0")
     digest = hashlib.sha256(content).hexdigest()
     key = f"probe/{digest}"
     try:

@@ -15,15 +15,18 @@ from pathlib import Path
 from stat import S_ISREG
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
 
 from concord.adapters.archive_content import (
     check_read,
     checked_batch,
     checked_key,
     checked_prefix,
+    damaged_key,
+    names_content,
     other_content,
-    pieces,
     probe,
+    report_repair,
     verified,
 )
 from concord.errors import ArchiveDownError, ArchiveMissingError
@@ -55,6 +58,11 @@ class FileArchive:
         self._incoming = root / INCOMING
         self._settled: set[Path] = set()  # directories whose own name is known to be on the disk
 
+    @property
+    def place(self) -> str:
+        """The directory."""
+        return str(self._root)
+
     def put(self, blobs: Sequence[Blob]) -> None:
         batch = checked_batch(blobs)
         if not batch:
@@ -63,6 +71,9 @@ class FileArchive:
             self._settle(self._incoming)
             with TemporaryDirectory(dir=self._incoming) as workplace:
                 self._store(batch, Path(workplace))
+
+    def repair(self, blob: Blob) -> None:
+        self.put([blob])  # which reads what is stored
 
     def read(self, key: str, *, sha256: str | None = None) -> bytes:
         with self.open(key) as stream:
@@ -74,7 +85,6 @@ class FileArchive:
             try:
                 return io.BufferedReader(_Reader(path))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                self._require_archive()
                 raise ArchiveMissingError("An archived object is missing", key=key, path=path) from None
 
     def stat(self, key: str) -> Stored | None:
@@ -83,7 +93,6 @@ class FileArchive:
             try:
                 found = path.stat()
             except (FileNotFoundError, NotADirectoryError):
-                self._require_archive()
                 return None
         if not S_ISREG(found.st_mode):
             return None
@@ -101,8 +110,8 @@ class FileArchive:
             if key.startswith(prefix):
                 yield key
 
-    def check(self) -> None:
-        probe(self)
+    def check(self, octets: int = 0) -> None:
+        probe(self, octets)
         with _told(self._incoming):
             self._clean()
 
@@ -130,21 +139,44 @@ class FileArchive:
         try:
             os.link(temporary, target)
         except FileExistsError:
-            if not self._holds(blob):
-                os.link(temporary, target)
+            if self._holds(blob):
+                return
+            if names_content(blob.key, blob.sha256):
+                self._replace(temporary, target, blob)
+            else:
+                os.link(temporary, target)  # it was removed just now
+
+    def _replace(self, temporary: Path, target: Path, blob: Blob) -> None:
+        """Put verified bytes in place of a damaged object. Readers meet the old one or the new one."""
+        aside = self._set_aside(target, blob.key)
+        temporary.replace(target)
+        report_repair(blob.key, aside)
+
+    def _set_aside(self, target: Path, key: str) -> str:
+        is_file = S_ISREG(target.lstat().st_mode)
+        aside = damaged_key(key, (is_file and _digest(target)) or uuid4().hex)
+        place = self._path(aside)
+        self._settle(place.parent)
+        if is_file:
+            with suppress(FileExistsError):  # the same damage was set aside before
+                os.link(target, place)
+        else:
+            target.rename(place)
+        _sync(place.parent)
+        return aside
 
     def _holds(self, blob: Blob) -> bool:
-        """Whether exactly this is stored. Raises ArchiveDamagedError where something else is."""
+        """Whether exactly this is stored. Raises ArchiveDamagedError where something else is that may be right."""
         path = self._path(blob.key)
-        digest = hashlib.sha256()
         try:
-            for piece in pieces(path):
-                digest.update(piece)
+            found = _digest(path)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        if digest.hexdigest() != blob.sha256:
+        if found == blob.sha256:
+            return True
+        if not names_content(blob.key, blob.sha256):
             raise other_content(blob.key)
-        return True
+        return False
 
     def _settle(self, folder: Path) -> None:
         """Make a directory, and see that its name outlives a power cut, whoever made it."""
@@ -159,14 +191,8 @@ class FileArchive:
             _sync(folder.parent)
         self._settled.add(folder)
 
-    def _require_archive(self) -> None:
-        # An unmounted disk must not look like lost mail: that would blame every message for it.
-        if not self._incoming.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no archive was ever written here", str(self._root))
-
     def _below(self, folder: str) -> Iterator[str]:
         with _told(self._root / folder):
-            self._require_archive()
             for place, folders, files in os.walk(self._root / folder, onerror=_unless_gone):
                 inside = Path(place).relative_to(self._root)
                 # Whatever else lies there (+incoming, lost+found) is none of ours.
@@ -213,6 +239,19 @@ def _write(temporary: Path, blob: Blob) -> None:
         file.flush()
         # Starts the disk writing now, without waiting for it.
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _digest(path: Path) -> str | None:
+    """What lies there; None where it cannot be read: a directory, or sectors that the disk lost."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except IsADirectoryError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None
 
 
 def _sync(path: Path) -> None:

@@ -17,8 +17,11 @@ from concord.adapters.archive_content import (
     checked_batch,
     checked_key,
     checked_prefix,
+    damaged_key,
+    names_content,
     other_content,
     probe,
+    report_repair,
 )
 from concord.adapters.archive_s3_client import THREADS, S3Connection, status_of
 from concord.adapters.archive_s3_upload import S3Upload
@@ -29,7 +32,7 @@ from concord.settings import S3Settings
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from botocore.response import StreamingBody
-    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
+    from types_boto3_s3.type_defs import CopySourceTypeDef, HeadObjectOutputTypeDef
 
 # Swift and others answer so to `If-None-Match: *`.
 _NOT_UNDERSTOOD = {400, 405, 501}
@@ -44,6 +47,11 @@ class S3Archive:
         self._part_bytes = settings.multipart_threshold
         self._connection = S3Connection(settings)
         self._guards: bool | None = None
+
+    @property
+    def place(self) -> str:
+        """Bucket and prefix, as a URL."""
+        return f"s3://{self._bucket}/{self._prefix}"
 
     def put(self, blobs: Sequence[Blob]) -> None:
         batch = checked_batch(blobs)
@@ -61,6 +69,14 @@ class S3Archive:
                     each.result()
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def repair(self, blob: Blob) -> None:
+        found = self._head(blob.key)
+        digest = self._digest(blob.key) if found else None
+        if digest is not None and digest != blob.sha256:
+            self._set_aside(blob.key, digest)
+        if digest != blob.sha256:
+            self._write(blob, guarded=False)
 
     def read(self, key: str, *, sha256: str | None = None) -> bytes:
         with self.open(key) as stream:
@@ -91,8 +107,8 @@ class S3Archive:
             for page in pages.paginate(Bucket=self._bucket, Prefix=beginning):
                 yield from (found["Key"].removeprefix(self._prefix) for found in page.get("Contents", []))
 
-    def check(self) -> None:
-        probe(self)
+    def check(self, octets: int = 0) -> None:
+        probe(self, octets)
 
     def _stream(self, key: str) -> io.BufferedReader:
         name = self._name(key)
@@ -131,13 +147,21 @@ class S3Archive:
         large = blob.size > self._part_bytes
         if (large or not self._guards) and self._holds(blob):
             return
+        if self._write(blob, guarded=bool(self._guards) and not large) or self._holds(blob):
+            return
+        if not names_content(blob.key, blob.sha256):
+            raise ArchiveDownError("The object store contradicts itself about an object", key=blob.key)
+        self._write(blob, guarded=False)
+
+    def _write(self, blob: Blob, *, guarded: bool) -> bool:
+        """Bring it into the store; False where the key is taken, if `guarded`."""
         upload = S3Upload(self._connection.client, self._bucket, self._name(blob.key), blob)
         with self._connection.told(blob.key):
-            proven = upload.in_parts(self._part_bytes) if large else upload.at_once(guarded=bool(self._guards))
-        if proven is None and not self._holds(blob):
-            raise ArchiveDownError("The object store contradicts itself about an object", key=blob.key)
+            large = blob.size > self._part_bytes
+            proven = upload.in_parts(self._part_bytes) if large else upload.at_once(guarded=guarded)
         if proven is False:
             self._read_back(blob)
+        return proven is not None
 
     def _read_back(self, blob: Blob) -> None:
         if self._digest(blob.key) == blob.sha256:
@@ -147,15 +171,28 @@ class S3Archive:
         raise ArchiveDownError("The object store did not keep what it was sent", key=blob.key, bucket=self._bucket)
 
     def _holds(self, blob: Blob) -> bool:
-        """Whether exactly this is stored. Raises ArchiveDamagedError where something else is."""
+        """Whether exactly this is stored; damage is set aside, to be overwritten.
+
+        Raises ArchiveDamagedError where something else is stored that may be right.
+        """
         found = self._head(blob.key)
         if found is None:
             return False
         # An object brought back by hand may have lost its metadata; then its octets decide.
         digest = found["Metadata"].get("sha256") or self._digest(blob.key)
-        if (digest, found["ContentLength"]) != (blob.sha256, blob.size):
+        if (digest, found["ContentLength"]) == (blob.sha256, blob.size):
+            return True
+        if not names_content(blob.key, blob.sha256):
             raise other_content(blob.key)
-        return True
+        self._set_aside(blob.key, self._digest(blob.key))
+        return False
+
+    def _set_aside(self, key: str, digest: str) -> None:
+        aside = damaged_key(key, digest)
+        source: CopySourceTypeDef = {"Bucket": self._bucket, "Key": self._name(key)}
+        with self._connection.told(key):
+            self._connection.client.copy_object(Bucket=self._bucket, Key=self._name(aside), CopySource=source)
+        report_repair(key, aside)
 
     def _digest(self, key: str) -> str:
         with self._stream(key) as stream:

@@ -53,7 +53,7 @@ def show(
     from concord.pipeline.event import from_document
 
     row = here().outbox.event(event_id(event))
-    document = from_document(here().archive.read(row.archive_key))
+    document = from_document(here().documents.read(row.id, row.message_id, row.archive_key))
     if json:
         # The whole mail is in it; the list of facts below is what every list shows.
         with audited(here().audit, caller(), "event.read", str(row.id)):

@@ -21,7 +21,7 @@ from concord.services.retrying import numbered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from concord.errors import PermanentError
+    from concord.errors import ConcordError
     from concord.pipeline.replay import Replayed
 
 
@@ -79,7 +79,7 @@ def _document(one: Replayed) -> dict[str, object]:
     }
 
 
-def _tell(done: Sequence[Replayed], failed: Sequence[tuple[int, PermanentError]], *, dry_run: bool) -> None:
+def _tell(done: Sequence[Replayed], failed: Sequence[tuple[int, ConcordError]], *, dry_run: bool) -> None:
     if not done and not failed:
         say("No processed message is like that. See them with 'concord message list'")
     if done and dry_run:

@@ -25,6 +25,8 @@ _SENTENCES: Final = {
     "message.postponed": "Could not be processed yet",
     "message.waiting": "Waits for our own database, Redis or archive",
     "message.quarantined": "Set aside: it cannot be processed as things stand",
+    "message.lost": "The archive lacks its bytes; the server is asked for them again",
+    "message.restored": "The archive has its bytes again",
     "message.retried": "Goes back to be processed",
     "message.copied": "Moved or copied from another folder: the same mail, so no second event",
     "message.remapped": "Found again after the server renumbered its folder",

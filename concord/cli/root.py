@@ -27,6 +27,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "workflow": ("workflow", "app"),
     "rule": ("rule", "app"),
     "handler": ("handler", "app"),
+    "archive": ("archive", "app"),
     "db": ("db", "app"),
     "secrets": ("secrets", "app"),
     "config": ("config", "app"),

@@ -15,7 +15,7 @@ from concord.cli.find import find_message
 from concord.cli.options import Json, OfAccount
 from concord.cli.output import emit, plain, say
 from concord.cli.session import here
-from concord.errors import PermanentError, UsageError
+from concord.errors import ArchiveLossError, ConcordError, PermanentError, UsageError
 from concord.model.account import Priority
 from concord.model.message import AfterState, Message, MessageState
 from concord.ports import MessageFilter
@@ -50,14 +50,14 @@ def test(
     if file and message:
         raise UsageError("It is not said which mail to try", remedy="Give --file, or --message, not both")
     trials: list[Trial] = []
-    failed: list[tuple[Message, PermanentError]] = []
+    failed: list[tuple[Message, ConcordError]] = []
     if file:
         trials.append(_of_file(file, account))
     else:
         for one in _chosen(message or [], account, last):
             try:
                 trials.append(_of_message(one))
-            except PermanentError as error:
+            except (PermanentError, ArchiveLossError) as error:
                 failed.append((one, error))
     if json:
         emit([*map(_document, trials), *({"mail": _title(one), "error": problem(error)} for one, error in failed)])
@@ -132,7 +132,7 @@ def _document(trial: Trial) -> dict[str, Any]:
     return {"mail": trial.mail, "rules": plain(list(trial.verdicts)), "decision": plain(trial.decision)}
 
 
-def _tell(trials: Sequence[Trial], failed: Sequence[tuple[Message, PermanentError]]) -> None:
+def _tell(trials: Sequence[Trial], failed: Sequence[tuple[Message, ConcordError]]) -> None:
     if not trials and not failed:
         say("No archived message to try the rules on. Try a file: concord rule test --file MAIL.eml")
     for trial in trials:

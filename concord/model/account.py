@@ -185,8 +185,10 @@ class AccountStatus:
     last_error_code: str | None = None
     last_error_at: datetime | None = None
     next_try: datetime | None = None  # None: at the next scheduled poll
-    # Mails that the server had then and the ledger should have had (O7). None: not counted, or not to the end.
+    # Mails that the server had then and the ledger should have had, and those `lost` (O7). None: not counted, or not
+    # to the end.
     unaccounted: int | None = None
+    lost: int = 0  # messages whose bytes the archive lacks now
     reconciled_at: datetime | None = None
     notes: tuple[AccountNote, ...] = ()
     # When the last poll began, however it went; no part of how the account does.

@@ -91,7 +91,8 @@ SERIES: Final[Mapping[str, Series]] = {
         _measured("lag.p50", fold=Fold.MEAN),
         _measured("lag.p95"),
         _sampled("poll.ok", "poll.failed", fold=Fold.SUM),
-        _sampled("now.mail.waiting", "now.mail.unfetched", "now.mail.quarantined", "now.mail.unaccounted"),
+        _sampled("now.mail.waiting", "now.mail.unfetched", "now.mail.quarantined"),
+        _sampled("now.mail.unaccounted", "now.mail.lost"),
         _sampled("now.delivery.waiting", "now.delivery.dead", "now.workflow.waiting", "now.workflow.failed"),
         # Waiting for a handler that is disabled or missing, and for room in Concord's own Redis.
         _sampled("now.delivery.held", "now.delivery.crowded"),

@@ -45,6 +45,7 @@ class Backfiller:
         now = self.ports.clock()
         if health.waits(self.ports.accounts.status(account.id), now, self.ports.settings):
             return PollReport(account=account.name, outcome=PollOutcome.WAITING)
+        self.ports.archive.require()  # what cannot be kept is not fetched (O6)
         session_ends = now + timedelta(seconds=self.ports.settings.budget)
         lease = self.ports.accounts.lease(account.id, until=session_ends + LEASE_MARGIN, background=True)
         if lease is None:

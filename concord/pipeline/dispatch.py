@@ -20,10 +20,11 @@ from concord.errors import (
 )
 from concord.model.delivery import Delivery, OutboxRef
 from concord.model.rule import HandlerSpec
+from concord.pipeline.documents import Documents
 from concord.pipeline.foreign import Alone, LingersError
 from concord.pipeline.retry import bug, next_try
 from concord.pipeline.serving import Serving
-from concord.ports import Archive, Clock, Consignment, Handler, Outbox, Rulebook
+from concord.ports import Clock, Consignment, Handler, Outbox, Rulebook
 from concord.settings import DispatchSettings
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Dispatcher:
     """Takes deliveries to their handlers. One failing handler stops no other, and a slow one has its share only."""
 
     outbox: Outbox
-    archive: Archive
+    documents: Documents
     rulebook: Rulebook
     serving: Serving
     handler: Callable[[HandlerSpec], Handler]
@@ -46,6 +47,8 @@ class Dispatcher:
 
     def deliver(self, ids: Sequence[int]) -> int:
         """Deliver those of these that are due, and what else waits for their handlers; how many arrived."""
+        if self.documents.is_away():
+            return 0
         refs = self.outbox.waiting_deliveries(ids)
         return self.serving.deliveries.serve(self._served(refs, self._specs()), self._deliver)
 
@@ -121,7 +124,7 @@ class Dispatcher:
             )
 
     def _consignment(self, delivery: Delivery) -> Consignment:
-        document = self.archive.read(delivery.archive_key)
+        document = self.documents.read(delivery.event_id, delivery.message_id, delivery.archive_key)
         # The same at every try, so that a receiver can tell a repetition; a replay is meant to be taken anew.
         stable = uuid5(delivery.event_id, f"{delivery.handler}\n{delivery.run}")
         return Consignment(id=str(stable), event=json.loads(document), document=document, attempt=delivery.attempts)

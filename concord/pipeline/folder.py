@@ -41,6 +41,7 @@ from concord.ports import (
     Clock,
     FolderStatus,
     Ledger,
+    Losses,
     MailSource,
     Queue,
     Rulebook,
@@ -66,6 +67,7 @@ class PollPorts:
     accounts: Accounts
     ledger: Ledger
     archive: Archive
+    losses: Losses
     queue: Queue
     rulebook: Rulebook
     settings: PollSettings

@@ -29,6 +29,7 @@ from concord.errors import (
 from concord.model.account import ALL_FOLDERS, Account, AccountStatus, AfterKind, FolderCursor, PollLease
 from concord.pipeline import health
 from concord.pipeline.folder import FolderVisit, LeaseLostError, PollPorts, Take, fault
+from concord.pipeline.refetch import Refetch
 from concord.ports import MailFolder, MailSource, MailSources
 
 log = structlog.get_logger(__name__)
@@ -110,6 +111,8 @@ class Poller:
             return PollReport(account=account.name, outcome=PollOutcome.WAITING)
         if not forced and self._is_fresh(account, status, now):
             return PollReport(account=account.name, outcome=PollOutcome.FRESH)
+        # Before the server is asked: what cannot be kept is not fetched (O6).
+        self.ports.archive.require()
         deadline = now + timedelta(seconds=self.ports.settings.budget)
         lease = self._lease(account, deadline + LEASE_MARGIN)
         if lease is None:
@@ -240,6 +243,7 @@ class _Visit:
             step = self._steps.popleft()
             step.visit.use(source)
             self._take(step)
+        self._refetch(source)
 
     def _all_steps(self) -> Iterator[_Step]:
         """What was there before the account began is a task of its own, behind all polls (P13)."""
@@ -249,6 +253,20 @@ class _Visit:
             yield _Step(visit, visit.after_actions)
         for visit in self._visits:
             yield _Step(visit, visit.retry_unfetched, is_quiet=True)
+
+    def _refetch(self, source: MailSource) -> None:
+        """Ask for what the archive lost. Its troubles concern those messages, and say nothing of the account."""
+        try:
+            Refetch(ports=self._ports, source=source, account_id=self.account.id).run()
+        except InfrastructureError:
+            raise
+        except PollBudgetError:
+            self._ended_quietly = True
+            raise
+        except Exception:
+            # What was being asked for is not due for a while: the next session goes on behind it.
+            self.has_lost_session = True
+            raise
 
     def _take(self, step: _Step) -> None:
         """One folder's trouble is kept for the report and does not stop the others."""

@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from concord.errors import (
     ArchiveDownError,
+    ArchiveLossError,
     ConcordError,
     DatabaseDownError,
     InfrastructureError,
@@ -24,12 +25,13 @@ from concord.errors import (
     TransientError,
 )
 from concord.model.account import Account, AfterKind
+from concord.model.loss import LOSS_CODES
 from concord.model.mail import ParsedMail
 from concord.model.message import AfterState, Peek
 from concord.pipeline.hand import Hand, Kept, Return
 from concord.pipeline.reading import Book, Reading, read
-from concord.pipeline.retry import bug, exponential, pause
-from concord.ports import Accounts, Archive, Claim, Clock, Ledger, Processed, Queue, Rulebook
+from concord.pipeline.retry import LOSS, bug, exponential, pause
+from concord.ports import Accounts, Archive, Claim, Clock, Ledger, Losses, Processed, Queue, Rulebook
 from concord.settings import ProcessSettings
 
 log = structlog.get_logger(__name__)
@@ -86,6 +88,7 @@ class Processor:
 
     ledger: Ledger
     archive: Archive
+    losses: Losses
     accounts: Accounts
     rulebook: Rulebook
     queue: Queue
@@ -99,9 +102,14 @@ class Processor:
     def process(self, ids: Sequence[int]) -> int:
         """Process those of these that wait; how many became events. What another worker holds is left to it.
 
-        Whatever way it is left, the claims that it has not settled are given back uncounted.
+        Whatever way it is left, the claims that it has not settled are given back uncounted. While the archive is away
+        nothing is claimed: the sweep queues what waits once more.
         """
         self.kept.give_back(self._give_back)
+        try:
+            self.archive.require()
+        except ArchiveDownError:
+            return 0
         until = self.clock() + timedelta(seconds=self.settings.time_limit) + CLAIM_MARGIN
         hand = Hand(self.ledger.claim(ids, until=until))
         if not hand.claims:
@@ -138,6 +146,8 @@ class Processor:
             self._settle(hand, claim, error)
         self.queue.deliver(queued.deliveries)
         self.queue.advance(queued.runs)
+        if lost := [claim.message.id for claim in done if claim.message.error_code in LOSS_CODES]:
+            self.losses.settle(lost)
         if done:
             # One line for all of them; in the journal each can be found by its number.
             accounts = sorted({claim.message.account for claim in done})
@@ -196,11 +206,16 @@ class Processor:
         not_theirs: tuple[type[Exception], ...] = (InfrastructureError, *self._limits)
         try:
             self.archive.put([blob for _, reading in results for blob in reading.blobs])
+        except ArchiveLossError:
+            return self._store_alone(hand, results)
         except not_theirs:
             raise
         except Exception:  # noqa: BLE001 - whose fault it is shows when each is stored alone
-            return [pair for pair in results if self._attempt(hand, pair[0], self._storer(pair[1]))]
+            return self._store_alone(hand, results)
         return results
+
+    def _store_alone(self, hand: Hand, results: list[tuple[Claim, Reading]]) -> list[tuple[Claim, Reading]]:
+        return [pair for pair in results if self._attempt(hand, pair[0], self._storer(pair[1]))]
 
     def _storer(self, reading: Reading) -> Callable[[], Reading]:
         def store() -> Reading:
@@ -215,9 +230,11 @@ class Processor:
         if isinstance(error, InfrastructureError) or not (hand.stage or isinstance(error, ConcordError)):
             # What is not one of our errors blames the mail only where the mail's content was being worked on.
             log.warning("message.waiting", error=error, exc_info=bug(error))
-            due_at = self.clock() + pause(_uncounted(claim))
+            due_at = self.clock() + (LOSS if isinstance(error, ArchiveLossError) else pause(_uncounted(claim)))
             suspects = frozenset([claim.message.id])
             self._give_back(Return(claims=(claim,), error=error, due_at=due_at, suspects=suspects))
+            if isinstance(error, ArchiveLossError):
+                self.losses.add(claim.message.id, error)
         elif isinstance(error, PermanentError) or failures >= self.settings.max_attempts:
             log.error("message.quarantined", error=error, failures=failures, exc_info=bug(error))
             self.ledger.quarantine(claim, error)

@@ -68,9 +68,7 @@ def _ignore(_stage: str | None) -> None: ...
 
 def read(message: Message, archive: Archive, book: Book, enter: Enter = _ignore) -> Reading:
     """Read a message from the archive. Raises ArchiveDownError, ArchiveMissingError, ArchiveDamagedError."""
-    if message.archive_key is None:
-        raise ArchiveMissingError("This message was never archived", message_id=message.id)
-    raw = archive.read(message.archive_key, sha256=message.sha256)
+    raw = raw_of(message, archive)
     enter("parse")
     mail = mime.read(raw)
     enter("rule")
@@ -81,18 +79,30 @@ def read(message: Message, archive: Archive, book: Book, enter: Enter = _ignore)
 
 def _judge(message: Message, mail: ParsedMail, book: Book) -> Reading:
     decision = book.decide(message, mail)
-    parts = {part.sha256: _part(message, part) for part in mail.attachments}
-    keys = {sha256: blob.key for sha256, blob in parts.items()}
-    event = events.build(message, mail, priority=decision.priority, attachment_keys=keys)
-    document = _document(message, event)
+    event, blobs = document_of(message, mail, decision.priority)
     return Reading(
         message=message,
         mail=mail,
         decision=decision,
         event=event,
-        document_key=document.key,
-        blobs=(*parts.values(), document),
+        document_key=blobs[-1].key,
+        blobs=blobs,
     )
+
+
+def raw_of(message: Message, archive: Archive) -> bytes:
+    """The octets as they came. Raises ArchiveDownError, ArchiveMissingError, ArchiveDamagedError."""
+    if message.archive_key is None:
+        raise ArchiveMissingError("This message was never archived", message_id=message.id)
+    return archive.read(message.archive_key, sha256=message.sha256)
+
+
+def document_of(message: Message, mail: ParsedMail, priority: Priority) -> tuple[UnifiedEvent, tuple[Blob, ...]]:
+    """The event, and what of it goes to the archive: attachments, and its document as the last."""
+    parts = {part.sha256: _part(message, part) for part in mail.attachments}
+    keys = {sha256: blob.key for sha256, blob in parts.items()}
+    event = events.build(message, mail, priority=priority, attachment_keys=keys)
+    return event, (*parts.values(), _document(message, event))
 
 
 def _document(message: Message, event: UnifiedEvent) -> Blob:

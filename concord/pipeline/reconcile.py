@@ -77,7 +77,7 @@ class Reconciler:
         if status is None or status.state is not AccountState.OK:
             return False
         pause = timedelta(seconds=self.upkeep.reconcile_interval)
-        if status.unaccounted:
+        if (status.unaccounted or 0) > status.lost:
             pause = min(pause, AGAIN)
         return status.reconciled_at is None or self.clock() - status.reconciled_at >= pause
 

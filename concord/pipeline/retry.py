@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from concord.errors import ConcordError, InfrastructureError, PermanentError
+from concord.errors import ArchiveLossError, ConcordError, InfrastructureError, PermanentError
 from concord.ports import RetryDelay
 from concord.settings import DispatchSettings
 
@@ -16,6 +16,8 @@ from concord.settings import DispatchSettings
 INFRASTRUCTURE: Final = timedelta(seconds=15)
 # Each time that it is still away, a message waits longer, up to this: so late may it be once all is well again.
 INFRASTRUCTURE_MOST: Final = timedelta(seconds=60)
+# How long where one object is lost. The poll that brings it back makes the message due; this is for a restored backup.
+LOSS: Final = timedelta(minutes=15)
 # Tripled each time, ten tries from half a minute spread over about a day.
 FACTOR: Final = 3.0
 
@@ -52,11 +54,16 @@ def next_try(error: Exception, *, failures: int, settings: DispatchSettings, now
     """
     asked = asked_for(error, most=settings.retry_max)
     if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
-        return Retry(due_at=now + (asked or INFRASTRUCTURE), counts=False)
+        return Retry(due_at=now + (asked or own_pause(error)), counts=False)
     if isinstance(error, PermanentError) or failures >= settings.max_attempts:
         return None
     delay = exponential(base=settings.retry_base, most=settings.retry_max, factor=FACTOR)
     return Retry(due_at=now + max(asked or timedelta(), delay(failures)))
+
+
+def own_pause(error: Exception) -> timedelta:
+    """How long to wait where our own infrastructure is the trouble."""
+    return LOSS if isinstance(error, ArchiveLossError) else INFRASTRUCTURE
 
 
 def bug(error: Exception) -> Exception | None:

@@ -15,10 +15,11 @@ from structlog.contextvars import bound_contextvars
 from concord.errors import HandlerRefusedError
 from concord.model.delivery import OutboxRef
 from concord.model.workflow import RunState, WorkflowRun
+from concord.pipeline.documents import Documents
 from concord.pipeline.foreign import Alone, LingersError
 from concord.pipeline.retry import bug, next_try
 from concord.pipeline.serving import Serving
-from concord.ports import Archive, Clock, Outbox, Steps
+from concord.ports import Clock, Outbox, Steps
 from concord.settings import DispatchSettings
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,7 @@ class WorkflowRunner:
     """Takes runs to their next end: success, failure, or a step that must be tried again later."""
 
     outbox: Outbox
-    archive: Archive
+    documents: Documents
     steps: Steps
     serving: Serving
     settings: DispatchSettings
@@ -39,6 +40,8 @@ class WorkflowRunner:
 
     def advance(self, run_ids: Sequence[int]) -> None:
         """Go on with these runs where they stand, and with what else waits; what another worker holds is left to it."""
+        if self.documents.is_away():
+            return
         refs = [ref for ref in self.outbox.waiting_runs(run_ids) if not self.serving.hands.has(WorkflowRun, ref.id)]
         self.serving.runs.serve(refs, self._take_on)
 
@@ -79,7 +82,7 @@ class WorkflowRunner:
         spec = run.specs[run.position]
         try:
             self._refuse_killer(run)
-            event: Mapping[str, Any] = json.loads(self.archive.read(run.archive_key))
+            event: Mapping[str, Any] = json.loads(self.documents.read(run.event_id, run.message_id, run.archive_key))
             outputs = {step.name: step.output for step in run.steps if step.state is RunState.SUCCEEDED}
             stable = str(uuid5(run.event_id, f"{run.workflow}\n{run.position}"))
             handler = self.steps.get(spec.kind)

@@ -217,12 +217,17 @@ def try_draft(
     detail = f"event {event}" if event else "a sample"
     with audited(parts.audit, by, "handler.test", spec.name or spec.kind, detail=detail) as note:
         spec = spec if secret is None else replace(spec, secret=parts.sealing().seal(secret))
-        document = parts.archive.read(parts.outbox.event(event).archive_key) if event else _sample()
+        document = _document(parts, event) if event else _sample()
         consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
         trial = attempt(spec, consignment, parts.tools)
         if trial.error:
             note.failed(trial.error.explain())
         return trial
+
+
+def _document(parts: Concord, event: UUID) -> bytes:
+    row = parts.outbox.event(event)
+    return parts.documents.read(row.id, row.message_id, row.archive_key)
 
 
 def _sample() -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from concord import mime
 from concord.auditing import audited
-from concord.errors import ArchiveMissingError, NotFoundError, PermanentError
+from concord.errors import ArchiveLossError, ArchiveMissingError, NotFoundError, PermanentError
 from concord.model.caller import Caller
 from concord.model.event import EventRow
 from concord.model.mail import Address, Attachment, ParsedMail
@@ -89,20 +89,20 @@ def open_part(
     with audited(concord.audit, by, "attachment.read", f"message {message.id}") as note:
         part = _part(look_at(concord, message), number)
         note.detail = part.name
-        return part, content_of(concord, part)
+        return part, content_of(concord, message, part)
 
 
 def open_event(concord: Concord, event: EventRow, *, by: Caller) -> dict[str, Any]:
     """The document that handlers get; the whole mail is in it. Raises what the archive raises."""
     with audited(concord.audit, by, "event.read", str(event.id)):
-        return from_document(concord.archive.read(event.archive_key))
+        return _document(concord, event)
 
 
 def look_at(concord: Concord, message: Message) -> ShownMail:
     """The same without writing it down: for the parts of a mail that somebody has open."""
     event = concord.outbox.event_of(message.id)
     if event is not None:
-        return _of_document(message, from_document(concord.archive.read(event.archive_key)))
+        return _of_document(message, _document(concord, event))
     if message.archive_key is None:
         raise _never_archived(message)
     if (message.size or 0) > MOST_READ:
@@ -110,11 +110,19 @@ def look_at(concord: Concord, message: Message) -> ShownMail:
     return _of_mail(message, mime.read(concord.archive.read(message.archive_key, sha256=message.sha256)))
 
 
-def content_of(concord: Concord, part: ShownPart) -> Generator[bytes, None, None]:
-    """The part's octets, some at a time. Raises ArchiveMissingError, ArchiveDownError."""
-    if part.key:
+def content_of(concord: Concord, message: Message, part: ShownPart) -> Generator[bytes, None, None]:
+    """The part's octets, some at a time; a lost one is taken from the mail again. Raises what `open_raw` raises."""
+    if not part.key:
+        return _whole(part.content)
+    try:
         return _pieces(concord.archive.open(part.key))
-    return _whole(part.content)
+    except ArchiveLossError:
+        concord.documents.restore(message.id)
+        return _pieces(concord.archive.open(part.key))
+
+
+def _document(concord: Concord, event: EventRow) -> dict[str, Any]:
+    return from_document(concord.documents.read(event.id, event.message_id, event.archive_key))
 
 
 def _part(mail: ShownMail, number: int) -> ShownPart:

@@ -8,7 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from concord.auditing import audited
-from concord.errors import InfrastructureError, PermanentError, QueueDownError, UsageError, did_you_mean
+from concord.errors import (
+    ArchiveLossError,
+    ConcordError,
+    InfrastructureError,
+    PermanentError,
+    QueueDownError,
+    UsageError,
+    did_you_mean,
+)
 from concord.model.caller import Caller
 from concord.model.listing import Mark, MessagesWanted, View
 from concord.model.message import Message, MessageState
@@ -31,7 +39,7 @@ class ReplayReport:
     """What running messages again did, or would do; and those that could not be, with the reason."""
 
     done: tuple[Replayed, ...]
-    failed: tuple[tuple[int, PermanentError], ...] = ()
+    failed: tuple[tuple[int, ConcordError], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +50,7 @@ class ReplayTotals:
     deliveries: int = 0
     reprocessed: int = 0  # had no event yet, and are processed like new mail
     failed: int = 0
-    failures: tuple[tuple[int, PermanentError], ...] = ()
+    failures: tuple[tuple[int, ConcordError], ...] = ()
 
 
 def every(parts: Concord, wanted: MessagesWanted, view: View | None = None) -> Iterator[Message]:
@@ -142,7 +150,7 @@ def replay_many(
     """The same where there are more than anybody reads one by one. Raises what `replay` does."""
     refuse_unknown(parts, handlers)
     done = deliveries = reprocessed = failed = 0
-    failures: list[tuple[int, PermanentError]] = []
+    failures: list[tuple[int, ConcordError]] = []
     with audited(parts.audit, by, "message.replay", subject) as note:
         for one in _each(parts, ids, handlers, dry_run=False):
             if isinstance(one, Replayed):
@@ -181,7 +189,7 @@ def _detail(done: int, deliveries: int, failed: int, handlers: Sequence[str]) ->
     return f"{told}; only to {', '.join(handlers)}" if handlers else told
 
 
-_Failure = tuple[int, PermanentError]
+_Failure = tuple[int, ConcordError]
 
 
 def _report(each: Iterable[Replayed | _Failure]) -> ReplayReport:
@@ -200,7 +208,7 @@ def _each(
     for done, message_id in enumerate(ids):
         try:
             yield run(parts.ledger.get(message_id), handlers, book=book)
-        except PermanentError as error:
+        except (PermanentError, ArchiveLossError) as error:
             yield message_id, error
         except InfrastructureError as error:
             # Those before it are on their way: begun again, it must not repeat them.

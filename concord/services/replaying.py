@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from concord.errors import PermanentError, UsageError
+from concord.errors import ConcordError, UsageError
 from concord.model.listing import MessagesWanted
 from concord.model.message import MessageState
 from concord.model.progress import Told, untold
@@ -66,7 +66,7 @@ class ReplayPreview:
     matched: tuple[tuple[str, int], ...]  # rule, how many match it
     examples: tuple[Replayed, ...]
     failed: int
-    failures: tuple[tuple[int, PermanentError], ...]
+    failures: tuple[tuple[int, ConcordError], ...]
 
 
 def refuse_everything(choice: Replay) -> None:

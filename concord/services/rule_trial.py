@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from concord import mime
-from concord.errors import ArchiveMissingError, NotFoundError, PermanentError
+from concord.errors import ArchiveLossError, ArchiveMissingError, ConcordError, NotFoundError, PermanentError
 from concord.model.message import Message
 from concord.model.rule import Decision, Rule
 from concord.pipeline.reading import Book
@@ -53,7 +53,7 @@ class RuleTrial:
     """All of them. `chosen` is how many were to be looked at, which is more where time was up."""
 
     tried: tuple[Tried, ...]
-    unread: tuple[tuple[Message, PermanentError], ...]
+    unread: tuple[tuple[Message, ConcordError], ...]
     chosen: int
 
     @property
@@ -90,13 +90,13 @@ def try_rule(
     rule = replace(rule, enabled=True)
     then = replace(now, rules=[*(kept for kept in now.rules if kept.name not in (replacing, rule.name)), rule])
     tried: list[Tried] = []
-    unread: list[tuple[Message, PermanentError]] = []
+    unread: list[tuple[Message, ConcordError]] = []
     for message in messages:
         if clock() >= end:
             break
         try:
             tried.append(_tried(parts, message, rule.name, now, then))
-        except PermanentError as error:
+        except (PermanentError, ArchiveLossError) as error:
             unread.append((message, error))
     return RuleTrial(tried=tuple(tried), unread=tuple(unread), chosen=len(messages))
 

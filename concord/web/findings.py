@@ -205,7 +205,20 @@ def _mailboxes(sight: Sight) -> Iterator[Finding]:
             remedy=N_("Report it with the traceback from the poll worker's log; Concord keeps trying."),
             place=MAILBOXES,
         )
-    if lacking := round(sight.figures.get("now.mail.unaccounted", 0)):
+    lost = round(sight.figures.get("now.mail.lost", 0))
+    if lost:
+        yield Finding(
+            code="lost",
+            serious=True,
+            sentence=N_("Mails whose bytes the archive lacks: %(count)s. They wait, and are not given up."),
+            values={"count": lost},
+            remedy=N_(
+                "Concord asks the mail servers for them again at the next polls. Restore from a backup of the archive "
+                "what the servers have no more; work goes on by itself."
+            ),
+            place=MAILBOXES,
+        )
+    if lacking := max(0, round(sight.figures.get("now.mail.unaccounted", 0)) - lost):
         yield Finding(
             code="unaccounted",
             serious=True,

@@ -16,7 +16,13 @@ from concord.adapters.redis import connect, impatient, translated
 from concord.adapters.sql import schema
 from concord.adapters.sql.sealed import verify_key
 from concord.bootstrap import Concord, now
-from concord.errors import ConcordError, InfrastructureError, SchemaError, SecretKeyError
+from concord.errors import (
+    ArchiveDownError,
+    ConcordError,
+    InfrastructureError,
+    SchemaError,
+    SecretKeyError,
+)
 from concord.log.hiding import without_logins
 from concord.model.account import AccountStatus
 from concord.services import secrets
@@ -189,7 +195,12 @@ def _redis(concord: Concord) -> str:
 
 
 def _archive(concord: Concord) -> str:
-    concord.archive.check()
+    try:
+        concord.archive.check()
+    except ArchiveDownError:
+        raise
+    except (InfrastructureError, SchemaError):
+        return "Whether it is this database's own, the database must say"
     return f"{concord.settings.archive.kind}: written to, read back and cleaned up"
 
 
@@ -204,8 +215,20 @@ def _mail(concord: Concord) -> str | Check:
 def accounted(enabled: Mapping[str, AccountStatus]) -> Check:
     """O7: no mail is on a server that Concord should have and has not. By account name."""
     lacking = {name: status.unaccounted for name, status in enabled.items() if status.unaccounted}
+    lost = {name: status.lost for name, status in enabled.items() if status.lost}
     unknown = sum(status.unaccounted is None for status in enabled.values())
-    figures = {"unaccounted": sum(lacking.values())}
+    figures = {"unaccounted": sum(lacking.values()), "lost": sum(lost.values())}
+    if lacking and lacking == lost:
+        return Check(
+            ok=False,
+            detail=N_("The archive lacks the bytes of mail that Concord took"),
+            cause=", ".join(f"account {name}: {count}" for name, count in sorted(lost.items())),
+            remedy=N_(
+                "Concord asks the mail servers for it again at the next polls; restore from a backup of the archive "
+                "what the servers have no more, and work goes on by itself"
+            ),
+            figures=figures,
+        )
     if lacking:
         return Check(
             ok=False,

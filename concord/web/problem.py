@@ -9,6 +9,7 @@ from typing import Any, Final
 from fastapi.responses import JSONResponse
 
 from concord.errors import (
+    ArchiveLossError,
     ConcordError,
     ConflictError,
     DaemonFailedError,
@@ -47,6 +48,8 @@ _STATUS: Final[tuple[tuple[type[ConcordError], HTTPStatus], ...]] = (
     (SchemaError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DaemonFailedError, HTTPStatus.BAD_GATEWAY),
     (MailboxError, HTTPStatus.BAD_GATEWAY),
+    # One object, not the archive: asking again at once helps nobody.
+    (ArchiveLossError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
     (PermanentError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )

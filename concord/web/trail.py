@@ -20,6 +20,8 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "message.postponed": ("warm", N_("Could not be processed yet")),
     "message.waiting": ("warm", N_("Waits for our own database, Redis or archive")),
     "message.quarantined": ("bad", N_("Set aside: it cannot be processed as things stand")),
+    "message.lost": ("warm", N_("The archive lacks its bytes; the server is asked for them again")),
+    "message.restored": ("good", N_("The archive has its bytes again")),
     "message.retried": ("busy", N_("Goes back to be processed")),
     "message.copied": ("quiet", N_("Moved or copied from another folder: the same mail, so no second event")),
     "message.remapped": ("quiet", N_("Found again after the server renumbered its folder")),

@@ -9,6 +9,7 @@ from typing import Any
 from concord import __version__
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.ledger import SqlLedger
+from concord.adapters.sql.losses import SqlLosses
 from concord.adapters.sql.outbox import SqlOutbox
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.model.account import Account, StartKind, StartPoint
@@ -16,9 +17,10 @@ from concord.model.message import Message, MessageState
 from concord.model.rule import HandlerSpec
 from concord.pipeline.backfill import Backfiller
 from concord.pipeline.dispatch import Dispatcher
+from concord.pipeline.documents import Documents
 from concord.pipeline.folder import PollPorts
 from concord.pipeline.poll import Poller, PollReport
-from concord.pipeline.process import Processor
+from concord.pipeline.process import Processor, WorkerLostError
 from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.replay import Replayer
 from concord.pipeline.serving import Serving
@@ -45,6 +47,7 @@ class World:
         self.accounts = SqlAccounts(self.engine, self.clock)
         self.ledger = SqlLedger(self.engine, self.clock, version=__version__)
         self.outbox = SqlOutbox(self.engine, self.clock)
+        self.losses = SqlLosses(self.engine, self.clock)
         self.rulebook = SqlRulebook(self.engine)
         self.archive = MemoryArchive()
         self.queue = MemoryQueue()
@@ -103,6 +106,7 @@ class World:
             accounts=self.accounts,
             ledger=self.ledger,
             archive=self.archive,
+            losses=self.losses,
             queue=self.queue,
             rulebook=self.rulebook,
             settings=self.poll_settings,
@@ -114,6 +118,7 @@ class World:
         return Processor(
             ledger=self.ledger,
             archive=self.archive,
+            losses=self.losses,
             accounts=self.accounts,
             rulebook=self.rulebook,
             queue=self.queue,
@@ -123,10 +128,14 @@ class World:
         )
 
     @property
+    def documents(self) -> Documents:
+        return Documents(archive=self.archive, ledger=self.ledger, outbox=self.outbox, losses=self.losses)
+
+    @property
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
             outbox=self.outbox,
-            archive=self.archive,
+            documents=self.documents,
             rulebook=self.rulebook,
             serving=self.serving,
             handler=lambda spec: self.handlers[spec.kind],
@@ -138,7 +147,7 @@ class World:
     def workflows(self) -> WorkflowRunner:
         return WorkflowRunner(
             outbox=self.outbox,
-            archive=self.archive,
+            documents=self.documents,
             steps=_Steps(self.steps),
             serving=self.serving,
             settings=self.dispatch_settings,
@@ -197,6 +206,13 @@ class World:
         """Deliver what is queued, as a worker would."""
         ids, self.queue.deliveries = self.queue.deliveries, []
         return self.dispatcher.deliver(ids)
+
+    def quarantine(self) -> Message:
+        """Set aside what is queued, as after too many failures."""
+        [ref], self.queue.messages = self.queue.messages, []
+        [claim] = self.ledger.claim([ref.id], until=self.time + timedelta(minutes=5))
+        self.ledger.quarantine(claim, WorkerLostError("The worker died each time"))
+        return self.ledger.get(ref.id)
 
     def messages(self, state: MessageState | None = None) -> list[Message]:
         """The ledger, oldest first."""

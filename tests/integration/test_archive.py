@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from concord.adapters.archive_file import FileArchive
+from concord.adapters.archive_guard import GuardedArchive
 from concord.adapters.archive_s3 import S3Archive
 from concord.adapters.archive_s3_client import S3Connection
 from concord.errors import ArchiveDamagedError, ArchiveMissingError
-from concord.ports import Archive
+from concord.ports import Archive, Blob
 from concord.settings import S3Settings
-from tests.fakes.archive import MemoryArchive
+from tests.fakes.archive import MemoryArchive, MemoryRegistry
 from tests.fakes.blobs import blob
 
 THRESHOLD = 5 * 1024 * 1024  # of the S3 settings in tests
@@ -38,7 +39,8 @@ def _memory(_request: pytest.FixtureRequest) -> Case:
 
 def _file(request: pytest.FixtureRequest) -> Case:
     root: Path = request.getfixturevalue("tmp_path") / "archive"
-    return Case(archive=FileArchive(root), damage=lambda key: (root / key).write_bytes(b"?"))
+    archive = GuardedArchive(FileArchive(root), MemoryRegistry(), fresh=0)
+    return Case(archive=archive, damage=lambda key: (root / key).write_bytes(b"?"))
 
 
 def _s3(settings: S3Settings) -> Case:
@@ -46,7 +48,7 @@ def _s3(settings: S3Settings) -> Case:
         name = f"{settings.prefix}/{key}".removeprefix("/")
         S3Connection(settings).client.put_object(Bucket=settings.bucket, Key=name, Body=b"?")
 
-    return Case(archive=S3Archive(settings), damage=damage)
+    return Case(archive=GuardedArchive(S3Archive(settings), MemoryRegistry(), fresh=60), damage=damage)
 
 
 KINDS: dict[str, Callable[[pytest.FixtureRequest], Case]] = {
@@ -132,6 +134,55 @@ def test_other_content_under_one_key_is_refused(archive: Archive) -> None:
         archive.put([blob("taken", b"other")])
 
     assert archive.read("taken") == b"first"
+
+
+def named(content: bytes, **options: Path) -> Blob:
+    """A blob whose key says what it is, as those of mails and attachments do."""
+    return blob(f"parts/1/{hashlib.sha256(content).hexdigest()}", content, **options)
+
+
+@pytest.mark.parametrize("content", [b"short", b"x" * (THRESHOLD + 1)], ids=["small", "large"])
+def test_a_damaged_object_is_replaced_by_verified_bytes(case: Case, content: bytes) -> None:
+    """Issue 9, B: one rotten attachment quarantined every later mail that carried it."""
+    part = named(content)
+    case.archive.put([part])
+    case.damage(part.key)
+
+    case.archive.put([blob("raw/other", b"1"), part])
+
+    assert case.archive.read(part.key, sha256=part.sha256) == content
+
+
+def test_a_damaged_object_is_set_aside_not_deleted(case: Case) -> None:
+    part = named(b"content")
+    case.archive.put([part])
+    case.damage(part.key)
+    damaged = case.archive.read(part.key)
+
+    case.archive.put([part])
+
+    (aside,) = case.archive.keys("damaged/")
+    assert aside.startswith(f"damaged/{part.key}.")
+    assert case.archive.read(aside) == damaged
+
+
+def test_a_repair_fills_the_place_of_a_missing_object(archive: Archive) -> None:
+    part = named(b"content")
+
+    archive.repair(part)
+    archive.repair(part)
+
+    assert archive.read(part.key, sha256=part.sha256) == b"content"
+    assert list(archive.keys("damaged/")) == []
+
+
+def test_a_repair_brings_only_what_it_announces(archive: Archive) -> None:
+    part = named(b"content")
+
+    with pytest.raises(ArchiveDamagedError):
+        archive.repair(dataclasses.replace(part, content=b"CONTENT"))
+
+    assert archive.stat(part.key) is None
 
 
 def test_one_batch_cannot_give_a_key_two_contents(archive: Archive) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from pathlib import Path
 
@@ -122,6 +123,19 @@ def test_an_object_without_metadata_is_recognised(s3_bucket: S3Settings) -> None
 
     with pytest.raises(ArchiveDamagedError):
         archive.put([blob("restored", b"CONTENT")])
+
+
+def test_a_repair_looks_at_the_octets_not_at_what_the_store_says_of_them(s3_bucket: S3Settings) -> None:
+    part = blob(f"parts/{hashlib.sha256(b'content').hexdigest()}", b"content")
+    archive = S3Archive(s3_bucket)
+    metadata = {"sha256": part.sha256}
+    S3Connection(s3_bucket).client.put_object(Bucket=s3_bucket.bucket, Key=part.key, Body=b"rotten!", Metadata=metadata)
+
+    archive.repair(part)
+
+    assert archive.read(part.key, sha256=part.sha256) == b"content"
+    (aside,) = archive.keys("damaged/")
+    assert archive.read(aside) == b"rotten!"
 
 
 def test_one_bad_object_does_not_hide_in_a_batch(s3_bucket: S3Settings) -> None:

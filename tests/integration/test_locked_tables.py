@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from concord.adapters.sql.engine import make_engine
+from concord.adapters.sql.losses import SqlLosses
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.errors import DatabaseDownError
 from concord.model.message import MessageState
@@ -66,6 +67,7 @@ class Worker:
         return Processor(
             ledger=world.ledger,
             archive=self.archive,
+            losses=SqlLosses(world.engine, world.clock),
             accounts=world.accounts,
             rulebook=SqlRulebook(world.engine),
             queue=self.queue,

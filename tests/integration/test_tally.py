@@ -107,6 +107,7 @@ def test_standing_is_what_waits_and_what_failed(world: World, tally: SqlTally) -
 
     assert {name: value for name, value in found.items() if not name.startswith("account.")} == {
         "now.mail.unaccounted": 0,
+        "now.mail.lost": 0,
         "now.mail.waiting": 4,
         "now.mail.unfetched": 2,
         "now.mail.quarantined": 1,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from concord.bootstrap import Concord
+from datetime import timedelta
+
+from concord.bootstrap import Concord, now
+from concord.errors import ArchiveMissingError
 from concord.model.account import Account, StartKind, StartPoint
 from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
@@ -44,11 +47,12 @@ class Mails:
         return [self.parts.ledger.get(one.id) for one in fresh]
 
     def quarantine(self, *raws: bytes) -> list[Message]:
-        """They come, and their bytes are lost before they are processed."""
+        """They come, their bytes are lost, and they are set aside, as by a version that blamed them for it."""
         fresh = self.arrive(*raws, processed=False)
-        for one in fresh:
-            self.parts.archive.delete(one.archive_key or "")
-        self.parts.processor.process([one.id for one in fresh])
+        for claim in self.parts.ledger.claim([one.id for one in fresh], until=now() + timedelta(minutes=5)):
+            key = claim.message.archive_key or ""
+            self.parts.archive.delete(key)
+            self.parts.ledger.quarantine(claim, ArchiveMissingError("An archived object is missing", key=key))
         found = [self.parts.ledger.get(one.id) for one in fresh]
         assert {one.state for one in found} == {MessageState.QUARANTINED}
         return found

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 
 from concord.adapters.sql.account_rows import account_of, status_of
 from concord.adapters.sql.lists import narrow
+from concord.adapters.sql.losses import LOST
 from concord.adapters.sql.tables import account_states, account_turns, accounts
 from concord.model.account import Account, AccountFilter, AccountState, AccountStatus, AccountTurn
 
@@ -73,7 +74,7 @@ def turns(connection: Connection, account_id: int, limit: int) -> list[AccountTu
 
 
 def _both() -> Select[Any]:
-    return select(accounts, account_states).join(account_states).where(accounts.c.removed_at.is_(None))
+    return select(accounts, account_states, LOST).join(account_states).where(accounts.c.removed_at.is_(None))
 
 
 def _narrow(wanted: Select[Any], narrowed: AccountFilter) -> Select[Any]:

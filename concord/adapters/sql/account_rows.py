@@ -66,7 +66,7 @@ def account_of(row: Row[Any]) -> Account:
 
 
 # Columns of the state that polls read, and others write.
-_OF_OTHERS: Final = ("unaccounted", "reconciled_at", "login_version", "notes", "begun_at")
+_OF_OTHERS: Final = ("unaccounted", "lost", "reconciled_at", "login_version", "notes", "begun_at")
 
 
 def status_values(status: AccountStatus) -> dict[str, Any]:
@@ -86,7 +86,8 @@ def status_of(row: Row[Any]) -> AccountStatus:
         last_error_code=row.last_error_code,
         last_error_at=row.last_error_at,
         next_try=row.next_try,
-        unaccounted=row.unaccounted,
+        unaccounted=row.unaccounted + row.lost if row.unaccounted is not None else row.lost or None,
+        lost=row.lost,
         reconciled_at=row.reconciled_at,
         notes=tuple(note for note in AccountNote if note in (row.notes or ())),
         begun_at=row.begun_at,

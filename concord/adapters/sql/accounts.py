@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from concord.adapters.sql import account_lists, leases
 from concord.adapters.sql.account_rows import account_of, account_values, status_of, status_values
 from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.losses import LOST
 from concord.adapters.sql.oauth_tables import oauth_grants, oauth_requests
 from concord.adapters.sql.tables import account_states, accounts, folders
 from concord.errors import ExistsError, NotFoundError
@@ -112,7 +113,7 @@ class SqlAccounts:
 
     def status(self, account_id: int) -> AccountStatus:
         """How it does; a fresh status where there is no such account."""
-        wanted = select(account_states).where(account_states.c.account_id == account_id)
+        wanted = select(account_states, LOST).where(account_states.c.account_id == account_id)
         with reading(self._engine) as connection:
             row = connection.execute(wanted).one_or_none()
         return AccountStatus() if row is None else status_of(row)
@@ -139,7 +140,7 @@ class SqlAccounts:
 
     def statuses(self) -> dict[int, AccountStatus]:
         """All living accounts', by id."""
-        wanted = select(account_states).join(accounts).where(_LIVING)
+        wanted = select(account_states, LOST).join(accounts).where(_LIVING)
         with reading(self._engine) as connection:
             return {row.account_id: status_of(row) for row in connection.execute(wanted)}
 

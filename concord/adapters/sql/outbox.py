@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, update
 
 from concord.adapters.sql import deliveries, runs
 from concord.adapters.sql.engine import reading, transaction
@@ -75,6 +75,12 @@ class SqlOutbox:
             return [event_of(row) for row in connection.execute(wanted)]
 
     # Deliveries.
+
+    def keep_document(self, event_id: UUID, archive_key: str) -> None:
+        """Where the event's document lies."""
+        with transaction(self._engine) as connection:
+            here = update(events).where(events.c.id == event_id)
+            connection.execute(here.values(archive_key=archive_key))
 
     def claim_deliveries(self, ids: Sequence[int], *, until: datetime) -> list[Delivery]:
         """Take those that are due."""

@@ -225,6 +225,20 @@ trail: Final = Table(
     Index(None, "at"),
 )
 
+# Messages whose raw bytes the archive lacks: asked for again from the server, and counted.
+archive_losses: Final = Table(
+    "archive_losses",
+    metadata,
+    Column("message_id", BigId, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("account_id", BigId, nullable=False),
+    Column("code", String, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("asked_at", UtcDateTime),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("verdict", String),
+    Index(None, "account_id", "due_at"),
+)
+
 connection_slots: Final = Table(
     "connection_slots",
     metadata,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, TextClause, and_, exists, func, select
 
 from concord.adapters.sql.engine import reading
+from concord.adapters.sql.losses import lost_of
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, RUNS_WAITING, deliveries, events, workflow_runs
 from concord.adapters.sql.tables import UNFETCHED, WAITING, account_states, accounts, messages, trail
 from concord.model.account import Priority
@@ -132,12 +133,15 @@ def _accounts(connection: Connection) -> dict[str, float]:
         accounts.c.enabled,
         func.count().label("rows"),
         func.coalesce(func.sum(account_states.c.unaccounted), 0).label("lacking"),
+        func.sum(lost_of(account_states.c.account_id)).label("lost"),
     )
     living = of.join(accounts).where(accounts.c.removed_at.is_(None))
-    found = dict.fromkeys(ACCOUNT_SERIES, 0.0) | {"now.mail.unaccounted": 0.0}
+    found = dict.fromkeys(ACCOUNT_SERIES, 0.0) | {"now.mail.unaccounted": 0.0, "now.mail.lost": 0.0}
     for row in connection.execute(living.group_by(account_states.c.state, accounts.c.enabled)):
         found[f"account.{row.state}" if row.enabled else "account.disabled"] += float(row.rows)
-        found["now.mail.unaccounted"] += float(row.lacking) if row.enabled else 0.0
+        if row.enabled:
+            found["now.mail.unaccounted"] += float(row.lacking + row.lost)
+            found["now.mail.lost"] += float(row.lost)
     return found
 
 

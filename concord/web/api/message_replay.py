@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from pydantic import Field
 
-from concord.errors import PermanentError
+from concord.errors import ConcordError
 from concord.model.user import Permission
 from concord.pipeline.replay import Replayed
 from concord.services import messages
@@ -65,7 +65,7 @@ class NotReplayedOut(Model):
     facts: dict[str, str]
 
     @classmethod
-    def of(cls, number: int, error: PermanentError) -> NotReplayedOut:
+    def of(cls, number: int, error: ConcordError) -> NotReplayedOut:
         """In the reader's words."""
         return cls(
             message_id=number, detail=gettext(error.message), remedy=gettext(error.advice), facts=facts_of(error)

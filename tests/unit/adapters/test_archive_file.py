@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -182,15 +183,39 @@ def test_a_file_in_the_way_is_down(tmp_path: Path) -> None:
         FileArchive(tmp_path / "file" / "archive").check()
 
 
-def test_an_unmounted_disk_is_not_missing_mail(tmp_path: Path) -> None:
-    """O6: no mail is blamed for it."""
-    (tmp_path / "mountpoint").mkdir()
-    archive = FileArchive(tmp_path / "mountpoint")
+@pytest.mark.parametrize("damage", ["empty", "folder", "dangling", "unreadable"])
+def test_whatever_lies_in_the_way_of_verified_bytes_is_set_aside(archive: FileArchive, root: Path, damage: str) -> None:
+    """Issue 9, B: sectors that the disk lost, a file cut by a power failure, a mistake made by hand."""
+    digest = hashlib.sha256(b"content").hexdigest()
+    place = root / "parts" / digest
+    place.parent.mkdir()
+    match damage:
+        case "empty":
+            place.write_bytes(b"")
+        case "folder":
+            place.mkdir()
+        case "dangling":
+            place.symlink_to("nowhere")
+        case "unreadable":
+            place.symlink_to("/proc/self/mem")  # reading address 0 is an I/O error
 
-    for call in (lambda: archive.read("raw/1"), lambda: archive.stat("raw/1"), lambda: list(archive.keys())):
-        with pytest.raises(ArchiveDownError) as caught:
-            call()
-        assert "Mount the disk" in caught.value.advice
+    archive.put([blob(f"parts/{digest}", b"content")])
+
+    assert archive.read(f"parts/{digest}", sha256=digest) == b"content"
+    assert len(list((root / "damaged" / "parts").iterdir())) == 1
+
+
+def test_many_repairs_of_one_object_agree(archive: FileArchive, root: Path) -> None:
+    digest = hashlib.sha256(b"content").hexdigest()
+    part = blob(f"parts/{digest}", b"content")
+    archive.put([part])
+    (root / part.key).write_bytes(b"rotten")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: FileArchive(root).put([part]), range(16)))
+
+    assert archive.read(part.key, sha256=digest) == b"content"
+    assert (root / "damaged" / f"{part.key}.{hashlib.sha256(b'rotten').hexdigest()[:16]}").read_bytes() == b"rotten"
 
 
 def test_what_else_lies_there_is_not_archived(archive: FileArchive, root: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from concord.bootstrap import now
 from concord.errors import PermanentError
 from concord.model.account import Account
 from concord.model.delivery import DeliveryState
 from concord.model.message import MessageState
 from concord.model.rule import Match, Rule, WorkflowSpec, WorkflowStepSpec
+from concord.pipeline.process import WorkerLostError
 from tests.factories import mail
 from tests.fakes.command import Command, MemoryConcord
 from tests.polling import poll_whole
@@ -21,8 +24,8 @@ def quarantined(concord: MemoryConcord, sales: Account) -> int:
     concord.mailboxes.deliver("alice", mail("Poison"))
     poll_whole(concord, sales.id)
     [ref] = concord.memory_queue.messages
-    concord.memory_archive.damage(concord.ledger.get(ref.id).archive_key or "")
-    concord.processor.process([ref.id])
+    [claim] = concord.ledger.claim([ref.id], until=now() + timedelta(minutes=5))
+    concord.ledger.quarantine(claim, WorkerLostError("The worker died each time"))
     concord.memory_queue.clear()
     assert concord.ledger.get(ref.id).state is MessageState.QUARANTINED
     return ref.id

@@ -401,8 +401,7 @@ def test_quarantined_mail_stays_on_the_server(world: World) -> None:
     world.change_account(after=AfterAction(kind=AfterKind.DELETE))
     world.deliver(mail())
     world.poll()
-    world.archive.damage(world.messages()[0].archive_key or "")
-    world.process()
+    world.quarantine()
 
     world.poll()
 

@@ -88,11 +88,7 @@ def test_skipped_mail_can_be_replayed_to_a_handler(world: World) -> None:
 def test_quarantined_mail_goes_back_to_be_processed(world: World) -> None:
     world.deliver(mail())
     world.poll()
-    key = world.messages()[0].archive_key or ""
-    good = world.archive.objects[key]
-    world.archive.damage(key)
-    world.process()
-    world.archive.objects[key] = good
+    world.quarantine()
 
     assert world.replayer.replay(world.messages()[0]).reprocessed
     world.process()

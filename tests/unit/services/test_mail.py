@@ -56,7 +56,7 @@ def test_a_mail_is_read_whole_whether_it_became_an_event_or_not(parts: MemoryCon
     assert [(part.number, part.name, part.size) for part in shown.parts] == [(0, "data.bin", 2)]
     assert ("Cc", "Carl <carl@example.net>") in shown.headers
     assert shown.date is not None
-    assert b"".join(service.content_of(parts, shown.parts[0])) == b"\x00\x01"
+    assert b"".join(service.content_of(parts, shown.message, shown.parts[0])) == b"\x00\x01"
     assert written(parts)[0] == ("message.read", f"message {message.id}", "done", "")
 
 

@@ -117,10 +117,18 @@ def test_mail_that_a_server_has_and_concord_has_not_is_degraded_health() -> None
     assert told["checks"]["mail"]["remedy"]
 
 
+def test_mail_that_the_archive_lacks_is_counted_and_told_as_such() -> None:
+    check = accounted({"sales": AccountStatus(unaccounted=2, lost=2), "info": AccountStatus(unaccounted=0)})
+
+    assert (check.ok, check.figures) == (False, {"unaccounted": 2, "lost": 2})
+    assert "archive" in check.detail
+    assert check.cause == "account sales: 2"
+
+
 def test_accounts_that_nobody_compared_yet_are_told_and_no_fault() -> None:
     check = accounted({"sales": AccountStatus(unaccounted=0), "new": AccountStatus()})
 
-    assert (check.ok, check.figures) == (True, {"unaccounted": 0})
+    assert (check.ok, check.figures) == (True, {"unaccounted": 0, "lost": 0})
     assert "1 of 2 accounts" in check.detail
 
 
