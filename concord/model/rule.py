@@ -54,6 +54,7 @@ class Decision:
     handlers: tuple[str, ...]
     workflows: tuple[str, ...]
     skipped: bool
+    rule_priority: Priority | None = None  # what a rule said; None where none did
     warnings: tuple[str, ...] = ()  # conditions that could not be judged, in words
 
 

@@ -24,10 +24,11 @@ from concord.errors import (
     QueueDownError,
     TransientError,
 )
-from concord.model.account import Account, AfterKind
+from concord.model.account import Account, AfterKind, Priority
 from concord.model.loss import LOSS_CODES
 from concord.model.mail import ParsedMail
-from concord.model.message import AfterState, Peek
+from concord.model.message import AfterState, Message, Peek
+from concord.model.rule import Decision
 from concord.pipeline.hand import Hand, Kept, Return
 from concord.pipeline.reading import Book, Reading, read
 from concord.pipeline.retry import LOSS, bug, exponential, pause
@@ -295,7 +296,7 @@ def _processed(claim: Claim, reading: Reading, book: Book) -> Processed:
         event=reading.event,
         record_key=reading.document_key,
         peek=_peek(reading.mail),
-        priority=decision.priority,
+        priority=_urgency(claim.message, decision),
         defects=reading.mail.defects,
         matched=decision.matched,
         handlers=decision.handlers,
@@ -303,6 +304,15 @@ def _processed(claim: Claim, reading: Reading, book: Book) -> Processed:
         skipped=decision.skipped,
         after=_after(account, skipped=decision.skipped),
     )
+
+
+def _urgency(message: Message, decision: Decision) -> Priority:
+    """How soon its deliveries go out. Old mail, which a backfill queued as LOW, stays behind today's (P13).
+
+    Its event still says how urgent it once was; only a rule makes its deliveries so.
+    """
+    late = message.priority is Priority.LOW and decision.rule_priority is None
+    return Priority.LOW if late else decision.priority
 
 
 def _after(account: Account | None, *, skipped: bool) -> AfterState:

@@ -80,9 +80,11 @@ def decide(rules: Sequence[Rule], subject: Subject, *, default_handlers: tuple[s
     matched = list(_matching(rules, subject, matcher))
     skipped = any(rule.skip for rule in matched)
     named = _each_once(name for rule in matched for name in rule.handlers)
+    ruled = next((rule.priority for rule in matched if rule.priority), None)
     return Decision(
         matched=tuple(rule.name for rule in matched),
-        priority=_priority(matched, subject.priority, base),
+        priority=ruled or subject.priority or base,
+        rule_priority=ruled,
         handlers=() if skipped else named or _each_once(default_handlers),
         workflows=() if skipped else _each_once(name for rule in matched for name in rule.workflows),
         skipped=skipped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -120,6 +121,19 @@ def test_old_urgent_mail_waits_behind_todays(world: World) -> None:
         "Old": Priority.LOW,
         "Today": Priority.NORMAL,
     }
+
+
+def test_deliveries_of_old_urgent_mail_wait_behind_todays(world: World) -> None:
+    """P13: its event says how urgent it was; its deliveries do not go before those of new mail."""
+    world.deliver(mail("Old", X_Priority="1"))
+    world.poll()
+
+    world.process()
+
+    (delivery,) = world.outbox.deliveries()
+    event = world.outbox.event(delivery.event_id)
+    assert delivery.priority is Priority.LOW
+    assert json.loads(world.archive.read(event.archive_key))["data"]["priority"] == "high"
 
 
 def test_a_rule_may_say_that_old_mail_is_urgent(world: World) -> None:
