@@ -1,3 +1,3 @@
 """Concord turns mail into events."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
