@@ -437,7 +437,8 @@ def test_urgent_delivery_is_next_with_a_thousand_waiting(ready: World) -> None:
         ready.deliver(mail(f"Normal {number}"))
     ready.poll()
     ready.process()
-    to_inbox = [ref for ref in ready.outbox.waiting_deliveries(ready.queue.deliveries) if ref.lane == "inbox"]
+    waiting = ready.outbox.waiting_deliveries(ready.queue.deliveries)
+    to_inbox = sorted((ref for ref in waiting if ref.lane == "inbox"), key=lambda ref: ref.id)
     others = [replace(to_inbox[0], id=number) for number in range(10_000, 11_000)]
     ready.serving.deliveries.lanes.add([*others, *to_inbox[:-1]])
 
