@@ -14,7 +14,7 @@ from concord.services import handler_secrets, handlers, workflows
 from tests.fakes.command import MemoryConcord
 
 BY = Caller(actor="olga", via="admin")
-HOOK = HandlerSpec(name="crm", kind="webhook", options={"url": "https://hooks.example.com/T0/secret-path?key=abc"})
+HOOK = HandlerSpec(name="crm", kind="webhook", options={"url": "https://hooks.example.com/T0/secret-path?key=sealed-in-the-url"})
 PRIVATE = [
     "http://127.0.0.1/x",
     "http://localhost:6379/",
@@ -154,7 +154,7 @@ def test_the_audit_learns_no_secret_and_no_token_in_a_url(parts: MemoryConcord) 
 
     assert "https://hooks.example.com/…" in told
     assert "options" in told
-    for hidden in ("secret-path", "other-path", "hunter2", "abc", secret):
+    for hidden in ("secret-path", "other-path", "hunter2", "sealed-in-the-url", secret):
         assert hidden not in told
 
 
