@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -21,7 +21,8 @@ from concord.adapters.sql.tables import account_states, messages
 from concord.bootstrap import Concord
 from concord.model.message import MessageRef
 from concord.model.rule import HandlerSpec
-from concord.ports import Archive, Blob, Handler
+from concord.pipeline.poll import PollOutcome
+from concord.ports import Archive, Blob, Handler, RedisMemory
 from concord.settings import Settings
 
 Kind = Literal["archive", "commit", "publish", "flag", "webhook"]
@@ -65,6 +66,12 @@ class MemoryQueue:
     def poll(self, account_id: int, *, forced: bool = False) -> None:
         del account_id, forced
 
+    def backfill(self, account_id: int) -> None:
+        self._publish("backfill", [account_id])
+
+    def reconcile(self, account_id: int) -> None:
+        del account_id
+
     def process(self, refs: Iterable[MessageRef]) -> None:
         self._publish("process", [ref.id for ref in refs])
 
@@ -77,9 +84,8 @@ class MemoryQueue:
     def depth(self) -> dict[str, int]:
         return {"email-poll": 0, "email": 0, "email-deliver": 0, "unacked": 0}
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        """What else a queue is asked: nobody is there to hear it."""
-        return lambda *_arguments, **_named: None
+    def memory(self) -> RedisMemory:
+        return RedisMemory(used=0, limit=0)
 
     def _publish(self, kind: str, ids: list[int]) -> None:
         if ids:
@@ -167,6 +173,9 @@ def carry_on(concord: Concord, queue: MemoryQueue, rounds: int = ROUNDS) -> None
         while queue.work:
             kind, one = queue.work.popleft()
             match kind:
+                case "backfill":
+                    if concord.backfiller.backfill(one).outcome is PollOutcome.PARTIAL:
+                        queue.backfill(one)
                 case "process":
                     concord.processor.process([one])
                 case "deliver":
