@@ -130,8 +130,9 @@ def watched(settings: Settings, wire: Tripwire) -> tuple[Concord, MemoryQueue]:
     queue = MemoryQueue(wire)
     parts = vars(concord)
     parts["archive"] = _WatchedArchive(concord.archive, wire)
-    parts["queue"] = queue
+    # First the handlers: their kind `celery` sends by the real queue, which nobody uses here.
     parts["handlers"] = _WatchedHandlers(concord.handlers, wire)
+    parts["queue"] = queue
     _watch_commits(concord.engine, wire)
     return concord, queue
 
