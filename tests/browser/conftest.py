@@ -6,14 +6,17 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from concord.bootstrap import Concord, now
+from concord.errors import ArchiveMissingError
 from concord.model.account import Account
-from concord.model.message import MessageState
+from concord.model.message import Message, MessageState
 from concord.model.rule import HandlerSpec, Match, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.services.identity import Identity
 from tests.browser.chromium import launch, window
@@ -100,13 +103,20 @@ def _fill(stack: Stack, dovecot: Dovecot) -> Account:
     for one in parts.accounts.all(enabled_only=True):
         poll_whole(parts, one.id, forced=True)
     waiting = [message for message in stack.messages() if message.state is MessageState.ARCHIVED]
-    # One whose bytes are gone from the archive ends in quarantine.
-    parts.archive.delete(waiting[-1].archive_key or "")
+    _set_aside(parts, min(waiting, key=lambda message: message.uid))
     parts.processor.process([message.id for message in waiting])
     parts.dispatcher.deliver([one.id for one in parts.outbox.deliveries(limit=200)])
     parts.workflows.advance([run.id for run in parts.outbox.runs(limit=200)])
     parts.recorder.record()
     return account
+
+
+def _set_aside(parts: Concord, message: Message) -> None:
+    """Put a message into quarantine, its bytes gone from the archive, as a version that blamed it for them left it."""
+    (claim,) = parts.ledger.claim([message.id], until=now() + timedelta(minutes=5))
+    key = message.archive_key or ""
+    parts.archive.delete(key)
+    parts.ledger.quarantine(claim, ArchiveMissingError("An archived object is missing", key=key))
 
 
 def answers(port: int) -> bool:
