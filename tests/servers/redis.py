@@ -25,7 +25,8 @@ START_SECONDS = 30.0
 _STRETCH = 2_000
 _FIRST = 12_000 + _STRETCH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10)
 _ports = itertools.cycle(range(_FIRST, _FIRST + _STRETCH))
-for _ in range(os.getpid() % _STRETCH):  # two runs at once seldom meet
+# Runs that start together have neighbouring process ids: the factor (a golden section) takes them far apart.
+for _ in range(os.getpid() * 1237 % _STRETCH):
     next(_ports)
 
 
