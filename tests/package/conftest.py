@@ -43,7 +43,8 @@ class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no ty
     """The tests of one module on one suite share a machine, and so a process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        suite = next((suite for suite in SUITES if re.search(rf"\[{suite}\b", nodeid)), "any")
+        # A module that names its suite in `pytestmark` has it behind the parameters of the test: `[root-bookworm]`.
+        suite = next((suite for suite in SUITES if re.search(rf"[\[-]{suite}[\]-]", nodeid)), "any")
         return f"{nodeid.partition('::')[0]}@{suite}"
 
 

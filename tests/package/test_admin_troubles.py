@@ -93,7 +93,7 @@ def test_start_without_redis_starts_nothing_and_says_so(
         job = program.move("start").json
         nothing = host.active([TARGET, *MEMBERS])
 
-    assert nothing == [False] * 5
+    assert nothing == [False] * 6
     assert (page.status, overview.status) == (200, 200)
     assert max(page.seconds, overview.seconds) < PAGE_SECONDS
     assert "Redis did not answer" in page.words
@@ -124,7 +124,7 @@ def test_start_of_a_unit_that_fails_shows_its_last_words_and_what_runs(
 
     note("start with a unit that fails: told", f"after {over.seconds:.1f} s")
     assert over.seconds < START_SECONDS
-    assert states == [True, True, False, True]
+    assert states == [True, True, False, True, True]
     for told in (
         "The daemon did not start",
         "There is no such luck today",
@@ -151,7 +151,7 @@ def test_what_runs_is_stopped_from_the_same_page_or_started_whole_once_the_cause
 ) -> None:
     """M4."""
     assert "The mail service is stopped." in bob.move("stop").words
-    assert host.active([TARGET, *MEMBERS]) == [False] * 5
+    assert host.active([TARGET, *MEMBERS]) == [False] * 6
 
     assert "All daemons work." in bob.move("start").words
 
@@ -190,7 +190,7 @@ def test_schedule_that_cannot_follow_is_told_with_the_daemons_that_run(
     for told in ("The daemons run, but their schedule could not be made equal", "no such table", "What runs now"):
         assert told in over.words
     assert "follows by itself within minutes" in over.words
-    assert host.active(WORKERS) == [True, True]
+    assert host.active(WORKERS) == [True, True, True]
     assert problem["type"] == "urn:concord:problem:not_synced"
     assert "no such table" in problem["facts"]["cause"]
     assert (synced.status, called.status) == (503, 503)

@@ -19,6 +19,7 @@ PROGRAMS = {
     "concord:concord-beat",
     "concord:concord-worker-poll",
     "concord:concord-worker-mail",
+    "concord:concord-worker-deliver",
     "concord:concord-flower",
     "concord-admin",
     "concord-watchdog",
@@ -51,7 +52,7 @@ def assert_supervisord_has_it(host: Host) -> None:
     """No unit of the set runs or could be started."""
     assert not any(host.active([TARGET, *DAEMONS]))
     enabled = host.machine.run(["systemctl", "is-enabled", TARGET, *DAEMONS], check=False).stdout.split()
-    assert enabled == ["masked"] * 6
+    assert enabled == ["masked"] * 7
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_upgrade_of_both_loses_no_mail_and_leaves_stopped_what_was_stopped(
         began = machine.output("date +%s")
         said = machine.install(*both)
         machine.wait_until(
-            lambda: sorted(states(supervised).values()) == ["EXITED", *["RUNNING"] * 5, "STOPPED"],
+            lambda: sorted(states(supervised).values()) == ["EXITED", *["RUNNING"] * 6, "STOPPED"],
             within=60,
             why="all but Flower run",
         )

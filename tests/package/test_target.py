@@ -31,7 +31,7 @@ def test_stopping_the_target_leaves_the_admin_service_and_no_process_of_the_set(
     host.machine.run(f"systemctl stop {TARGET}")
 
     host.machine.wait_until(lambda: not any(host.machine.pids(unit) for unit in MEMBERS), within=45)
-    assert host.active([TARGET, *DAEMONS]) == [False] * 5 + [True]
+    assert host.active([TARGET, *DAEMONS]) == [False] * 6 + [True]
     assert [line for line in host.processes() if "admin run" not in line] == []
     assert host.machine.output("systemctl --failed --no-legend --plain") == ""
 

@@ -117,7 +117,7 @@ def test_failed_migration_says_why_where_an_operator_looks(broken_host: Host) ->
 
 def test_no_daemon_works_on_a_schema_that_is_not_its_own(broken_host: Host) -> None:
     """D6."""
-    assert broken_host.active(MEMBERS) == [False] * 4
+    assert broken_host.active(MEMBERS) == [False] * 5
 
 
 def test_admin_service_is_there_and_tells_that_the_schema_is_old(broken_host: Host) -> None:
