@@ -483,7 +483,8 @@ class Processed:
     event: UnifiedEvent
     record_key: str  # archive key of the event document
     peek: Peek
-    priority: Priority
+    priority: Priority  # what the event says
+    urgency: Priority  # how soon its deliveries and runs go out
     defects: tuple[str, ...]
     matched: tuple[str, ...]
     handlers: tuple[str, ...]

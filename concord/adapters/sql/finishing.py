@@ -113,7 +113,7 @@ def _refs(rows: Iterable[Any], held: Sequence[Processed]) -> tuple[OutboxRef, ..
             id=row.id,
             lane=row.lane,
             account=of[row.event_id].claim.message.account,
-            priority=of[row.event_id].priority,
+            priority=of[row.event_id].urgency,
         )
         for row in rows
     ]
@@ -154,7 +154,7 @@ def _outcome(result: Processed, now: datetime) -> dict[str, Any]:
     return {
         "event_id": result.event.id,
         "message_id": result.claim.message.id,
-        "priority": result.priority,
+        "priority": result.urgency,
         "due_at": now,
         "queued_at": now,
         "created_at": now,
