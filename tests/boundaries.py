@@ -169,7 +169,6 @@ def carry_on(concord: Concord, queue: MemoryQueue, rounds: int = ROUNDS) -> None
     for _ in range(rounds):
         for account in concord.accounts.all():
             concord.poller.poll(account.id, forced=True)
-            concord.backfiller.backfill(account.id)
         concord.sweeper.sweep()
         while queue.work:
             kind, one = queue.work.popleft()

@@ -14,7 +14,9 @@ from concord.services import handler_secrets, handlers, workflows
 from tests.fakes.command import MemoryConcord
 
 BY = Caller(actor="olga", via="admin")
-HOOK = HandlerSpec(name="crm", kind="webhook", options={"url": "https://hooks.example.com/T0/secret-path?key=sealed-in-the-url"})
+HOOK = HandlerSpec(
+    name="crm", kind="webhook", options={"url": "https://hooks.example.com/T0/secret-path?key=sealed-in-the-url"}
+)
 PRIVATE = [
     "http://127.0.0.1/x",
     "http://localhost:6379/",
