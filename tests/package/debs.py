@@ -14,6 +14,7 @@ from tests.package.trees import cache_folder, forget_unused, locked, tree
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 1500
+DELIVERING = " concord-worker@deliver.service"
 
 
 def build(suite: str) -> Path:
@@ -81,6 +82,20 @@ def next_version(
         _add_migration(_migrations(tree_), f"probe{number}", migration)
     made = folder / f"{_field(text, 'Package')}_{fresh}_{_field(text, 'Architecture')}.deb"
     # Not compressed: this is read once.
+    _run("dpkg-deb", "--root-owner-group", "-Znone", "-b", tree_, made)
+    shutil.rmtree(tree_)
+    return made
+
+
+def two_workers(deb: Path, folder: Path, number: int) -> Path:
+    """The same package as it was before there was a delivering worker: its target wants none."""
+    made = next_version(deb, folder, number)
+    tree_ = folder / f"{made.stem}.tree"
+    _run("dpkg-deb", "-R", made, tree_)
+    (target,) = tree_.glob("**/systemd/system/concord-celery.target")
+    text = target.read_text(encoding="utf-8")
+    assert DELIVERING in text
+    target.write_text(text.replace(DELIVERING, ""), encoding="utf-8")
     _run("dpkg-deb", "--root-owner-group", "-Znone", "-b", tree_, made)
     shutil.rmtree(tree_)
     return made
