@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
+import psutil
 import psycopg
 
 from tests.servers.redis import free_port
@@ -92,6 +94,23 @@ class PostgresServer:
             os.kill(self.pid, signal.SIGQUIT)
         self._process.wait(timeout=90)
         self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP to the server and each of its processes: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._signal(signal.SIGCONT)
+        # runuser stops itself when the command it waits for stops, and would never see that one end.
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _signal(self, which: signal.Signals) -> None:
+        server = psutil.Process(self.pid)
+        for process in (server, *server.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(which)
 
     def close(self) -> None:
         """Stop for good and remove what lies on disk."""

@@ -193,16 +193,11 @@ def _postgres_restarted(cluster: Cluster, _random: random.Random) -> Iterator[No
 
 @contextmanager
 def _postgres_frozen(cluster: Cluster, _random: random.Random) -> Iterator[None]:
-    frozen = [_server(cluster).pid, *_family(_server(cluster).pid)]
-    for pid in frozen:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
+    _server(cluster).freeze()
     try:
         yield
     finally:
-        for pid in frozen:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        _server(cluster).thaw()
 
 
 def _table_locked(table: str) -> Callable[[Cluster, random.Random], AbstractContextManager[None]]:
