@@ -169,7 +169,7 @@ def test_worker_that_begins_a_poll_lets_the_next_one_wait(
     """P1: one waits while one runs, and no third."""
     hold(guarded_redis)
     queue.poll(1)
-    with Daemon(arguments_of("poll", guarded_redis), guarded_redis, tmp_path) as worker:
+    with Daemon([*arguments_of("poll", guarded_redis), "-c", "1"], guarded_redis, tmp_path) as worker:
         assert eventually(lambda: queue.depth()[POLL_QUEUE] == 0 and queue.depth()["unacked"] == 1), worker.log
         assert eventually(lambda: not marks(guarded_redis)), worker.log
         for _ in range(3):
