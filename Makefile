@@ -4,7 +4,7 @@ BIN := .venv/bin
 REPORTS := .run/reports
 MACHINES := 4
 # Most of the first part waits for servers, too; what takes longest begins first.
-SIDE_BY_SIDE := 4
+SIDE_BY_SIDE := 3
 FUZZ := 100
 MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url

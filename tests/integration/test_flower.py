@@ -123,7 +123,7 @@ def test_stop_is_told_and_takes_seconds(flower: Service) -> None:
 
     flower.process.terminate()
 
-    assert flower.process.wait(timeout=30) == 0
+    assert flower.process.wait(timeout=90) == 0
     assert "STOPPING=1" in flower.manager.lines
     assert "Traceback" not in flower.log
 
