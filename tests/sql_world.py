@@ -154,7 +154,7 @@ def processed(claim: Claim, **changes: Any) -> Processed:
         record_key=f"records/{claim.message.id}",
         peek=Peek(message_id="<x@example.com>", subject="Read", sender="Alice <alice@example.com>", date=START),
         priority=Priority.NORMAL,
-        urgency=Priority.NORMAL,
+        urgency=changes.get("priority", Priority.NORMAL),
         defects=(),
         matched=("rule",),
         handlers=("log",),
