@@ -41,7 +41,7 @@ _CODES: Final = {
     "name": frozenset({62, 64}),
     "unknown": frozenset({2, 18, 19, 20, 21}),
 }
-# How a session that the server ends is told from one that breaks.
+# Separates a session that the server ends from one that breaks.
 GOODBYE: Final = "* BYE "
 _SENTENCES: Final = {
     "expired": "the certificate has expired",
