@@ -250,7 +250,7 @@ class MailSource(Protocol):
         ...
 
     def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
-        """The same UIDs, ascending, as `UID FETCH low:high (UID)` names them: slower, and true where SEARCH is not."""
+        """Existing UIDs as `UID FETCH low:high (UID)` lists them, ascending: slower than SEARCH, and more reliable."""
         ...
 
     def internal_dates(self, uids: Sequence[int]) -> dict[int, datetime | None]:

@@ -113,7 +113,7 @@ class KeySet:
             raise SecretKeyError("The key does not open this secret", remedy=_WRONG) from error
 
     def reseal(self, sealed: bytes) -> bytes:
-        """The same secret under the key that seals; the same bytes where it is so already."""
+        """Seal a secret again under the current key; return it unchanged where that key sealed it."""
         return sealed if self.is_newest(sealed) else self.seal(self.unseal(sealed))
 
     def is_newest(self, sealed: bytes) -> bool:
@@ -217,7 +217,7 @@ def new_key() -> str:
 
 
 def checked(key: str, line: int) -> str:
-    """The same key. Raises SecretKeyError where it is none."""
+    """Validate a key and return it. Raises SecretKeyError."""
     try:
         # The decoder stops at the first '=': of two keys run together it would quietly take one.
         Fernet(key if len(key) == KEY_LENGTH else "")

@@ -34,24 +34,23 @@ class Host:
         return DatabaseClock(engine, host=name, local=self.local, monotonic=self.monotonic)
 
 
-@pytest.fixture
-def only_postgresql(engine: Engine) -> Engine:
-    if engine.dialect.name != "postgresql":
-        pytest.skip("SQLite's clock is the host's own")
-    return engine
+# SQLite's clock is the host's own.
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
+@ON_POSTGRESQL
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
-def test_a_host_whose_clock_is_wrong_tells_the_databases_time(only_postgresql: Engine, ahead: timedelta) -> None:
-    clock = Host(ahead).clock(only_postgresql)
+def test_a_host_whose_clock_is_wrong_tells_the_databases_time(engine: Engine, ahead: timedelta) -> None:
+    clock = Host(ahead).clock(engine)
 
     assert abs(clock() - datetime.now(UTC)) < timedelta(seconds=30)
 
 
+@ON_POSTGRESQL
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
-def test_a_clock_that_is_set_while_we_run_changes_nothing(only_postgresql: Engine, ahead: timedelta) -> None:
+def test_a_clock_that_is_set_while_we_run_changes_nothing(engine: Engine, ahead: timedelta) -> None:
     host = Host()
-    clock = host.clock(only_postgresql)
+    clock = host.clock(engine)
     before = clock()
 
     host.ahead = ahead
@@ -60,40 +59,44 @@ def test_a_clock_that_is_set_while_we_run_changes_nothing(only_postgresql: Engin
     assert clock() - before == timedelta(seconds=3)
 
 
-def test_two_hosts_agree(only_postgresql: Engine) -> None:
-    first, second = Host(HOUR).clock(only_postgresql, "first"), Host(-HOUR).clock(only_postgresql, "second")
+@ON_POSTGRESQL
+def test_two_hosts_agree(engine: Engine) -> None:
+    first, second = Host(HOUR).clock(engine, "first"), Host(-HOUR).clock(engine, "second")
 
     assert abs(first() - second()) < timedelta(seconds=30)
 
 
-def test_a_skew_is_told_once_in_the_log_and_for_as_long_as_it_lasts_in_the_database(only_postgresql: Engine) -> None:
+@ON_POSTGRESQL
+def test_a_skew_is_told_once_in_the_log_and_for_as_long_as_it_lasts_in_the_database(engine: Engine) -> None:
     host = Host(HOUR)
-    clock = host.clock(only_postgresql, "mail-2")
+    clock = host.clock(engine, "mail-2")
     with capture_logs() as said:
         clock.measure()
         clock.measure()
-    skewed = SqlHostClocks(only_postgresql, clock).skewed()
+    skewed = SqlHostClocks(engine, clock).skewed()
     host.ahead = timedelta(0)
     clock.measure()
 
     assert [line["event"] for line in said] == ["clock.skewed"]
     assert said[0]["host"] == "mail-2"
     assert [(one.host, round(one.ahead / 60)) for one in skewed] == [("mail-2", 60)]
-    assert SqlHostClocks(only_postgresql, clock).skewed() == []
+    assert SqlHostClocks(engine, clock).skewed() == []
 
 
-def test_a_host_that_fell_silent_is_not_accused_for_ever(only_postgresql: Engine) -> None:
-    clock = Host(HOUR).clock(only_postgresql)
+@ON_POSTGRESQL
+def test_a_host_that_fell_silent_is_not_accused_for_ever(engine: Engine) -> None:
+    clock = Host(HOUR).clock(engine)
     clock.measure()
 
-    assert SqlHostClocks(only_postgresql, lambda: clock() + HOUR).skewed() == []
+    assert SqlHostClocks(engine, lambda: clock() + HOUR).skewed() == []
 
 
+@ON_POSTGRESQL
 def test_it_is_measured_again_every_minute_and_nobody_waits_for_it(
-    only_postgresql: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host()
-    clock = host.clock(only_postgresql)
+    clock = host.clock(engine)
     clock()
     hangs, asked = threading.Event(), threading.Event()
 
@@ -109,9 +112,10 @@ def test_it_is_measured_again_every_minute_and_nobody_waits_for_it(
     hangs.set()
 
 
-def test_without_the_database_it_goes_on_from_what_it_knows(only_postgresql: Engine) -> None:
+@ON_POSTGRESQL
+def test_without_the_database_it_goes_on_from_what_it_knows(engine: Engine) -> None:
     host = Host(HOUR)
-    clock = host.clock(only_postgresql)
+    clock = host.clock(engine)
     before = clock()
     clock._engine = unreachable()
     host.uptime += MEASURE_EVERY + 1

@@ -168,8 +168,6 @@ def test_rows_of_an_older_version_have_all_they_need(world: World) -> None:
 @pytest.fixture
 def impatient_outbox(world: World) -> Iterator[SqlOutbox]:
     """Waits half a second for a lock."""
-    if world.engine.dialect.name != "postgresql":
-        pytest.skip("SQLite locks no single table")
     engine = impatient(world.engine)
     yield SqlOutbox(engine, world.clock)
     engine.dispose()
@@ -179,6 +177,7 @@ def impatient(engine: Engine) -> Engine:
     return create_engine(engine.url, connect_args={"options": "-c lock_timeout=500 -c timezone=UTC"})
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite locks no single table
 def test_locked_trail_neither_frees_nor_doubles_nor_blames(world: World, impatient_outbox: SqlOutbox) -> None:
     """ACCESS EXCLUSIVE on one table, with real locks: the outcome is recorded when the lock is gone."""
     [one] = finished(world, handlers=("hook",))

@@ -11,7 +11,7 @@ _BYTES: Final = re.compile(r"^\[?b(['\"])(.*)\1\]?$", re.DOTALL)
 # Microsoft: "Request is throttled. Suggested Backoff Time: 299961 milliseconds".
 _BACKOFF: Final = re.compile(r"backoff time:?\s*(\d+)", re.IGNORECASE)
 _LONGEST: Final = 300
-# No server keeps Concord away for longer, whatever it asks for. Microsoft's longest reported back-off is an hour.
+# Upper bound of the back-off that a server may ask for. Microsoft's longest reported back-off is an hour.
 LONGEST_BACKOFF: Final = 6 * 3600
 
 _DENIED: Final = frozenset({"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "CONTACTADMIN", "WEBALERT"})

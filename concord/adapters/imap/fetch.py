@@ -185,7 +185,7 @@ class Fetcher:
 
     @staticmethod
     def _interrupted(trouble: MailboxError, part: Part, size: int | None, began: int) -> MailboxError:
-        """The same trouble, after the part is kept; a poll that brought a good piece of a mail was not for nothing."""
+        """Keep the part that came, and note in the error that the poll made progress."""
         kept = part.keep(size)
         if kept > began:
             trouble.fields["kept"] = kept - began

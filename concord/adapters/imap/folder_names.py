@@ -56,7 +56,7 @@ def readable(raws: Iterable[bytes]) -> dict[str, bytes]:
     """Each listed name as people read it, and as it is on the wire; two folders never share a name.
 
     A name does not depend on the order of the list: the one that is encoded by the book keeps it, others that read
-    the same are told apart by a suffix.
+    the same get a suffix.
     """
     listed = list(dict.fromkeys(raws))
     names: dict[bytes, str] = {}

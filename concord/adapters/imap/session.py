@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 class ImapSession:
     """Keeps `ports.MailSource`. `renew` makes a fresh line in place of a kept one that turns out to be dead."""
 
-    def __init__(  # noqa: PLR0913 - what a session is made of, each said once by ImapSources
+    def __init__(  # noqa: PLR0913 - the parts of a session; only ImapSources makes one
         self,
         line: Line,
         *,
@@ -154,7 +154,7 @@ class ImapSession:
         return [uid for uid in self._search(f"UID {low}:{top}") if low <= uid and (high is None or uid <= high)]
 
     def fetched_uids(self, low: int, high: int | None = None) -> list[int]:
-        """The same UIDs as `UID FETCH low:high (UID)` names them, ascending."""
+        """Existing UIDs as `UID FETCH low:high (UID)` lists them, ascending."""
         found = self._dates(f"{low}:{'*' if high is None else high}", "(UID)", EVERY_MAIL_OCTETS)
         return sorted(uid for uid in found if low <= uid and (high is None or uid <= high))
 

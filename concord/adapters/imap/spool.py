@@ -110,7 +110,7 @@ class Part:
             self._digest, self.length, self.overlap = hashlib.sha256(), 0, b""
 
     def write(self, octets: bytes) -> None:
-        """Append; readable by whoever opens the path."""
+        """Append, and flush, so that a reader of the path sees it."""
         with _translated(self.path):
             self._file.write(octets)
             self._file.flush()

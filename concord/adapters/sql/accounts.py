@@ -77,7 +77,7 @@ class SqlAccounts:
         removed = _removed(connection, account, key, besides)
         if removed is not None:
             connection.execute(update(accounts).where(accounts.c.id == removed.id).values(values))
-            _begin_anew(connection, removed.id)
+            _reset_state(connection, removed.id)
             return int(removed.id)
         if connection.execute(select(accounts.c.id).where(accounts.c.key == key)).first():
             key = uuid4()  # the former mailbox of this name was here once, and keeps the key
@@ -240,7 +240,7 @@ def _retire(connection: Connection, account_id: int, now: datetime) -> None:
 
 
 def _removed(connection: Connection, account: Account, key: object, besides: int | None) -> Row[Any] | None:
-    """The same mailbox under the same name, removed before (not `besides`); the one of that key comes first."""
+    """The removed row of this mailbox and name, except `besides`; a row with the same key comes first."""
     same = and_(
         accounts.c.name == account.name,
         func.lower(accounts.c.host) == account.host.lower(),
@@ -255,13 +255,13 @@ def _removed(connection: Connection, account: Account, key: object, besides: int
     return connection.execute(wanted).one_or_none()
 
 
-def _begin_anew(connection: Connection, account_id: int) -> None:
+def _reset_state(connection: Connection, account_id: int) -> None:
     """Its folders begin at its start point again, as a new account's do."""
     connection.execute(delete(folders).where(folders.c.account_id == account_id))
     _end_lease(connection, account_id)
     fresh = dict.fromkeys(("unaccounted", "reconciled_at", "notes", "begun_at"))
-    anew = status_values(AccountStatus()) | fresh
-    connection.execute(update(account_states).where(account_states.c.account_id == account_id).values(anew))
+    initial = status_values(AccountStatus()) | fresh
+    connection.execute(update(account_states).where(account_states.c.account_id == account_id).values(initial))
 
 
 def _end_lease(connection: Connection, account_id: int) -> None:

@@ -1,7 +1,7 @@
 """Mail that the account has already, in another folder: it was moved or copied, and is no new mail (P24).
 
 Equal octets in another folder of the same account are the same mail. Within one folder, two deliveries of equal
-octets are two mails; a mail that comes back to the folder it was moved from is told from a second delivery by its
+octets are two mails; a mail that comes back to the folder it was moved from differs from a second delivery by its
 INTERNALDATE, which MOVE and COPY preserve (RFC 9051 section 6.4.7).
 """
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from concord.adapters.sql.event_rows import delivery_of, delivery_query
+from concord.adapters.sql.event_rows import accounts_of, delivery_of, delivery_query
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, deliveries, events
 from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps, add_waits, code, reason
@@ -51,8 +51,7 @@ def waiting(connection: Connection, ids: Sequence[int], *, now: datetime, spans:
 
 def refs_of(connection: Connection, rows: Sequence[Any]) -> list[OutboxRef]:
     """References to rows that the sweep found, in its order."""
-    named = select(events.c.id, events.c.account).where(events.c.id.in_({row.event_id for row in rows}))
-    accounts = {row.id: row.account for row in connection.execute(named)} if rows else {}
+    accounts = accounts_of(connection, rows)
     return [_ref(row, accounts[row.event_id]) for row in rows]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Connection, Row, Select, select
 
 from concord.adapters.sql.outbox_tables import deliveries, events, workflow_runs
 from concord.model.delivery import Delivery, DeliveryState
@@ -14,6 +15,14 @@ from concord.model.rule import WorkflowStepSpec
 from concord.model.workflow import RunState, StepRun, WorkflowRun
 
 _Row = Row[*tuple[Any, ...]]
+
+
+def accounts_of(connection: Connection, rows: Sequence[Any]) -> dict[UUID, str]:
+    """The account's name by event id, for rows of deliveries or runs."""
+    if not rows:
+        return {}
+    named = select(events.c.id, events.c.account).where(events.c.id.in_({row.event_id for row in rows}))
+    return {row.id: row.account for row in connection.execute(named)}
 
 
 def event_of(row: _Row) -> EventRow:

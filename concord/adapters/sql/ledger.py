@@ -94,7 +94,7 @@ class SqlLedger:
     def finish(self, results: Sequence[Processed]) -> Queued:
         """All in one transaction; where one cannot be written, each in its own, so that the good ones pass.
 
-        One that fails alone is to blame only where others pass: a defect of ours, or of the schema, stops all of them.
+        A result that fails alone counts only where others pass: a defect in Concord or in the schema fails all of them.
         """
         if not results:
             return Queued()

@@ -75,7 +75,7 @@ class Recording:
         rows = self._named([self._new_row(key, mail, originals) for mail in mails])
         made = self.connection.execute(put.returning(messages.c.id, messages.c.uid), rows).all()
         by_uid = {mail.uid: mail for mail in mails}
-        return self._told([(row.id, by_uid[row.uid], 1) for row in sorted(made)], originals)
+        return self._append_trail([(row.id, by_uid[row.uid], 1) for row in sorted(made)], originals)
 
     def _new_row(self, key: UUID, mail: SeenMail, originals: _Originals) -> dict[str, Any]:
         named = MessageKey(account=key, folder=self.cursor.folder, uidvalidity=self.cursor.uidvalidity, uid=mail.uid)
@@ -124,7 +124,7 @@ class Recording:
             .values({name: bindparam(f"b_{name}") for name in names}),
             rows,
         )
-        return self._told([(row, mail, failures[row]) for row, mail in again.items()], originals)
+        return self._append_trail([(row, mail, failures[row]) for row, mail in again.items()], originals)
 
     def _standing(self, mail: SeenMail, *, failures: int) -> dict[str, Any]:
         """Where a row stands after this: an unread mail waits ever longer, and is quarantined in the end."""
@@ -138,7 +138,7 @@ class Recording:
             "gave_up_version": self.version if state is MessageState.QUARANTINED else None,
         }
 
-    def _told(self, done: list[tuple[int, SeenMail, int]], originals: _Originals) -> list[MessageRef]:
+    def _append_trail(self, done: list[tuple[int, SeenMail, int]], originals: _Originals) -> list[MessageRef]:
         steps: list[_Step] = [
             (row, "message.copied", {"copy_of": original.id, "from_folder": original.folder})
             if (original := originals.get(mail.uid))

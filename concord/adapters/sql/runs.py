@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 
-from concord.adapters.sql.event_rows import run_of, run_query
+from concord.adapters.sql.event_rows import accounts_of, run_of, run_query
 from concord.adapters.sql.outbox_tables import RUNS_WAITING, events, workflow_runs, workflow_steps
 from concord.adapters.sql.trail import add_steps, add_waits, reason
 from concord.adapters.sql.work import Claiming, Spans, Work
@@ -65,8 +65,7 @@ def waiting(connection: Connection, ids: Sequence[int], *, now: datetime, spans:
 
 def refs_of(connection: Connection, rows: Sequence[Any]) -> list[OutboxRef]:
     """References to rows that the sweep found, in its order."""
-    named = select(events.c.id, events.c.account).where(events.c.id.in_({row.event_id for row in rows}))
-    accounts = {row.id: row.account for row in connection.execute(named)} if rows else {}
+    accounts = accounts_of(connection, rows)
     return [_ref(row, accounts[row.event_id]) for row in rows]
 
 
