@@ -29,4 +29,5 @@ def test_nothing_is_lost_doubled_stuck_or_blamed_while_things_break(place: Path,
     report = soak(plan, place)
 
     note("small soak, seconds in all", f"{report.seconds:.0f}")
+    assert not report.could_not
     assert report.verdict.is_clean, "\n".join([*report.lines(), str(report.standing)])

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ class Cluster:
         self.archive_is_mounted = self._mount(opening)
         self.archive.mkdir(exist_ok=True)
         self.stack = opening.enter_context(stack)
+        # Before anything breaks: an archive that is used for the first time gets its marker, wherever it lies.
+        self.stack.concord.archive.require()
         run.mkdir()
         self._add_accounts()
         self._add_receivers()
@@ -193,7 +196,8 @@ class Cluster:
         try:
             yield
         finally:
-            shutil.rmtree(self.archive)
+            # A write that had begun before may leave something here; it is hidden again, as under a mount.
+            self.archive.rename(Path(tempfile.mkdtemp(prefix="hidden-", dir=self.archive_top), "archive"))
             away.rename(self.archive)
 
     @property
