@@ -23,6 +23,7 @@ from tests.servers.redis import RedisServer, free_port
 from tests.servers.stack import Stack
 from tests.servers.supervisord import Supervisord
 from tests.soak.receivers import Receivers
+from tests.waiting import eventually
 
 Kind = Literal["sqlite", "postgresql"]
 
@@ -208,6 +209,15 @@ class Cluster:
     def programs(self) -> list[str]:
         """The daemons that carry mail."""
         return ["concord-beat", *(f"concord-worker-{name}" for name in BUILT_IN)]
+
+    def down(self) -> int:
+        """How many daemons do not run, half a minute after being asked at the latest."""
+        eventually(lambda: not self._down(), within=30)
+        return len(self._down())
+
+    def _down(self) -> list[str]:
+        known: list[dict[str, Any]] = self.set.call("getAllProcessInfo")
+        return [one["name"] for one in known if one["statename"] != "RUNNING" and one["name"] != "concord-migrate"]
 
     def _clocks(self) -> dict[str, str]:
         self.clocks.mkdir()

@@ -21,10 +21,14 @@ import psycopg
 from tests.servers.postgres import PostgresServer
 from tests.soak.cluster import Cluster
 from tests.soak.receivers import Mood
+from tests.waiting import eventually
 
 # Tables that mail passes through; each is locked now and then.
 TABLES: Final = ("messages", "trail", "events", "deliveries", "folders", "account_states")
 HOUR: Final = 3600
+# Daemons that carry no mail: their deaths must not touch it.
+OTHERS: Final = ("concord-flower", "concord-admin", "concord-watchdog")
+PATIENCE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Fault:
 def catalogue(cluster: Cluster) -> list[Fault]:
     """The faults that this cluster and this machine can have."""
     faults = [
-        Fault("kill -9 of Beat", 0.5, _killed("concord-beat")),
-        *(Fault(f"kill -9 of {name}", 0.5, _killed(name)) for name in cluster.programs() if "worker" in name),
+        *(Fault(f"kill -9 of {name}", 0.5, _killed(name)) for name in (*cluster.programs(), *OTHERS)),
+        Fault("kill -9 of concord-worker-mail, whose pool lives on", 0.5, _parent_killed),
         Fault("kill -9 of a pool process", 0.5, _child_killed),
         Fault("Redis restarted, empty", 3, _redis_restarted),
         Fault("Redis flushed", 0.5, _redis_flushed),
@@ -78,24 +82,34 @@ def catalogue(cluster: Cluster) -> list[Fault]:
 def _killed(program: str) -> Callable[[Cluster, random.Random], AbstractContextManager[None]]:
     @contextmanager
     def kill(cluster: Cluster, _random: random.Random) -> Iterator[None]:
-        pid = cluster.set.pid(program)
-        if pid:
-            # A power cut takes the pool along.
-            for process in (*_family(pid), pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        pid = _pid(cluster, program)
+        # A power cut takes the pool along.
+        for process in (*_family(pid), pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         yield
 
     return kill
 
 
 @contextmanager
-def _child_killed(cluster: Cluster, chance: random.Random) -> Iterator[None]:
-    children = _family(cluster.set.pid("concord-worker-mail"))
-    if children:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(chance.choice(children), signal.SIGKILL)
+def _parent_killed(cluster: Cluster, _random: random.Random) -> Iterator[None]:
+    """The out-of-memory killer takes one process: its pool lives on while a new worker starts."""
+    os.kill(_pid(cluster, "concord-worker-mail"), signal.SIGKILL)
     yield
+
+
+@contextmanager
+def _child_killed(cluster: Cluster, chance: random.Random) -> Iterator[None]:
+    assert eventually(lambda: _family(_pid(cluster, "concord-worker-mail")), within=PATIENCE)
+    os.kill(chance.choice(_family(_pid(cluster, "concord-worker-mail"))), signal.SIGKILL)
+    yield
+
+
+def _pid(cluster: Cluster, program: str) -> int:
+    """Its process, once supervisord has started it again after the fault before: killing nothing breaks nothing."""
+    assert eventually(lambda: cluster.set.pid(program), within=PATIENCE), f"{program} does not run"
+    return cluster.set.pid(program)
 
 
 def _family(pid: int) -> list[int]:
@@ -154,11 +168,17 @@ def _archive_unmounted(cluster: Cluster, _random: random.Random) -> Iterator[Non
 
 @contextmanager
 def _archive_read_only(cluster: Cluster, _random: random.Random) -> Iterator[None]:
-    subprocess.run(["mount", "-o", "remount,ro", str(cluster.archive_top)], check=False)
+    # The kernel refuses while a file is open for writing.
+    assert eventually(lambda: _remount(cluster, "ro"), within=PATIENCE), "the archive cannot be made read-only"
     try:
         yield
     finally:
-        subprocess.run(["mount", "-o", "remount,rw", str(cluster.archive_top)], check=True)
+        assert _remount(cluster, "rw")
+
+
+def _remount(cluster: Cluster, how: str) -> bool:
+    command = ["mount", "-o", f"remount,{how}", str(cluster.archive_top)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @contextmanager

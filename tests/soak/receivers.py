@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections import Counter
@@ -25,11 +26,13 @@ class Mood(StrEnum):
 
 @dataclass
 class Receivers:
-    """Counts each accepted event's id for each path. A context manager."""
+    """Counts each accepted event, by its id, for each path. A context manager."""
 
     seed: int
     mood: Mood = Mood.WELL
     accepted: dict[str, Counter[str]] = field(default_factory=lambda: {"/steady": Counter(), "/shaky": Counter()})
+    # Under which `webhook-id` each event came: by that, a receiver knows one it has already.
+    names: dict[str, dict[str, set[str]]] = field(default_factory=lambda: {"/steady": {}, "/shaky": {}})
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopping: threading.Event = field(default_factory=threading.Event)
     _server: ThreadingHTTPServer | None = None
@@ -45,6 +48,16 @@ class Receivers:
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
+
+    def accept(self, path: str, event: str, name: str) -> None:
+        """One event, under this `webhook-id`."""
+        with self.lock:
+            self.accepted[path][event] += 1
+            self.names[path].setdefault(event, set()).add(name)
+
+    def renamed(self) -> int:
+        """How many events came under more than one `webhook-id`."""
+        return sum(len(names) > 1 for seen in self.names.values() for names in seen.values())
 
     def url(self, path: str) -> str:
         assert self._server is not None
@@ -87,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         receivers = self.server.receivers
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.close_connection = True
         match receivers.mood_for(self.path):
             case Mood.HANGS:
@@ -98,8 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
             case Mood.FAILS:
                 self._answer(503)
             case _:
-                with receivers.lock:
-                    receivers.accepted[self.path][self.headers["webhook-id"]] += 1
+                name = self.headers["webhook-id"]
+                # A workflow's step has the event inside.
+                receivers.accept(self.path, json.loads(body).get("id", name), name)
                 self._answer(204)
 
     def _answer(self, status: int) -> None:

@@ -30,7 +30,9 @@ class Verdict:
     blamed: int  # messages quarantined, deliveries dead, runs failed
     unaccounted: int  # mails that the servers have and the ledger lacks
     not_archived: int  # messages whose raw bytes are not in the archive
-    unseen: int  # events that a receiver never accepted
+    unseen: int  # events that a receiver never accepted, or that are not recorded as delivered to it
+    strange: int  # what a receiver accepted that is no event of ours, or came under two ids
+    down: int  # daemons that do not run
     events: int
     repeated: int  # accepted more than once, under the same id
     drained_in: float  # seconds from the last fault's end until everything had ended
@@ -38,8 +40,8 @@ class Verdict:
     @property
     def is_clean(self) -> bool:
         """Whether every promise held."""
-        bad = (self.lost, self.doubled, self.stuck, self.blamed, self.unaccounted, self.not_archived, self.unseen)
-        return not any(bad)
+        good = {"events", "repeated", "drained_in"}
+        return not any(value for name, value in self.as_dict().items() if name not in good)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,9 +101,11 @@ def judge(cluster: Cluster, subjects: list[str], drained_in: float) -> Verdict:
         unaccounted=_unaccounted(cluster),
         not_archived=sum(key is None or archive.stat(key) is None for key in keys),
         unseen=sum(
-            max(len(ids) - len(accepted[f"/{handler}"]), len(ids) - delivered.get(handler, 0), 0)
+            len(ids - accepted[f"/{handler}"].keys()) + max(len(ids) - delivered.get(handler, 0), 0)
             for handler in ("steady", "shaky")
         ),
+        strange=sum(len(seen.keys() - ids) for seen in accepted.values()) + cluster.receivers.renamed(),
+        down=cluster.down(),
         events=len(ids),
         repeated=sum(count - 1 for seen in accepted.values() for count in seen.values()),
         drained_in=round(drained_in, 1),
