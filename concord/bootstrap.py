@@ -55,11 +55,13 @@ from concord.pipeline.backfill import Backfiller
 from concord.pipeline.dispatch import Dispatcher
 from concord.pipeline.documents import Documents
 from concord.pipeline.folder import PollPorts
+from concord.pipeline.hands import LEASE as HANDS_LEASE
 from concord.pipeline.poll import LEASE_MARGIN, Poller
 from concord.pipeline.process import CLAIM_MARGIN, Processor
 from concord.pipeline.reconcile import Reconciler
 from concord.pipeline.release import release_dead
 from concord.pipeline.replay import Replayer
+from concord.pipeline.retry import LOSS
 from concord.pipeline.schedule import sync
 from concord.pipeline.serving import Serving
 from concord.pipeline.sweep import Sweeper
@@ -162,7 +164,9 @@ class Concord:
 
     @part
     def outbox(self) -> SqlOutbox:
-        return SqlOutbox(self.engine, self.clock, worker=current_worker)
+        wait = max(timedelta(seconds=self.settings.dispatch.retry_max), LOSS)
+        spans = Spans(wait=wait + CLOCKS_APART, lease=HANDS_LEASE + CLOCKS_APART)
+        return SqlOutbox(self.engine, self.clock, worker=current_worker, spans=spans)
 
     @part
     def holdings(self) -> tuple[Holdings, ...]:

@@ -11,7 +11,10 @@ from structlog.testing import capture_logs
 
 from concord.adapters.sql.clock import MEASURE_EVERY, DatabaseClock, SqlHostClocks
 from concord.adapters.sql.engine import make_engine
+from concord.bootstrap import Concord
+from concord.settings import Settings
 from tests.servers.fixtures_database import settings_of
+from tests.sql_world import World, seen, workflow
 from tests.waiting import eventually
 
 HOUR = timedelta(hours=1)
@@ -139,3 +142,29 @@ def test_with_sqlite_the_host_is_the_clock() -> None:
 
 def unreachable() -> Engine:
     return make_engine(settings_of("postgresql://nobody@127.0.0.1:1/none"))
+
+
+# With SQLite, a machine has one clock, and nothing to check it against.
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_workers_hold_does_not_outlast_an_hour_that_a_clock_was_ahead(database_url: str, world: World) -> None:
+    """Section 2: a clock set back an hour blocks nobody for longer than a lease."""
+    world.finished(handlers=("log",), workflows=(workflow(),))
+    [ref] = world.record([seen(1_000_000)])
+    [delivery], [run] = world.outbox.deliveries(), world.outbox.runs()
+    concord = Concord(Settings(database=settings_of(database_url)))
+    vars(concord)["clock"] = world.clock
+    world.clock.forward(HOUR)
+    until = world.clock() + timedelta(minutes=2)
+    assert concord.outbox.claim_deliveries([delivery.id], until=until)
+    assert concord.outbox.claim_run(run.id, until=until)
+    assert concord.ledger.claim([ref.id], until=until)
+
+    world.clock.forward(-HOUR)
+    until = world.clock() + timedelta(minutes=2)
+
+    assert concord.outbox.claim_deliveries([delivery.id], until=until)
+    assert concord.outbox.claim_run(run.id, until=until)
+    assert concord.ledger.claim([ref.id], until=until)
+    concord.engine.dispose()

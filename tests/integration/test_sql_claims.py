@@ -304,6 +304,17 @@ def test_waits_and_leases_within_their_spans_are_kept(rows: Rows) -> None:
     assert rows.claim() == []
 
 
+def test_work_queued_and_due_within_the_next_hours_by_a_clock_that_was_ahead_is_due(rows: Rows) -> None:
+    """With SQLite the machine's clock is the database's: an hour ahead, then corrected, it leaves such rows."""
+    ahead = rows.world.clock() + HOUR
+    rows.set(due_at=ahead, queued_at=ahead)
+    rows.world.clock.forward(MINUTE)
+
+    assert [found.id for found in rows.forgotten()] == rows.ids
+    rows.set(queued_at=ahead)
+    assert rows.claim() == rows.ids
+
+
 def test_what_was_queued_in_the_future_is_queued_again(rows: Rows) -> None:
     rows.set(queued_at=datetime(2099, 1, 1, tzinfo=START.tzinfo))
 

@@ -72,9 +72,15 @@ class Work:
     def due(self, now: datetime, spans: Spans) -> ColumnElement[bool]:
         """Waiting and due, or claimed under a lease that lapsed."""
         row = self.table.c
-        is_due = or_(row.due_at.is_(None), row.due_at <= now, row.due_at > now + spans.wait)
+        is_due = or_(
+            row.due_at.is_(None), row.due_at <= now, row.due_at > now + spans.wait, self._is_queued_ahead(now, spans)
+        )
         is_lapsed = or_(row.leased_until <= now, row.leased_until > now + spans.lease)
         return or_(and_(row.state == self.idle, self.ready, is_due), and_(row.state == self.taken, is_lapsed))
+
+    def _is_queued_ahead(self, now: datetime, spans: Spans) -> ColumnElement[bool]:
+        """Queued by a clock that was ahead: what else that clock wrote into a row that waits is wrong too."""
+        return self.table.c.queued_at > now + spans.lease
 
     def take(self, connection: Connection, ids: Sequence[int], claiming: Claiming) -> list[int]:
         """Claim those of these that are due: all that are not suspect, or else one suspect, alone."""
@@ -194,8 +200,7 @@ class Work:
         Each has `is_suspect`: it must be queued alone.
         """
         row = self.table.c
-        # A row queued in the future was queued by a clock that was ahead.
-        unqueued = or_(row.queued_at.is_(None), row.queued_at < queued_before, row.queued_at > now + spans.lease)
+        unqueued = or_(row.queued_at.is_(None), row.queued_at < queued_before, self._is_queued_ahead(now, spans))
         suspect = case((or_(row.suspect, row.state == self.taken, row.failures > 0), true()), else_=false())
         wanted = (
             select(self.table, suspect.label("is_suspect"))
