@@ -6,7 +6,9 @@ queue is in memory: whoever dies loses it, as a flushed Redis would.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -28,14 +30,17 @@ from concord.settings import Settings
 Kind = Literal["archive", "commit", "publish", "flag", "webhook"]
 When = Literal["before", "after"]
 
-STOPPED: Final = 9
+STOPPED: Final = -signal.SIGKILL
 # Mail becomes events in the first round, and is moved on the server in the second.
 ROUNDS: Final = 2
+
+forks = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload(["tests.boundaries"])
 
 
 @dataclass
 class Tripwire:
-    """Ends the process at the `nth` boundary of a kind; 0 never does."""
+    """Kills the process at the `nth` boundary of a kind; 0 never does."""
 
     kind: Kind = "commit"
     when: When = "before"
@@ -53,7 +58,7 @@ class Tripwire:
         if (kind, when) == (self.kind, self.when):
             self.seen += 1
             if self.seen == self.nth:
-                os._exit(STOPPED)
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass

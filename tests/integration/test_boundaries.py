@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import get_args
 
@@ -21,51 +19,20 @@ from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.model.workflow import RunState
 from concord.ports import MessageFilter
 from concord.settings import ArchiveSettings, DatabaseSettings, Settings
-from tests.boundaries import STOPPED, Kind, Tripwire, When, carry_on, let_time_pass, run_until, watched
+from tests.boundaries import STOPPED, Kind, Tripwire, When, carry_on, forks, let_time_pass, run_until, watched
 from tests.factories import mail
 from tests.servers.dovecot import Dovecot
-from tests.servers.postgres import PostgresServer
 from tests.soak.receivers import Receivers
 
 SUBJECTS = ("one", "two", "three")
 # More boundaries of one kind than any such run has: reaching it would mean that the loop below never ends.
 MOST = 60
 
-forks = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload(["tests.boundaries"])
-
 
 @pytest.fixture(scope="module")
 def receivers() -> Iterator[Receivers]:
     with Receivers(seed=1) as running:
         yield running
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Makes databases with the present schema; their addresses."""
-    numbers = count()
-    if request.param == "postgresql":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        template: str = request.getfixturevalue("postgres_template")
-        made: list[str] = []
-
-        def create() -> str:
-            made.append(server.create(template=template))
-            return server.url(made[-1])
-
-        yield create
-        for name in made:
-            server.drop(name)
-    else:
-        empty: bytes = request.getfixturevalue("sqlite_template")
-
-        def copy() -> str:
-            file = tmp_path / f"concord-{next(numbers)}.db"
-            file.write_bytes(empty)
-            return f"sqlite:///{file}"
-
-        yield copy
 
 
 class Place:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 from concord.adapters.sql import schema
 from concord.adapters.sql.engine import make_engine
 from concord.settings import DatabaseSettings
+from tests.servers.postgres import PostgresServer
 from tests.sql_world import World
 
 KINDS = ("sqlite", "postgresql")
@@ -44,6 +46,33 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         return str(request.getfixturevalue("empty_postgres_url"))
     return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture(params=KINDS)
+def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes databases with the present schema; their addresses."""
+    numbers = count()
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        template: str = request.getfixturevalue("postgres_template")
+        made: list[str] = []
+
+        def create() -> str:
+            made.append(server.create(template=template))
+            return server.url(made[-1])
+
+        yield create
+        for name in made:
+            server.drop(name)
+    else:
+        empty: bytes = request.getfixturevalue("sqlite_template")
+
+        def copy() -> str:
+            file = tmp_path / f"concord-{next(numbers)}.db"
+            file.write_bytes(empty)
+            return f"sqlite:///{file}"
+
+        yield copy
 
 
 @pytest.fixture
