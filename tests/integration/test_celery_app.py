@@ -113,6 +113,22 @@ def test_urgent_message_is_the_next_of_a_thousand(
     assert ran(guarded_redis)[1] == "process 9999"
 
 
+def test_urgent_delivery_is_the_next_of_a_thousand(
+    guarded_redis: RedisServer, queue: CeleryQueue, tmp_path: Path
+) -> None:
+    """P10: a high mail's event stood at place 1,001."""
+    hold(guarded_redis)
+    waiting = [OutboxRef(id=number, lane="inbox", account="office", priority=Priority.NORMAL) for number in range(1000)]
+    queue.deliver(waiting)
+    with Daemon([*arguments_of("deliver", guarded_redis), "-c", "1"], guarded_redis, tmp_path) as worker:
+        assert eventually(lambda: in_hand(guarded_redis)), worker.log
+        queue.deliver([OutboxRef(id=9999, lane="inbox", account="office", priority=Priority.HIGH)])
+        let_go(guarded_redis)
+        assert eventually(lambda: len(ran(guarded_redis)) > 3), worker.log
+
+    assert ran(guarded_redis)[1] == "deliver 9999"
+
+
 def test_worker_by_hand_serves_both_queues(guarded_redis: RedisServer, queue: CeleryQueue, tmp_path: Path) -> None:
     """W8."""
     queue.poll(1)

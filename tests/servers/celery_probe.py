@@ -76,7 +76,11 @@ def process(message_ids: list[int]) -> None:
 
 @app.task(name=DELIVER)  # type: ignore[untyped-decorator]  # celery ships no types
 def deliver(delivery_ids: list[int]) -> None:
-    """Say so."""
+    """Say so, and stay for as long as the test holds."""
+    with connect(chosen.redis) as client:
+        client.rpush(PIDS, os.getpid())
+        while client.exists(HOLD):
+            time.sleep(0.05)
     _ran("deliver", ",".join(map(str, delivery_ids)))
 
 
