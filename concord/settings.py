@@ -144,7 +144,7 @@ class ArchiveSettings(_Group):
 # Where clouds tell a machine its own secrets: link-local addresses of all, and Amazon's, Google's and Alibaba's others.
 # And what is no single host's address: "this host", multicast, broadcast.
 _NO_MAIL_SERVER = (
-    *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32"),
+    *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32", "168.63.129.16/32"),
     *("0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32"),
 )
 

@@ -31,6 +31,7 @@ _SPECIAL: Final[tuple[Network, ...]] = tuple(
     for network in (
         "0.0.0.0/8",
         "100.64.0.0/10",
+        "168.63.129.16/32",  # Azure's host answers there: agent, DNS, secrets of the machine
         "192.0.0.0/24",
         "192.88.99.0/24",
         "198.18.0.0/15",
@@ -43,6 +44,11 @@ _SPECIAL: Final[tuple[Network, ...]] = tuple(
 # RFC 6052 and RFC 8215: a translator turns these into calls to the IPv4 address in their last 32 bits.
 _NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/96"))
 _COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291 section 2.5.5.1, long deprecated, still routed by some
+_TRANSLATED: Final = IPv6Network("::ffff:0:0:0/96")  # RFC 2765 section 2.1, the same
+_NOT_COMPATIBLE: Final = (
+    IPv6Address("::"),
+    IPv6Address("::1"),
+)  # unspecified and loopback, whatever their last 32 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,9 @@ def embedded(address: Address) -> IPv4Address | None:
         return None
     if address.ipv4_mapped or address.sixtofour:
         return address.ipv4_mapped or address.sixtofour
-    if any(address in network for network in (*_NAT64, _COMPATIBLE)):
+    if address in _NOT_COMPATIBLE:
+        return None
+    if any(address in network for network in (*_NAT64, _COMPATIBLE, _TRANSLATED)):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 

@@ -10,6 +10,7 @@ import pytest
 
 from concord.egress.guard import EgressGuard, NetworkRule
 from concord.errors import AddressForbiddenError, HandlerError
+from concord.settings import PollSettings
 
 FORBIDDEN = [
     ("127.0.0.1", "loopback"),
@@ -23,6 +24,10 @@ FORBIDDEN = [
     ("100.127.255.255", "carrier NAT"),
     ("0.0.0.0", "this host"),  # noqa: S104 - an address to refuse, nothing is bound
     ("0.1.2.3", "this network"),
+    ("168.63.129.16", "Azure's host"),
+    ("::ffff:168.63.129.16", "Azure's host, mapped"),
+    ("64:ff9b::a83f:8110", "Azure's host through NAT64"),
+    ("::ffff:0:a9fe:a9fe", "metadata, translated"),
     ("192.0.0.8", "IETF protocol assignments"),
     ("192.0.2.1", "documentation"),
     ("192.88.99.1", "6to4 relay"),
@@ -154,5 +159,27 @@ def test_a_rule_of_networks_denies_what_it_names_unless_allowed(address: str, *,
     rule = NetworkRule(
         deny=[ip_network("169.254.0.0/16"), ip_network("fe80::/10")], allow=[ip_network("169.254.7.0/24")]
     )
+
+    assert rule.permits(address) is permitted
+
+
+@pytest.mark.parametrize(
+    ("address", "permitted"),
+    [
+        ("::1", True),  # a mail server on this host
+        ("::", False),
+        ("127.0.0.1", True),
+        ("0.0.0.1", False),
+        ("::0.0.0.2", False),
+        ("::ffff:0.0.0.1", False),
+        ("168.63.129.16", False),
+        ("::ffff:168.63.129.16", False),
+        ("::ffff:0:a83f:8110", False),
+        ("2002:a83f:8110::", False),
+    ],
+)
+def test_default_networks_of_mail_servers(address: str, *, permitted: bool) -> None:
+    """Loopback is no IPv4 address in another form; the address of a cloud's host is denied in all forms."""
+    rule = NetworkRule(deny=PollSettings().deny_networks)
 
     assert rule.permits(address) is permitted
