@@ -21,13 +21,22 @@ polkit.addRule(function (action, subject) {{
     if (action.id !== "org.freedesktop.systemd1.manage-units" || subject.user !== "{user}") {{
         return polkit.Result.NOT_HANDLED;
     }}
-    var verbs = ["start", "stop", "restart", "reset-failed"];
+    // A transient unit has the verb "start", too, and brings a command of its own: only the question tells them apart.
+    var questions = {{
+        "start": "Authentication is required to start '$(unit)'.",
+        "stop": "Authentication is required to stop '$(unit)'.",
+        "restart": "Authentication is required to restart '$(unit)'.",
+        "reset-failed": "Authentication is required to reset the \\"failed\\" state of '$(unit)'."
+    }};
     var units = [
 {units}
     ];
     var unit = action.lookup("unit");
     var verb = action.lookup("verb");
-    if (units.indexOf(unit) >= 0 && verbs.indexOf(verb) >= 0) {{
+    if (typeof verb !== "string" || questions[verb] !== action.lookup("polkit.message")) {{
+        return polkit.Result.NOT_HANDLED;
+    }}
+    if (units.indexOf(unit) >= 0) {{
         return polkit.Result.YES;
     }}
     // Takes no argument: it makes this file, and what systemd knows, follow the workers that there are.

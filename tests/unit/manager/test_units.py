@@ -101,5 +101,15 @@ def test_polkit_is_told_four_verbs_of_one_user() -> None:
     """Trap 57: kill, set-property, enable and reload stay refused."""
     rule = polkit_rule(INSTANCES)
 
-    assert 'var verbs = ["start", "stop", "restart", "reset-failed"];' in rule
+    questions = rule.partition("var questions = {")[2].partition("};")[0]
+    assert re.findall(r'^ +"([a-z-]+)": ', questions, re.MULTILINE) == ["start", "stop", "restart", "reset-failed"]
     assert 'action.id !== "org.freedesktop.systemd1.manage-units" || subject.user !== "concord"' in rule
+
+
+def test_polkit_compares_the_question_before_it_allows_a_unit() -> None:
+    """M3: StartTransientUnit brings its own command under a unit's name, with the verb "start" (systemd 257)."""
+    rule = polkit_rule(INSTANCES)
+
+    guard = rule.index('questions[verb] !== action.lookup("polkit.message")')
+    assert guard < rule.index("polkit.Result.YES")
+    assert "transient unit '$(unit)'" not in rule
