@@ -68,7 +68,13 @@ class Turner:
         me = f"{pwd.getpwuid(os.getuid()).pw_name} {grp.getgrgid(os.getgid()).gr_name}"
         shipped = (ROOT / "deploy/logrotate/concord").read_text(encoding="utf-8")
         ours = shipped.replace("/var/log/concord", str(logs)).replace("/run/concord", str(run))
-        (run / "logrotate.conf").write_text(ours.replace("concord concord", me), encoding="utf-8")
+        user, _, group = me.partition(" ")
+        ours = ours.replace("concord concord", me).replace(
+            "--reuid=concord --regid=concord", f"--reuid={user} --regid={group}"
+        )
+        if os.geteuid():
+            ours = ours.replace(" --clear-groups", "")  # for root alone
+        (run / "logrotate.conf").write_text(ours, encoding="utf-8")
         (run / "logrotate.conf").chmod(0o644)
 
     def turn(self) -> str:
@@ -187,3 +193,33 @@ def test_line_is_never_cut_off_by_a_copy() -> None:
 
     assert "copytruncate" not in directives
     assert {"create", "delaycompress", "su", "sharedscripts"} <= set(directives)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's processes are out of reach of a user")
+@pytest.mark.parametrize("number", ["{pid}", "-{group}", "0 {pid}", "{pid}\n{pid}", "$(kill -USR2 {pid})"])
+def test_root_signals_no_process_that_concord_names(tmp_path: Path, number: str) -> None:
+    """The user concord writes the file with supervisord's number, and logrotate runs the script as root."""
+    shipped = (ROOT / "deploy/logrotate/concord").read_text(encoding="utf-8")
+    script = shipped.partition("postrotate\n")[2].partition("endscript")[0]
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as victim:
+        text = number.format(pid=victim.pid, group=os.getpgid(victim.pid))
+        (tmp_path / "supervisord.pid").write_text(text, encoding="utf-8")
+        mine = script.replace("/run/concord", str(tmp_path)).replace("id=concord", "id=65534")
+
+        done = subprocess.run(["sh", "-ec", mine], check=False, timeout=20)
+
+        died = eventually(lambda: victim.poll() is not None, within=0.5)
+        victim.kill()
+    assert done.returncode == 0
+    assert not died
+
+
+def test_script_of_root_does_everything_as_concord() -> None:
+    shipped = (ROOT / "deploy/logrotate/concord").read_text(encoding="utf-8")
+
+    commands = shipped.partition("postrotate\n")[2].partition("endscript")[0].split()
+
+    assert commands[:3] == ["setpriv", "--reuid=concord", "--regid=concord"]
