@@ -92,12 +92,6 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         self._pinger = notify.Pinger()
         notify.ready("up; looking for the lease")
 
-    @property
-    def info(self) -> str:
-        """Two lines of Beat's banner; RedBeat's own cannot show an address that lists sentinels."""
-        conf = self.app.redbeat_conf
-        return f"       . redis -> {conf.redis_url}\n       . lock -> {self._lease_key} ({conf.lock_timeout} s)"
-
     def setup_schedule(self) -> None:
         """Nothing yet: the first tick does it, when Redis answers and the lease is ours."""
 

@@ -11,10 +11,10 @@ import typer
 
 from concord.cli.border import problem
 from concord.cli.files import as_caller
-from concord.cli.identity import caller
+from concord.cli.identity import become, caller
 from concord.cli.options import Json
 from concord.cli.output import amount, emit, say
-from concord.cli.session import here
+from concord.cli.session import here, session
 from concord.cli.sync import tell_trouble
 from concord.errors import ConcordError, UsageError
 from concord.services import accounts
@@ -39,9 +39,11 @@ def import_accounts(
     """
     from concord.pipeline.account_import import read_rows
 
+    session().keeps_root = True
     taken = [account.name for account in here().accounts.all()]
     with as_caller():
         rows = read_rows(file, environ=os.environ, taken=taken, today=datetime.now(UTC).date())
+    become()
     wrong = [row for row in rows if row.error]
     right = [row for row in rows if row.account] if keep_going or not wrong else []
     tell_trouble(accounts.add_many(here(), right, by=caller()))

@@ -1,8 +1,9 @@
 """Who asks, and with whose rights: root at the prompt works in an installed Concord as the user concord.
 
-What root made in /var/lib/concord (a month's folder of the archive, say) the daemons could not write to at night. The
-rights of root stay at hand for what only the caller may do: files that a person names, workers' files
-(`files.as_caller`).
+What root made in /var/lib/concord (a month's folder of the archive, say) the daemons could not write to at night.
+Root's rights go for good, since what a command then parses (mails, rows, a server's answers) comes from strangers.
+The few verbs that move units keep them as the saved user (`put_on`, `files.as_caller`); files that a person names are
+read before they go.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pwd
 from pathlib import Path
 from typing import Final
 
+from concord.errors import UsageError
 from concord.model.caller import Caller
 from concord.model.daemon import USER
 
@@ -20,8 +22,17 @@ _NOBODY_LOGGED_IN: Final = 2**32 - 1
 _UMASK: Final = 0o027
 
 
+class _Before:
+    """Who started this process, where it became somebody else for good."""
+
+    uid: int | None = None
+
+
 def put_on() -> None:
-    """Take on the effective rights of the user concord, where root runs what is installed. Twice is once."""
+    """Take on the effective rights of the user concord where root runs what is installed; the saved ones stay root's.
+
+    Idempotent. Only for verbs that ask systemd with root's rights.
+    """
     user = _installed_user()
     if user is None or os.geteuid() != 0:
         return
@@ -31,14 +42,23 @@ def put_on() -> None:
 
 
 def become() -> None:
-    """The same for good, as a daemon should: nothing of root is left."""
+    """Become the user concord for good where root runs what is installed: nothing of root is left."""
     user = _installed_user()
-    if user is None:
+    if user is not None:
+        _become(user)
+
+
+def drop_root() -> None:
+    """Become the user concord for good wherever root asks, its own configuration or not. Raises UsageError."""
+    if 0 not in os.getresuid():
         return
-    os.seteuid(0)
-    _join(user)
-    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        raise UsageError(
+            "This does not run as root, and there is no user to run as", user=USER, remedy="Run it as another user"
+        ) from None
+    _become(user)
 
 
 def actor() -> str:
@@ -47,8 +67,9 @@ def actor() -> str:
     if uid is not None:
         return _name(uid)
     # Anybody can set a variable; only root is told by sudo.
-    asked_by = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
-    return asked_by or _name(os.getuid())
+    uid = os.getuid() if _Before.uid is None else _Before.uid
+    asked_by = os.environ.get("SUDO_USER", "") if uid == 0 else ""
+    return asked_by or _name(uid)
 
 
 def caller() -> Caller:
@@ -66,6 +87,15 @@ def _installed_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam(USER)
     except KeyError:
         return None
+
+
+def _become(user: pwd.struct_passwd) -> None:
+    if _Before.uid is None:
+        _Before.uid = os.getuid()
+    os.seteuid(0)
+    _join(user)
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
 
 
 def _join(user: pwd.struct_passwd) -> None:

@@ -14,7 +14,7 @@ from concord.cli.callers_supervisor import CallersSupervisor
 from concord.cli.options import Json
 from concord.cli.output import emit, facts, plain, say, shown
 from concord.cli.progress import telling
-from concord.cli.session import here
+from concord.cli.session import here, session
 from concord.errors import SupervisorDownError, UsageError
 from concord.model.daemon import Verb, program_name, unit_name
 
@@ -127,6 +127,7 @@ def flower(json: Json = False) -> None:
 def _manager() -> Manager:
     from concord.manager.control import Manager as Made
 
+    session().keeps_root = True
     parts = here()
     ports = replace(parts.manager_ports, supervisor=lambda: CallersSupervisor(lambda: parts.supervisor))
     return Made(ports, parts.settings)
@@ -159,6 +160,7 @@ def _follow(only: str | None, lines: int) -> NoReturn:
     from concord.cli.files import as_caller
     from concord.manager.units import chosen
 
+    session().keeps_root = True
     names = chosen(only, here().workers.instances())
     with as_caller():
         supervisor = here().supervisor

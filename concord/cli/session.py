@@ -18,7 +18,10 @@ def _make() -> Concord:
     from concord.bootstrap import concord
     from concord.cli import identity
 
-    identity.put_on()
+    if session().keeps_root:
+        identity.put_on()
+    else:
+        identity.become()
     return concord()
 
 
@@ -30,6 +33,7 @@ class Session:
     debug: bool = False
     verbose: bool = False
     json: bool = False
+    keeps_root: bool = False  # for verbs that ask systemd with root's rights; all others give them up for good
 
     @cached_property
     def concord(self) -> Concord:

@@ -6,6 +6,7 @@ import faulthandler
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
@@ -21,6 +22,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The watchdog
 
 _MICROSECONDS: Final = 1_000_000
 _STUCK: Final = 60.0
+# Installed by the package concord-supervisor.
+_DAEMONS: Final = Path("/usr/share/concord/supervisor/daemons.conf")
 
 
 @app.callback()
@@ -53,6 +56,22 @@ def run(
     # Without supervisord it would kill what nobody starts anew.
     while os.getppid() == parent:
         _listen(watchdog, parent)
+
+
+@app.command()
+def supervise(
+    extra: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="More options for supervisord, after '--'.")
+    ] = None,
+) -> None:
+    """Become supervisord with all of Concord's programs, as the user concord; root's rights are given up for good."""
+    from concord.settings import ServiceSettings
+
+    identity.drop_root()
+    # Without the settings: supervisord is there before anything is right.
+    os.environ["DAEMON_WORKERS"] = str(ServiceSettings().programs_file)
+    command = [str(Path(sys.executable).parent / "supervisord"), "--nodaemon", "--configuration", str(_DAEMONS)]
+    os.execv(command[0], [*command, *(extra or [])])  # noqa: S606 - no shell is involved
 
 
 @app.command(hidden=True)

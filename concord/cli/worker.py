@@ -15,7 +15,7 @@ from concord.cli.files import as_caller
 from concord.cli.identity import caller
 from concord.cli.options import Json
 from concord.cli.output import emit, facts, say, table, warn
-from concord.cli.session import here
+from concord.cli.session import here, session
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
 from concord.model.worker import BUILT_IN, WorkerType
@@ -118,6 +118,7 @@ def add(
         "poll_interval": poll_interval,
     }
     given = {key: value for key, value in said.items() if value is not None}
+    session().keeps_root = True
     say(f"{workers.add(here(), name, given, by=caller(), adopt=_adopt).path} is written.")
     verb = "restart" if name in BUILT_IN else "start"
     say(f"Next: concord service {verb} --only worker@{name}")
@@ -147,6 +148,7 @@ def set_values(
 @app.command()
 def remove(name: _Name) -> None:
     """Take a worker away (stop it first); for poll and mail, go back to concord.toml."""
+    session().keeps_root = True
     say(f"{workers.remove(here(), name, by=caller(), adopt=_adopt).path} is gone.")
 
 

@@ -21,7 +21,7 @@ from concord.adapters.sql.engine import transaction
 from concord.adapters.sql.identity_tables import api_tokens
 from concord.adapters.supervisord_programs import write_programs
 from concord.services.identity import Identity
-from tests.acceptance.test_supervisor_stack import SET, SHIPPED, moved_text
+from tests.acceptance.test_supervisor_stack import SET, installed_supervisord
 from tests.factories import mail
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import RedisServer, free_port
@@ -103,17 +103,11 @@ def running() -> Iterator[Running]:
             for made in (run, place / "workers", place / "supervisor.d"):
                 made.mkdir()
             write_programs(["poll", "mail", "deliver"], place / "workers.conf")
-            for source, target in (
-                ("supervisord.conf", "supervisord.conf"),
-                ("concord.conf", "supervisor.d/concord.conf"),
-            ):
-                text = (SHIPPED / source).read_text(encoding="utf-8")
-                (place / target).write_text(moved_text(text, place), encoding="utf-8")
             schema.upgrade(stack.concord.engine)
             for name, role in PEOPLE.items():
                 Identity(stack.concord).add_user(name, role, PASSWORD, by=SHELL)
             base = f"http://localhost:{port}"
-            with Supervisord(place / "supervisord.conf", run, stack.env) as supervisord:
+            with installed_supervisord(stack, place, run) as supervisord:
                 assert eventually(lambda: _answers(base), within=90), stack.log("concord-admin")
                 yield Running(stack, supervisord, base)
 

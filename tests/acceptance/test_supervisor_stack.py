@@ -83,16 +83,24 @@ def moved(place: Path) -> Iterator[tuple[Stack, Supervisord]]:
         (place / "workers").mkdir()
         (place / "supervisor.d").mkdir()
         write_programs(["poll", "mail", "deliver"], place / "workers.conf")
-        for source, target in (("supervisord.conf", "supervisord.conf"), ("concord.conf", "supervisor.d/concord.conf")):
-            (place / target).write_text(
-                moved_text((SHIPPED / source).read_text(encoding="utf-8"), place), encoding="utf-8"
-            )
-        yield stack, Supervisord(place / "supervisord.conf", run, stack.env)
+        yield stack, installed_supervisord(stack, place, run)
+
+
+def installed_supervisord(stack: Stack, place: Path, run: Path) -> Supervisord:
+    """As `concord watchdog supervise` starts it, on the installed files moved to `place`."""
+    for source, target in (
+        ("supervisord.conf", "supervisord.conf"),
+        ("daemons.conf", "daemons.conf"),
+        ("concord.conf", "supervisor.d/concord.conf"),
+    ):
+        (place / target).write_text(moved_text((SHIPPED / source).read_text(encoding="utf-8"), place), encoding="utf-8")
+    return Supervisord(place / "daemons.conf", run, {**stack.env, "DAEMON_WORKERS": str(place / "workers.conf")})
 
 
 def moved_text(text: str, place: Path) -> str:
     """An installed file, with the paths of a folder of ours."""
     changes = {
+        "/etc/concord": str(place),
         "/usr/lib/concord/bin": str(Path(sys.executable).parent),
         "/var/lib/concord": str(place),
         "/var/log/concord": str(place / "logs"),

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from concord.adapters.sql import schema
 from concord.adapters.supervisord_programs import write_programs
 from concord.services.identity import Identity
-from tests.acceptance.test_supervisor_stack import SET, SHIPPED, moved_text
+from tests.acceptance.test_supervisor_stack import SET, installed_supervisord
 from tests.browser.chromium import Window, window
 from tests.browser.conftest import answers
 from tests.factories import mail
@@ -79,16 +79,10 @@ def running(mail_server: Dovecot, provider: OpenIdServer) -> Iterator[Running]:
             for made in (run, place / "workers", place / "supervisor.d"):
                 made.mkdir()
             write_programs(["poll", "mail", "deliver"], place / "workers.conf")
-            for source, target in (
-                ("supervisord.conf", "supervisord.conf"),
-                ("concord.conf", "supervisor.d/concord.conf"),
-            ):
-                text = (SHIPPED / source).read_text(encoding="utf-8")
-                (place / target).write_text(moved_text(text, place), encoding="utf-8")
             schema.upgrade(stack.concord.engine)
             for name, role in PEOPLE.items():
                 Identity(stack.concord).add_user(name, role, PASSWORD, by=SHELL)
-            with Supervisord(place / "supervisord.conf", run, stack.env) as supervisord:
+            with installed_supervisord(stack, place, run) as supervisord:
                 made_running = Running(stack, supervisord, mail_server, provider, f"http://localhost:{port}")
                 assert eventually(made_running.all_run, within=60)
                 assert eventually(lambda: answers(port), within=60), stack.log("concord-admin")

@@ -13,7 +13,6 @@ import pytest
 from tests.servers.daemon import Daemon
 from tests.servers.manager import NotifySocket
 from tests.servers.redis import RedisServer
-from tests.servers.sentinel import SentinelSet
 from tests.servers.swallower import SwallowingProxy
 from tests.waiting import eventually
 
@@ -54,13 +53,6 @@ def test_beat_is_ready_and_alive_without_redis(manager: NotifySocket, own_redis:
         assert eventually(lambda: re.match(r"leading: \d+ entries, next due in", manager.status)), manager.status
         assert goes_on(manager)
         assert manager.speakers == {beat.pid}
-
-
-def test_beat_leads_behind_three_sentinels(manager: NotifySocket, sentinel: SentinelSet, tmp_path: Path) -> None:
-    """D1, O3."""
-    environment = {**QUICK, **manager.environment}
-    with Daemon(BEAT, sentinel.master, tmp_path, environment, url=sentinel.url) as beat:
-        assert eventually(lambda: manager.status.startswith("leading:")), beat.log
 
 
 def test_standby_is_alive_too(manager: NotifySocket, own_redis: RedisServer, tmp_path: Path) -> None:

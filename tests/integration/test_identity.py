@@ -135,3 +135,43 @@ def test_the_kernel_remembers_who_logged_in(installed: Path, uid: str, name: str
     (installed / "loginuid").write_text(uid, encoding="ascii")
 
     assert run(installed, "identity._LOGIN = folder / 'loginuid'\nprint(identity.actor())") == name
+
+
+MAKE = """
+from concord import bootstrap
+from concord.cli.session import Session, begin, here
+bootstrap.concord = lambda: "parts"
+session = Session()
+begin(session)
+"""
+
+
+def test_command_keeps_nothing_of_root(installed: Path) -> None:
+    """What a command parses comes from strangers: with a saved root, a bug in a parser would be root's."""
+    told = run(
+        installed,
+        MAKE
+        + """
+here()
+print(os.getresuid(), os.getresgid(), 0 in os.getgroups())
+for regain in (lambda: os.seteuid(0), lambda: os.setresuid(0, 0, 0), lambda: os.setgid(0), lambda: os.setgroups([0])):
+    try:
+        regain()
+    except PermissionError:
+        print("for good")
+""",
+    )
+
+    assert told.splitlines() == [f"{(UID,) * 3} {(UID,) * 3} False", *["for good"] * 4]
+
+
+def test_only_a_verb_that_moves_units_keeps_root_at_hand(installed: Path) -> None:
+    told = run(installed, MAKE + "session.keeps_root = True\nhere()\nprint(os.getresuid())")
+
+    assert told == f"(0, {UID}, 0)"
+
+
+def test_person_behind_sudo_is_known_after_root_is_gone(installed: Path) -> None:
+    script = "identity._LOGIN = folder / 'nowhere'\nidentity.become()\nprint(identity.actor())"
+
+    assert run(installed, script, SUDO_USER="alice") == "alice"
