@@ -434,7 +434,10 @@ class Accounts(Protocol):
         ...
 
     def lease(self, account_id: int, *, until: datetime, background: bool = False) -> PollLease | None:
-        """The right to poll, if nobody has it. A poll's beginning is noted; `background` work is none."""
+        """The right to poll, if nobody has it. A poll's beginning is noted; `background` work is none.
+
+        The lease knows whether the last one of its kind was never given back (`follows_crash`).
+        """
         ...
 
     def wait_to_poll(self, account_id: int) -> bool:

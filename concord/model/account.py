@@ -225,6 +225,8 @@ class PollLease:
     account_id: int
     fence: int
     until: datetime
+    background: bool = False  # a backfill's or a count's, no poll's
+    follows_crash: bool = False  # the one before it, of the same kind, was never given back: its process may have died
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,3 +260,5 @@ class FolderCursor:
     careful_high: int | None = None
     died_uid: int | None = None
     deaths: int = 0
+    # What is being fetched alone at this moment: the message that the process may die of.
+    fetching_uid: int | None = None

@@ -7,6 +7,7 @@ recent, or has an unknown Message-ID. UIDNEXT and the counts of STATUS only hint
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -141,13 +142,16 @@ class FolderVisit:
 
     def new_mail(self) -> None:
         """Everything above the cursor."""
+        self._count_crash()
         if self._cursor and self._is_unchanged(self._cursor, self._status or self._source.status(self.name)):
             self.was_read = True
             return
         status, listing, cursor = self._open()
         listed = listing.uids(cursor.last_uid + 1)
         self._note(listing)
-        for batch in self._batches(self._ours(cursor, listing, listed)):
+        wanted = self._ours(cursor, listing, listed)
+        self._take_care(wanted)
+        for batch in self._batches(wanted):
             self._mind_the_time()
             self._take(batch)
         self._save(
@@ -174,11 +178,13 @@ class FolderVisit:
 
     def backfill(self) -> None:
         """What was there before the account began: newest first, for as long as time is left."""
+        self._count_crash()
         if self._cursor is None or self._cursor.backfill_next is None:
             return
         status = self._source.select(self.name, uidvalidity=self._cursor.uidvalidity)
-        waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next, Listing(self._source, status))
-        for batch in self._batches(waiting[::-1]):
+        waiting = self._backfill_uids(self._cursor, self._cursor.backfill_next, Listing(self._source, status))[::-1]
+        self._take_care(waiting)
+        for batch in self._batches(waiting):
             self._mind_the_time()
             self._take(batch, backfill=True)
         self._save(backfill_next=None)
@@ -330,20 +336,43 @@ class FolderVisit:
             return False
         return cursor.careful_low <= uid <= cursor.careful_high
 
+    def _take_care(self, uids: Sequence[int]) -> None:
+        """Fetch the first batch one by one where the last one crashed: one of these may be what it died of."""
+        batch = next(self._batches(uids), []) if self._lease.follows_crash else []
+        if batch and not self._is_careful(batch[0]):
+            self._save(careful_low=min(batch), careful_high=max(batch))
+
+    def _count_crash(self) -> None:
+        """Count it as a death of the message that was being fetched alone when the last process died."""
+        cursor = self._cursor
+        if not self._lease.follows_crash or cursor is None or cursor.fetching_uid is None:
+            return
+        uid = cursor.fetching_uid
+        again = bool(self._ports.ledger.uids(cursor.account_id, self.name, cursor.uidvalidity, low=uid, high=uid))
+        cursor, given_up = self._remember_loss(
+            replace(cursor, fetching_uid=None), [uid], [uid], "worker_lost", again=again
+        )
+        if given_up and not again:
+            backfill = cursor.backfill_next is not None and uid < cursor.backfill_next
+            cursor = self._moved(cursor, [uid], given_up, whole=True, backfill=backfill)
+        self._record(cursor, given_up)
+
     def _take(self, uids: list[int], *, backfill: bool = False, again: bool = False) -> None:
         """Take these, in this order. What came whole before a trouble is kept, and the cursor moves there."""
         assert self._cursor is not None  # noqa: S101 - a folder has begun before it is read
         is_fair = self._has_fair_time()
-        if not is_fair and (again or self._is_careful(uids[0])):
+        is_suspect = again or self._is_careful(uids[0])
+        if not is_fair and is_suspect:
             raise self._out_of_time()  # a message must not be blamed for a poll that was nearly over
-        mails, trouble = self._fetched(uids, backfill=backfill)
-        cursor, given_up = self._cursor, False
+        with self._place_known(uids[0]) if is_suspect else nullcontext():
+            mails, trouble = self._fetched(uids, backfill=backfill)
+        cursor, given_up = replace(self._cursor, fetching_uid=None), False
         if trouble is None and again:
             mails += self._gone(uids, mails)
         elif trouble is not None:
             rest = uids[uids.index(mails[-1].uid) + 1 :] if mails else uids
             if self._is_loss(trouble, mails, alone=len(uids) == 1, is_fair=is_fair):
-                cursor, unfetched = self._remember_loss(cursor, uids, rest, trouble, again=again)
+                cursor, unfetched = self._remember_loss(cursor, uids, rest, trouble.code, again=again)
                 given_up = bool(unfetched)
                 mails += unfetched
             trouble = self._session_lost(trouble, rest)
@@ -352,6 +381,17 @@ class FolderVisit:
         self._record(cursor, mails)
         if trouble is not None:
             raise trouble
+
+    @contextmanager
+    def _place_known(self, uid: int) -> Iterator[None]:
+        """Have the database know what is being fetched, so that a process that dies of it says where it died."""
+        self._save(fetching_uid=uid)
+        try:
+            yield
+        except Exception:
+            with suppress(InfrastructureError, LeaseLostError):
+                self._save(fetching_uid=None)
+            raise
 
     def _is_loss(self, trouble: MailboxError, mails: list[SeenMail], *, alone: bool, is_fair: bool) -> bool:
         """Whether the session ended because of what was being fetched, as far as can be told."""
@@ -365,7 +405,7 @@ class FolderVisit:
         return alone or (not mails and self.taken == Take())
 
     def _remember_loss(
-        self, cursor: FolderCursor, uids: list[int], rest: list[int], trouble: MailboxError, *, again: bool
+        self, cursor: FolderCursor, uids: list[int], rest: list[int], cause: str, *, again: bool
     ) -> tuple[FolderCursor, list[SeenMail]]:
         """The cursor that remembers the place; and the row of a message that has ended its last session."""
         if not rest:
@@ -375,10 +415,10 @@ class FolderVisit:
             return replace(cursor, careful_low=low, careful_high=high, died_uid=None, deaths=0), []
         uid = rest[0]
         deaths = cursor.deaths + 1 if cursor.died_uid == uid else 1
-        log.warning("folder.session_lost", folder=self.name, uid=uid, deaths=deaths, error=trouble)
+        log.warning("folder.session_lost", folder=self.name, uid=uid, deaths=deaths, cause=cause)
         if again or deaths >= DEATHS:
             error = MessageEndsSessionError(
-                "Fetching a message ended the session each time", folder=self.name, uid=uid, cause=trouble.code
+                "Fetching a message ended the session each time", folder=self.name, uid=uid, cause=cause
             )
             return replace(cursor, died_uid=None, deaths=0), [unfetched_mail(uid, error)]
         cursor = cursor if self._is_careful(uid) else replace(cursor, careful_low=uid, careful_high=uid)

@@ -21,6 +21,7 @@ from concord.model.account import (
     AfterAction,
     AfterKind,
     FolderCursor,
+    PollLease,
     Priority,
     StartKind,
     StartPoint,
@@ -485,3 +486,24 @@ def test_another_mailbox_where_this_one_once_was_gets_a_key_of_its_own(world: Wo
 
     assert other.id != moved.id
     assert other.key != moved.key
+
+
+def test_a_lease_knows_whether_the_last_one_of_its_kind_was_given_back(world: World) -> None:
+    """C: a worker that died in a poll left it open; background work says nothing of polls."""
+    one = world.accounts.add(account("ann"))
+
+    def lease(*, background: bool = False) -> PollLease:
+        taken = world.accounts.lease(one.id, until=world.clock() + MINUTE, background=background)
+        assert taken
+        return taken
+
+    first = lease()
+    world.clock.forward(2 * MINUTE)  # its process has died
+    backfill = lease(background=True)
+    world.accounts.release(backfill)
+    second = lease()
+    world.accounts.release(second)
+    third = lease()
+
+    crashes = [one.follows_crash for one in (first, backfill, second, third)]
+    assert crashes == [False, False, True, False]

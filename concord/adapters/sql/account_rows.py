@@ -116,4 +116,5 @@ def cursor_of(row: Row[Any]) -> FolderCursor:
         careful_high=row.careful_high,
         died_uid=row.died_uid,
         deaths=row.deaths,
+        fetching_uid=row.fetching_uid,
     )

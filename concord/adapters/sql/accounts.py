@@ -188,11 +188,11 @@ class SqlAccounts:
         with transaction(self._engine) as connection:
             if not leases.change(connection, lease, self._clock(), {"leased_until": until}):
                 return None
-        return PollLease(account_id=lease.account_id, fence=lease.fence, until=until)
+        return replace(lease, until=until)
 
     def release(self, lease: PollLease, status: AccountStatus | None = None) -> None:
         """Give it back and record how it went."""
-        free: dict[str, Any] = {"leased_until": None}
+        free: dict[str, Any] = {"leased_until": None, leases.begun_count(background=lease.background).name: 0}
         now = self._clock()
         with transaction(self._engine) as connection:
             if status is not None and leases.has_login(connection, lease, status.login_version):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, not_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, and_, bindparam, exists, not_, select, update
 
 from concord.adapters.sql.account_rows import cursor_of
 from concord.adapters.sql.tables import UNFETCHED, account_states, accounts, folders, messages
@@ -31,19 +31,34 @@ class LeaseTerms:
 def lease(
     connection: Connection, account_id: int, *, now: datetime, until: datetime, terms: LeaseTerms, background: bool
 ) -> PollLease | None:
-    """Take the lease where nobody has it. The fence rises, so that its former holder writes nothing more."""
+    """Take the lease where nobody has it. The fence rises, so that its former holder writes nothing more.
+
+    A holder that dies leaves its beginning counted, also where the next start of its worker frees the lease.
+    """
     free = not_(_is_leased(now, terms))
-    fence = account_states.c.fence
+    fence, begun = account_states.c.fence, begun_count(background=background)
     begins = {} if background else {"begun_at": now, "poll_waits": False}
     living = exists().where(accounts.c.id == account_id, accounts.c.removed_at.is_(None))
     take = (
         update(account_states)
         .where(account_states.c.account_id == account_id, free, living)
-        .values({"leased_until": until, "leased_by": holder(terms.worker), "fence": fence + 1} | begins)
-        .returning(fence)
+        .values(
+            {"leased_until": until, "leased_by": holder(terms.worker), "fence": fence + 1, begun.name: begun + 1}
+            | begins
+        )
+        .returning(fence.label("fence"), begun.label("begun"))
     )
-    taken = connection.execute(take).scalar_one_or_none()
-    return None if taken is None else PollLease(account_id=account_id, fence=taken, until=until)
+    taken = connection.execute(take).one_or_none()
+    if taken is None:
+        return None
+    return PollLease(
+        account_id=account_id, fence=taken.fence, until=until, background=background, follows_crash=taken.begun > 1
+    )
+
+
+def begun_count(*, background: bool) -> Column[int]:
+    """The column that counts leases of this kind that were taken since one was given back."""
+    return account_states.c.open_background if background else account_states.c.open_polls
 
 
 def wait_to_poll(connection: Connection, account_id: int, *, now: datetime, terms: LeaseTerms) -> bool:

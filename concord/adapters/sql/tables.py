@@ -104,6 +104,9 @@ account_states: Final = Table(
     # When the last poll began; and whether one found the lease taken and waits for it.
     Column("begun_at", UtcDateTime),
     Column("poll_waits", Boolean, nullable=False, server_default=false()),
+    # Polls, and background work, that began and were not seen to end: more than one, and the last one crashed.
+    Column("open_polls", Integer, nullable=False, server_default="0"),
+    Column("open_background", Integer, nullable=False, server_default="0"),
     # Mails that the server has, that Concord should have and has not (O7); None: never counted.
     Column("unaccounted", Integer),
     Column("reconciled_at", UtcDateTime),
@@ -148,6 +151,7 @@ folders: Final = Table(
     Column("careful_high", BigInteger),
     Column("died_uid", BigInteger),
     Column("deaths", Integer, nullable=False, server_default="0"),
+    Column("fetching_uid", BigInteger),
 )
 
 # Written out, word for word, in the questions they serve: a database uses a partial index only where it can see that
