@@ -59,7 +59,7 @@ from concord.pipeline.hands import LEASE as HANDS_LEASE
 from concord.pipeline.poll import LEASE_MARGIN, Poller
 from concord.pipeline.process import CLAIM_MARGIN, Processor
 from concord.pipeline.reconcile import Reconciler
-from concord.pipeline.release import release_dead
+from concord.pipeline.release import release_dead, release_process
 from concord.pipeline.replay import Replayer
 from concord.pipeline.retry import LOSS
 from concord.pipeline.schedule import sync
@@ -289,13 +289,17 @@ class Concord:
         from concord.adapters.celery import make_app
         from concord.adapters.key_watch_step import connect_key_watch
 
-        app = make_app(self.settings, release=self.release_dead)
+        app = make_app(self.settings, release=self.release_dead, release_process=self.release_process)
         connect_key_watch(app, self.key_watch)
         return app
 
     def release_dead(self, worker: Incarnation) -> int:
         """Free what earlier lives of this worker's node hold."""
         return release_dead(self.holdings, worker, is_alive=is_alive)
+
+    def release_process(self, process: Incarnation) -> int:
+        """Free what a process of this worker's pool held that died alone."""
+        return release_process(self.holdings, process)
 
     @part
     def queue(self) -> CeleryQueue:

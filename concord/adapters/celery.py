@@ -75,11 +75,16 @@ def local_time() -> datetime:
 
 
 def make_app(
-    settings: Settings, *, release: Release = lambda _worker: None, clock: Callable[[], datetime] = local_time
+    settings: Settings,
+    *,
+    release: Release = lambda _worker: None,
+    release_process: Release = lambda _process: None,
+    clock: Callable[[], datetime] = local_time,
 ) -> Celery:
     """The app of one process. Nothing is connected to before it is used.
 
-    A worker calls `release` at its start, to free what its last life held. Beat and the workers' pulses go by `clock`.
+    A worker calls `release` at its start, to free what its last life held, and `release_process` for what a process of
+    its pool held that died. Beat and the workers' pulses go by `clock`.
     """
     app = Celery("concord")
     app.seconds = lambda: clock().timestamp()
@@ -100,7 +105,7 @@ def make_app(
     use_threads()
     use_unacked()
     connect_soft_stop(app, settings.worker.soft_shutdown_timeout)
-    connect_worker_release(app, release)
+    connect_worker_release(app, release, release_process)
     connect_health(app, settings, longest_task=visibility_timeout(settings))
     return app
 

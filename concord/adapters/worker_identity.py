@@ -1,4 +1,7 @@
-"""Which worker this process belongs to. The worker's main process decides at its start; its children inherit it."""
+"""Which worker this process belongs to. The worker's main process decides at its start; its children inherit it.
+
+A pool's process has a name of its own within that: it may die alone.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,12 @@ def begin_worker(node: str) -> Incarnation:
     """Let this process be the worker of that name, from now on and in a new life."""
     _Here.worker, _Here.pid = make_incarnation(node), os.getpid()
     return _Here.worker
+
+
+def begin_pool_process(name: str) -> None:
+    """Let this process be that one of its worker's pool; nothing changes where the worker is its own pool."""
+    if _Here.worker is not None and is_pool_process():
+        _Here.worker = _Here.worker.make_process(name)
 
 
 def is_pool_process() -> bool:

@@ -44,6 +44,14 @@ class Incarnation:
         """How the name of each life of this node begins."""
         return f"{self.node}/"
 
+    def make_process(self, name: str) -> Incarnation:
+        """One of its pool's processes, which may die alone: its claims bear a name of their own."""
+        return Incarnation(self.node, f"{self.token}+{name}")
+
+    def includes(self, holder: str) -> bool:
+        """Whether that is the name of this worker or of one of its pool's processes."""
+        return holder == str(self) or holder.startswith(f"{self}+")
+
 
 FindWorker = Callable[[], Incarnation | None]
 """Says which worker this process belongs to, if any."""

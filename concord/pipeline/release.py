@@ -1,4 +1,7 @@
-"""What a dead worker held is freed when the same worker starts again; until then, leases lapse."""
+"""What a dead worker held is freed when the same worker starts again; until then, leases lapse.
+
+What a pool's process held that dies alone is freed by its worker, which outlives it.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,21 @@ def release_dead(holdings: Iterable[Holdings], worker: Incarnation, *, is_alive:
     """
     released = 0
     for holding in holdings:
-        for holder in sorted(holding.holders(worker.prefix) - {str(worker)}):
+        for holder in sorted(holding.holders(worker.prefix)):
+            if worker.includes(holder):
+                continue
             if is_alive(holder):
                 log.warning("worker.same_name", node=worker.node, remedy="Give each worker a name of its own (-n)")
                 continue
             released += holding.release(holder)
     if released:
         log.info("worker.released", node=worker.node, count=released)
+    return released
+
+
+def release_process(holdings: Iterable[Holdings], process: Incarnation) -> int:
+    """Free what a pool's process held that died alone; how much."""
+    released = sum(holding.release(str(process)) for holding in holdings)
+    if released:
+        log.warning("child.released", node=process.node, count=released)
     return released

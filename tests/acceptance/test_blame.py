@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -122,3 +124,29 @@ def test_what_a_killed_worker_held_goes_on_at_its_next_start(tmp_path: Path, red
 
         assert eventually(lambda: deadly.message(held).state is MessageState.PROCESSED, within=150), stack.log("mail")
         assert (deadly.message(held).failures, deadly.message(held).attempts) == (0, 2)
+
+
+def test_what_a_killed_pool_process_held_goes_on_at_once(tmp_path: Path, redis_url: str) -> None:
+    """Its worker outlives it and frees its claims, which would lapse after five minutes."""
+    limits = {"soft_time_limit": 240, "time_limit": 300}
+    with Stack(tmp_path, redis_url=redis_url, process=limits) as stack:
+        deadly = Deadly(stack)
+        [held] = deadly.record("never ends")
+        stack.concord.queue.process([held])
+        deadly.start()
+        assert eventually(lambda: deadly.message(held).state is MessageState.PROCESSING, within=120), stack.log("mail")
+
+        pool = children(stack.pid("mail"))
+        deadly.alive.unlink()
+        for pid in pool:
+            os.kill(pid, signal.SIGKILL)
+
+        assert eventually(lambda: deadly.message(held).state is MessageState.PROCESSED, within=60), stack.log("mail")
+        assert (deadly.message(held).failures, deadly.message(held).attempts) == (0, 2)
+        assert len(pool) == 2
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it has forked."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    return [int(word) for word in found.split()]
