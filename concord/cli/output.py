@@ -66,7 +66,7 @@ def facts(pairs: Mapping[str, object]) -> None:
     """One fact a line, the names aligned."""
     width = max(len(name) for name in pairs)
     for name, value in pairs.items():
-        print(f"{name:<{width}}  {shown(value)}".rstrip())
+        print(f"{name.ljust(width)}  {shown(value)}".rstrip())
 
 
 def shown(value: object) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from concord.model.progress import Told
+from concord.model.template import fill
 
 Item = TypeVar("Item")
 
@@ -34,13 +35,13 @@ def telling() -> Iterator[Told]:
     console = Console(stderr=True, highlight=False)
     if sys.stderr.isatty():
         with console.status("") as line:
-            yield lambda sentence, /, **values: line.update(f"{sentence % values} …")
+            yield lambda sentence, /, **values: line.update(f"{fill(sentence, values)} …")
         return
     said = ""
 
     def tell(sentence: str, /, **values: object) -> None:
         nonlocal said
-        text = sentence % values
+        text = fill(sentence, values)
         if text != said:
             print(f"{text} …", file=sys.stderr)
         said = text

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from concord.errors import ConcordError, Mistake, UsageError
 from concord.model.account import ALL_FOLDERS, INBOX, Account, AfterKind, AuthKind, StartKind, Tls, folder_name
+from concord.model.template import fill
 from concord.web.forms import Posted
 from concord.web.i18n import N_, gettext
 
@@ -102,7 +103,7 @@ def in_words(error: ConcordError) -> str:
     values = {"sentence": gettext(error.message), "cause": cause, "remedy": gettext(error.advice)}
     if cause:
         told = N_("%(sentence)s: %(cause)s. %(remedy)s.") if error.advice else N_("%(sentence)s: %(cause)s.")
-        return gettext(told) % values
+        return fill(gettext(told), values)
     return gettext(N_("%(sentence)s. %(remedy)s.")) % values if error.advice else values["sentence"]
 
 

@@ -1,22 +1,31 @@
-"""What happened, told on the next page: a form's answer sends the browser on, so that a reload repeats nothing."""
+"""A note on the next page: a form's answer redirects the browser, so that a reload repeats nothing."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request
 from starlette.responses import RedirectResponse
 
 from concord.web import cookies
+from concord.web.i18n import sentences
 
 _COOKIE: Final = "concord_flash"
 _KINDS: Final = ("ok", "warn", "bad")
 _LONGEST: Final = 2000
+_LONGEST_VALUE: Final = 200
+# A note lives for seconds. After a restart of the service the one under way is lost, and nothing else.
+_KEY: Final = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +34,59 @@ class Flash:
 
     kind: str
     sentence: str
-    values: dict[str, Any]
+    values: Mapping[str, str]
 
 
 def see_other(
     request: Request, place: str, sentence: str = "", *, kind: str = "ok", **values: object
 ) -> RedirectResponse:
-    """Go there next, and say that on top of the page. `sentence` is marked with N_, with %(name)s for values."""
+    """Redirect there, and show the sentence on top of the page. It is marked with N_, with %(name)s for values."""
     if sentence:
-        told = {"k": kind, "s": sentence, "v": {name: str(value)[:200] for name, value in values.items()}}
-        text = base64.urlsafe_b64encode(json.dumps(told).encode()).decode()
+        filled = {name: str(value)[:_LONGEST_VALUE] for name, value in values.items()}
+        text = _sealed(json.dumps({"k": kind, "s": _name(sentence), "v": filled}).encode())
         if len(text) <= _LONGEST:
             cookies.keep(request, _COOKIE, text, max_age=60)
     return RedirectResponse(place, HTTPStatus.SEE_OTHER)
 
 
 def take(request: Request) -> Flash | None:
-    """What is to be told now, once. The cookie is the browser's own: nothing in it is trusted but as text."""
+    """The note for this page, once. A cookie that this process did not make says nothing."""
     text = cookies.value_of(request, _COOKIE)
     if not text:
         return None
     cookies.keep(request, _COOKIE, "", max_age=0)
-    try:
-        told = json.loads(base64.urlsafe_b64decode(text))
-        kind, sentence, values = told["k"], str(told["s"]), dict(told["v"])
-    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
+    kept = _opened(text) if len(text) <= _LONGEST else None
+    if kept is None:
         return None
-    return Flash(kind if kind in _KINDS else "warn", sentence, values)
+    note = json.loads(kept)
+    sentence = _named().get(note["s"])
+    kind = note["k"] if note["k"] in _KINDS else "warn"
+    return Flash(kind, sentence, note["v"]) if sentence else None
+
+
+def _sealed(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(_proof(octets) + octets).decode()
+
+
+def _opened(text: str) -> bytes | None:
+    try:
+        octets = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    size = hashlib.sha256().digest_size
+    proof, kept = octets[:size], octets[size:]
+    return kept if hmac.compare_digest(proof, _proof(kept)) else None
+
+
+def _proof(octets: bytes) -> bytes:
+    return hmac.digest(_KEY, octets, "sha256")
+
+
+def _name(sentence: str) -> str:
+    """What the cookie calls a sentence: the sentence itself never travels."""
+    return hashlib.sha256(sentence.encode()).hexdigest()[:16]
+
+
+@cache
+def _named() -> dict[str, str]:
+    return {_name(sentence): sentence for sentence in sentences()}

@@ -146,8 +146,8 @@ class Guard:
 
 
 def _refused_place(scope: Scope) -> ASGIApp | None:
-    """No name of ours has a NUL in it, and PostgreSQL takes none even to say so."""
-    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+    """No name of ours has a NUL in it, and PostgreSQL takes none even to say so; an address is ASCII (RFC 3986)."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"] or not scope["query_string"].isascii():
         return problem(HTTPStatus.BAD_REQUEST)
     return None
 

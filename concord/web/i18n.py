@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -45,14 +46,24 @@ def N_(message: str) -> str:  # noqa: N802 - gettext's own name for it
 
 
 @cache
+def sentences() -> frozenset[str]:
+    """Every sentence that pages may show, in English: all of them are in each catalogue (a test insists)."""
+    messages = (message.id for message in _read(_FOLDERS[Language.CHINESE]) if message.id)
+    return frozenset(one if isinstance(one, str) else one[0] for one in messages)
+
+
+@cache
 def catalogue(language: Language) -> stdlib.NullTranslations:
     """All that is translated into a language."""
     folder = _FOLDERS.get(language)
     if folder is None:
         return stdlib.NullTranslations()
-    source = files("concord.web").joinpath(f"locale/{folder}/LC_MESSAGES/concord.po")
     compiled = io.BytesIO()
-    with source.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=folder))
+    write_mo(compiled, _read(folder))
     compiled.seek(0)
     return stdlib.GNUTranslations(compiled)
+
+
+def _read(folder: str) -> Catalog:
+    with files("concord.web").joinpath(f"locale/{folder}/LC_MESSAGES/concord.po").open("rb") as file:
+        return read_po(file, locale=folder)

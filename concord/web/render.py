@@ -17,6 +17,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from concord import __version__
+from concord.model.template import fill
 from concord.web import assets, cookies, flash, labels
 from concord.web.i18n import N_, gettext, ngettext, spoken
 from concord.web.language import Language
@@ -103,11 +104,11 @@ def told(message: object) -> str:
 
 
 def told_with(message: object, values: Mapping[str, object]) -> str:
-    """The same with values in it; a sentence that does not fit them is told as it stands."""
+    """A sentence of Concord's own with values in it; as it stands where one of them is missing."""
     sentence = gettext(str(message))
     try:
-        return sentence % dict(values)
-    except (KeyError, TypeError, ValueError):
+        return fill(sentence, values)
+    except KeyError:
         return sentence
 
 

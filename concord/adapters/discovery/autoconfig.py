@@ -36,6 +36,11 @@ _TLS: Final = {"SSL": Tls.IMPLICIT, "STARTTLS": Tls.STARTTLS}
 _LAST_PORT: Final = 65_535
 
 
+def url_of(template: str, domain: str, address: str = "") -> str:
+    """Where a template leads for a domain, and an address that is quoted already."""
+    return template.replace("{domain}", domain).replace("{address}", address)
+
+
 class Autoconfig:
     """Fetches and reads such files."""
 
@@ -49,7 +54,7 @@ class Autoconfig:
 
         Raises LookupFailedError, and AddressForbiddenError where it would lead to an address that must not be called.
         """
-        url = template.format(domain=address.domain, address=quote(str(address), safe=""))
+        url = url_of(template, address.domain, quote(str(address), safe=""))
         body = self._fetched(url)
         found = list(read(body, address, source, urlsplit(url).hostname or "")) if body else []
         yield from sorted(found, key=lambda server: server.tls is not Tls.IMPLICIT)

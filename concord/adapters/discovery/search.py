@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import dns.resolver
 
-from concord.adapters.discovery.autoconfig import PLACES, Autoconfig
+from concord.adapters.discovery.autoconfig import PLACES, Autoconfig, url_of
 from concord.adapters.discovery.guess import NAMES, Guesses
 from concord.adapters.discovery.records import SERVICES, Records
 from concord.adapters.imap.contexts import context_for
@@ -135,7 +135,7 @@ class Autodiscovery:
         if self._settings.directory_url:
             places.append((DiscoverySource.ISPDB, f"{self._settings.directory_url}{{domain}}"))
         for source, template in places:
-            url = urlsplit(template.format(domain=address.domain, address=""))
+            url = urlsplit(url_of(template, address.domain))
             yield _Question(
                 source=source,
                 place=f"{url.scheme}://{url.netloc}{url.path}",
@@ -146,7 +146,7 @@ class Autodiscovery:
         rule = NetworkRule(deny=self._poll.deny_networks, allow=self._poll.allow_networks)
         guesses = Guesses(rule, self._world.resolve, self._world.tls(), seconds=seconds)
         for name, port, tls in self._world.names:
-            host = name.format(domain=address.domain)
+            host = name.replace("{domain}", address.domain)
             yield _Question(
                 source=DiscoverySource.GUESS,
                 place=f"{host}:{port}",

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from concord.errors import DaemonFailedError
 from concord.manager.control import Moved
+from concord.model.template import fill
 from concord.model.user import Permission
 from concord.services.jobs import Job, JobState
 from concord.services.messages import ReplayTotals
@@ -113,7 +114,7 @@ class JobOut(Model):
             state=job.state,
             started_at=job.started_at,
             ended_at=job.ended_at,
-            lines=[JobLine(at=line.at, text=gettext(line.sentence) % line.values) for line in list(job.lines)],
+            lines=[JobLine(at=line.at, text=fill(gettext(line.sentence), line.values)) for line in list(job.lines)],
             problem=_problem(job),
             daemons=list(moved.daemons) if moved else None,
             sync=Stats.of(moved.sync) if moved and moved.sync else None,
