@@ -28,7 +28,8 @@ All that the pages do. Send `Authorization: Bearer TOKEN`; `concord token create
 * Failures are problem documents (RFC 9457): `application/problem+json`, with a `remedy` that says what to do; their
   words follow `Accept-Language` (en, zh-CN).
 * Lists come in pages, the newest first: give `next` of one page as `cursor` for the following.
-* A `POST` with an `Idempotency-Key` is done once: within a day its repetition answers the same.
+* A `POST` with an `Idempotency-Key` is done once: within a day its repetition with the same token answers the same. An
+  answer with a secret, a fresh token say, is not kept: its repetition gets 409.
 """
 PLACE: Final = "/api/docs"
 Reader = Annotated[Visitor, Depends(page(Permission.READ))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -69,6 +69,8 @@ class HandlerOut(Model):
 class HandlerMade(HandlerOut):
     """A fresh handler."""
 
+    shown_once: ClassVar = ("secret",)
+
     secret: str | None = Field(default=None, description="The one that was made: shown this once. Null: none was.")
 
 
@@ -105,6 +107,8 @@ class SecretIn(Model):
 
 class SecretMade(Model):
     """A fresh secret: the only time that it is shown."""
+
+    shown_once: ClassVar = ("secret",)
 
     secret: str
     in_use: int = Field(description="How many the handler signs with now.")

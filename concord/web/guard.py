@@ -19,6 +19,9 @@ from concord.web.i18n import N_, speak
 from concord.web.language import Language, preferred
 from concord.web.problem import problem
 
+# Forms of people who have not signed in: nothing else of a stranger's body is read, and little of these.
+_STRANGERS_FORMS: Final = ("/admin/login", "/admin/preferences")
+_STRANGERS_BODY: Final = 16 * 1024
 LANGUAGE: Final = "concord_language"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104 - they are no name that a browser asks for
@@ -106,7 +109,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        meter = _Meter(self._max_body, headers)
+        most = min(self._max_body, _STRANGERS_BODY) if scope["path"] in _STRANGERS_FORMS else self._max_body
+        meter = _Meter(most, headers)
         speak(_language(headers))
 
         async def send_guarded(message: Message) -> None:
@@ -118,7 +122,7 @@ class Guard:
                 _dress(message, scope)
             await send(message)
 
-        refusal = self._refusal(headers, str(scope["http_version"])) or _refused_place(scope)
+        refusal = self._refusal(headers, str(scope["http_version"]), most) or _refused_place(scope)
         if refusal:
             await refusal(scope, receive, send_guarded)
             return
@@ -128,7 +132,7 @@ class Guard:
             meter.is_over = False
             await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: Headers, version: str) -> ASGIApp | None:
+    def _refusal(self, headers: Headers, version: str, most: int) -> ASGIApp | None:
         if not self._is_ours(headers.getlist("host")):
             sentence = N_("This service does not answer to that name; admin.hosts lists those it does.")
             return problem(HTTPStatus.BAD_REQUEST, sentence)
@@ -136,7 +140,7 @@ class Guard:
             # Somebody on the way may have obeyed the other (RFC 9112, section 6.1).
             return problem(HTTPStatus.BAD_REQUEST, N_("Where the request ends is told in two ways."))
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._max_body:
+        if not length.isdecimal() or int(length) > most:
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return None
 

@@ -11,8 +11,9 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -25,7 +26,7 @@ from concord.errors import UsageError
 from concord.model.user import Permission
 from concord.ports import Vault
 from concord.web.problem import Refusal
-from concord.web.visitor import Visitor, concord_of
+from concord.web.visitor import ApiVisitor, Visitor, concord_of
 
 ROOT: Final = "/api/v1"
 MOST: Final = 200
@@ -42,6 +43,9 @@ Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the 
 
 class Model(BaseModel):
     """What goes in or out; an unknown key is an error."""
+
+    # Fields of an answer that hold a secret: it is shown once, and kept for no repetition.
+    shown_once: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
@@ -67,13 +71,16 @@ class Problem(BaseModel):
 
 
 class Route(APIRoute):
-    """A call that may be repeated safely where it brings an Idempotency-Key."""
+    """A call of the API: who makes it is settled first, and it may be repeated where it brings an Idempotency-Key."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The framework's, with the key looked up before and kept after."""
+        """The framework's, which would read the body of a stranger; with the key looked up before and kept after."""
         call = super().get_route_handler()
+        admit = _admission(self)
+        hidden = _shown_once(self.response_model)
 
         async def sound(request: Request) -> Response:
+            await admit(request)
             refuse_nul(await request.body())
             return await call(request)
 
@@ -84,11 +91,29 @@ class Route(APIRoute):
             key = request.headers.get(_KEY)
             if key is None:
                 return await sound(request)
+            visitor = await admit(request)
             if not 0 < len(key) <= _LONGEST_KEY:
                 raise UsageError("The Idempotency-Key cannot be one", remedy="Give 1 to 255 characters, a UUID say")
-            return await _once(request, sound, key)
+            return await _once(request, sound, _Claim(owner=_owner(visitor), key=key, hidden=hidden))
 
         return once
+
+
+def _admission(route: APIRoute) -> ApiVisitor:
+    """Every call of the API has one."""
+    (admit,) = (one.call for one in route.dependant.dependencies if isinstance(one.call, ApiVisitor))
+    return admit
+
+
+def _shown_once(model: object) -> tuple[str, ...]:
+    return model.shown_once if isinstance(model, type) and issubclass(model, Model) else ()
+
+
+def _owner(visitor: Visitor) -> str:
+    """Whose keys they are: a user's, by one token or by one browser."""
+    if visitor.token:
+        return f"user {visitor.user.id} token {visitor.token.id}"
+    return f"user {visitor.user.id} session {visitor.session.id if visitor.session else 0}"
 
 
 def refuse_nul(body: bytes) -> None:
@@ -164,34 +189,50 @@ def number_of(mark: str | None) -> int | None:
     return int(parts[0])
 
 
-async def _once(request: Request, call: Callable[[Request], Coroutine[Any, Any, Response]], key: str) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """An Idempotency-Key of somebody who may make the call."""
+
+    owner: str
+    key: str
+    hidden: tuple[str, ...]  # the answer's fields that nobody gets twice
+
+
+async def _once(request: Request, call: Callable[[Request], Coroutine[Any, Any, Response]], claim: _Claim) -> Response:
     parts = concord_of(request)
     keys = parts.idempotency
     body = await request.body()
-    owner = hashlib.sha256(request.headers.get("authorization", request.headers.get("cookie", "")).encode()).hexdigest()
     fingerprint = hashlib.sha256(b"\n".join((request.method.encode(), str(request.url).encode(), body))).hexdigest()
-    kept = await run_in_threadpool(keys.claim, owner, key, fingerprint)
+    kept = await run_in_threadpool(keys.claim, claim.owner, claim.key, fingerprint)
     if kept is not None:
         return _repeated(kept, fingerprint, parts.vault)
     try:
         answer = await call(request)
     except BaseException:
-        # A refusal or a failure is no answer to keep: mended, the same call may be made again.
-        await run_in_threadpool(keys.release, owner, key)
+        # A refusal or a failure is no answer to keep: once corrected, the same call may be made again.
+        await run_in_threadpool(keys.release, claim.owner, claim.key)
         raise
-    await _keep(parts, owner, key, answer)
+    await _keep(parts, claim, answer)
     return answer
 
 
-async def _keep(parts: Concord, owner: str, key: str, answer: Response) -> None:
+async def _keep(parts: Concord, claim: _Claim, answer: Response) -> None:
     keys = parts.idempotency
     if answer.status_code >= HTTPStatus.BAD_REQUEST or not isinstance(answer.body, bytes):
-        await run_in_threadpool(keys.release, owner, key)
+        await run_in_threadpool(keys.release, claim.owner, claim.key)
         return
     headers = {name: value for name, value in answer.headers.items() if name in _REPEATED}
-    # Sealed: an answer may hold a token that is shown only once.
-    sealed = parts.vault.seal(base64.b64encode(answer.body).decode())
-    await run_in_threadpool(keys.keep, owner, key, status=answer.status_code, headers=headers, body=sealed)
+    body = b"" if _holds_secret(answer.body, claim.hidden) else _sealed(parts.vault, answer.body)
+    await run_in_threadpool(keys.keep, claim.owner, claim.key, status=answer.status_code, headers=headers, body=body)
+
+
+def _sealed(vault: Vault, body: bytes) -> bytes:
+    return vault.seal(base64.b64encode(body).decode())
+
+
+def _holds_secret(body: bytes, hidden: tuple[str, ...]) -> bool:
+    told = json.loads(body) if hidden else {}
+    return any(told.get(name) is not None for name in hidden)
 
 
 def _repeated(kept: KeptAnswer, fingerprint: str, vault: Vault) -> Response:
@@ -206,6 +247,12 @@ def _repeated(kept: KeptAnswer, fingerprint: str, vault: Vault) -> Response:
             HTTPStatus.CONFLICT,
             "The first call with this Idempotency-Key is under way.",
             remedy="Ask again in a moment",
+        )
+    if not kept.body:
+        raise Refusal(
+            HTTPStatus.CONFLICT,
+            "This call was done already; its answer held a secret, which Concord shows only once.",
+            remedy="Revoke or replace what the first call made, and make another with a fresh Idempotency-Key",
         )
     return Response(
         base64.b64decode(vault.unseal(kept.body)), kept.status, {**kept.headers, "Idempotent-Replayed": "true"}

@@ -73,12 +73,16 @@ def page(permission: Permission = Permission.READ, *, asks: bool = False) -> Cal
     return visitor
 
 
-def api(permission: Permission = Permission.READ) -> Callable[[Request], Awaitable[Visitor]]:
+@dataclass(frozen=True, slots=True)
+class ApiVisitor:
     """A dependency for the API: a bearer token (RFC 6750), or the session of a page's own script."""
 
-    async def visitor(request: Request) -> Visitor:
+    permission: Permission
+
+    async def __call__(self, request: Request) -> Visitor:
+        """Raises Refusal, ForbiddenError, TooManyAttemptsError."""
         if "authorization" in request.headers:
-            return _allowed(request, await run_in_threadpool(_by_token, request), permission)
+            return _allowed(request, await run_in_threadpool(_by_token, request), self.permission)
         found = await run_in_threadpool(by_session, request)
         if found is None:
             raise Refusal(
@@ -89,9 +93,12 @@ def api(permission: Permission = Permission.READ) -> Callable[[Request], Awaitab
             )
         if request.method not in SAFE:
             await refuse_forged(request, found.csrf, form=False)
-        return _allowed(request, found, permission)
+        return _allowed(request, found, self.permission)
 
-    return visitor
+
+def api(permission: Permission = Permission.READ) -> ApiVisitor:
+    """Who may make a call of the API. `rest.Route` asks it before anything else of the request is read."""
+    return ApiVisitor(permission)
 
 
 def refuse_foreign(request: Request) -> None:

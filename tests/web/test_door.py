@@ -312,3 +312,11 @@ def test_better_parameters_are_taken_up_at_the_next_sign_in(concord: Concord, ma
     mallory.sign_in("alice")
 
     assert not concord.users.get("alice").password.startswith(weak)
+
+
+@pytest.mark.parametrize("place", ["/admin/login", "/admin/preferences"])
+def test_a_strangers_form_is_small(mallory: Browser, place: str) -> None:
+    """A million empty fields would cost 100 MB (issue 10, finding 1)."""
+    header = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    assert mallory.post(place, content=b"a&" * 500_000, headers=header).status_code == 413

@@ -15,7 +15,6 @@ from httpx2 import Response
 
 from concord.bootstrap import Concord
 from concord.errors import SecretKeyError
-from concord.handlers.signature import Signer
 from concord.model.rule import HandlerSpec, Match, Rule
 from concord.model.user import Permission
 from concord.ports import RedisMemory
@@ -427,16 +426,6 @@ def test_a_handlers_life_through_the_api(mallory: Browser, concord: Concord) -> 
     assert [one["name"] for one in mallory.get(API, headers=header).json()["items"]] == ["log", "crm"]
     assert mallory.delete(f"{API}/crm", headers=header).status_code == 204
     assert mallory.get(f"{API}/crm", headers=header).status_code == 404
-
-
-def test_a_made_secret_is_answered_again_only_to_the_same_call(mallory: Browser, concord: Concord) -> None:
-    header = token_of(concord, "bob") | {"Idempotency-Key": "5c11"}
-
-    first = mallory.post(API, headers=header, json=wanted(make_secret=True))
-    again = mallory.post(API, headers=header, json=wanted(make_secret=True))
-
-    assert first.json() == again.json()
-    Signer.parse(first.json()["secret"])
 
 
 def test_the_api_tells_every_mistake_with_its_place(mallory: Browser, concord: Concord) -> None:

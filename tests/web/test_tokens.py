@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from concord.adapters.sql.engine import reading, transaction
-from concord.adapters.sql.identity_tables import api_tokens, idempotency_keys
+from concord.adapters.sql.identity_tables import api_tokens
 from concord.bootstrap import Concord
 from concord.errors import UsageError
 from concord.model.user import Permission, Role
@@ -106,23 +106,6 @@ def test_guessing_tokens_is_slowed_down_and_working_ones_are_not(concord: Concor
     assert answers[-1].status_code == 429
     assert "retry-after" in answers[-1].headers
     assert mallory.get("/api/v1/users/me", headers=good).status_code == 200
-
-
-def test_repeated_call_is_done_once_and_answers_the_same(concord: Concord, mallory: Browser) -> None:
-    header = token_of(concord, "bob") | {"Idempotency-Key": "6a1f"}
-    wanted = {"name": "once", "scopes": ["read"]}
-
-    first = mallory.post("/api/v1/tokens", headers=header, json=wanted)
-    again = mallory.post("/api/v1/tokens", headers=header, json=wanted)
-    other = mallory.post("/api/v1/tokens", headers=header, json=wanted | {"name": "other"})
-
-    assert (first.status_code, again.status_code) == (201, 201)
-    assert first.json() == again.json()
-    assert again.headers["idempotent-replayed"] == "true"
-    assert other.status_code == 422
-    with reading(concord.engine) as connection:
-        kept = connection.execute(select(idempotency_keys.c.body)).scalar_one()
-    assert first.json()["token"].encode() not in kept
 
 
 def test_refused_call_may_be_made_again_with_its_key(concord: Concord, mallory: Browser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from fastapi import Depends
 from pydantic import Field
@@ -50,6 +50,8 @@ class TokenOut(Model):
 
 class TokenMade(TokenOut):
     """A fresh token: the only time that it is shown."""
+
+    shown_once: ClassVar = ("token",)
 
     token: str
 
