@@ -19,9 +19,11 @@ from concord.adapters.sql.holdings import SqlClaims
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.runs import RUNS
 from concord.adapters.sql.work import Claiming, Spans, Work
+from concord.errors import DatabaseDownError
 from concord.model.message import MessageState
 from concord.model.worker import Incarnation
 from tests.sql_world import MINUTE, START, World, processed, seen, statements, workflow
+from tests.waiting import eventually
 
 LATER = START + 10 * MINUTE
 HOUR = timedelta(hours=1)
@@ -319,6 +321,37 @@ def test_what_was_queued_in_the_future_is_queued_again(rows: Rows) -> None:
     rows.set(queued_at=datetime(2099, 1, 1, tzinfo=START.tzinfo))
 
     assert [found.id for found in rows.forgotten()] == rows.ids
+
+
+# A commit that is not answered.
+
+
+def test_a_claim_whose_commit_is_not_answered_is_given_back(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is restarted at that moment: the row is claimed, and nobody knows that it has it."""
+    dialect = rows.world.engine.dialect
+    commit = dialect.do_commit
+    broken: type[Exception] = dialect.loaded_dbapi.OperationalError
+    seen_commits: list[object] = []
+
+    def commit_and_hang_up(connection: Any) -> None:
+        commit(connection)
+        if not seen_commits:
+            seen_commits.append(connection)
+            raise broken("server closed the connection unexpectedly")
+
+    claims_of: dict[str, Callable[[datetime], object]] = {
+        "messages": lambda until: rows.world.ledger.claim(rows.ids, until=until),
+        "deliveries": lambda until: rows.world.outbox.claim_deliveries(rows.ids, until=until),
+        "workflow_runs": lambda until: rows.world.outbox.claim_run(rows.ids[0], until=until),
+    }
+    monkeypatch.setattr(dialect, "do_commit", commit_and_hang_up)
+    with pytest.raises(DatabaseDownError):
+        claims_of[rows.work.table.name](rows.world.clock() + 5 * MINUTE)
+
+    assert eventually(lambda: all(rows.row(known).state == rows.work.idle for known in rows.ids))
+    kept = rows.row(rows.ids[0])
+    assert (kept.failures, kept.suspect, kept.leased_until, kept.queued_at) == (0, False, None, None)
+    assert rows.ids[0] in rows.claim()
 
 
 # Through the ledger.

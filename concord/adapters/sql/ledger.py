@@ -17,6 +17,7 @@ from concord.adapters.sql.finishing import Finishing
 from concord.adapters.sql.recording import Recording
 from concord.adapters.sql.tables import messages
 from concord.adapters.sql.trail import add_steps, steps_of
+from concord.adapters.sql.unanswered import claiming_transaction
 from concord.adapters.sql.work import LONGEST, Claiming, Spans
 from concord.errors import ConcordError, InfrastructureError, NotFoundError, PermanentError
 from concord.model.account import FolderCursor, PollLease
@@ -82,8 +83,8 @@ class SqlLedger:
         """Take those that wait."""
         if not ids:
             return []
-        with transaction(self._engine) as connection:
-            claiming = Claiming(now=self._clock(), until=until, holder=holder(self._worker), spans=self._spans)
+        claiming = Claiming(now=self._clock(), until=until, holder=holder(self._worker), spans=self._spans)
+        with claiming_transaction(self._engine, claim_rows.MESSAGES, ids, claiming) as connection:
             return claim_rows.claim(connection, ids, claiming)
 
     def enter(self, claim: Claim, stage: str | None) -> bool:

@@ -16,6 +16,7 @@ from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.outbox_tables import DELIVERIES_WAITING, events, workflow_runs
 from concord.adapters.sql.outbox_tables import deliveries as delivery_table
 from concord.adapters.sql.paging import Order
+from concord.adapters.sql.unanswered import claiming_transaction
 from concord.adapters.sql.work import LONGEST, Claiming, Spans
 from concord.errors import NotFoundError
 from concord.model.delivery import Delivery, DeliveryState, OutboxRef
@@ -86,8 +87,9 @@ class SqlOutbox:
         """Take those that are due."""
         if not ids:
             return []
-        with transaction(self._engine) as connection:
-            return deliveries.claim(connection, ids, self._claiming(until))
+        claiming = self._claiming(until)
+        with claiming_transaction(self._engine, deliveries.DELIVERIES, ids, claiming) as connection:
+            return deliveries.claim(connection, ids, claiming)
 
     def enter_delivery(self, delivery: Delivery, stage: str | None) -> bool:
         """Write down where the worker is with a delivery that travels alone."""
@@ -215,8 +217,9 @@ class SqlOutbox:
 
     def claim_run(self, run_id: int, *, until: datetime) -> WorkflowRun | None:
         """Take it where it stands."""
-        with transaction(self._engine) as connection:
-            return runs.claim(connection, run_id, self._claiming(until))
+        claiming = self._claiming(until)
+        with claiming_transaction(self._engine, runs.RUNS, [run_id], claiming) as connection:
+            return runs.claim(connection, run_id, claiming)
 
     def enter_run(self, run: WorkflowRun, stage: str | None) -> bool:
         """Write down where the worker is with a run whose claim lapsed before."""

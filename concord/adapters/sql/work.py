@@ -158,6 +158,18 @@ class Work:
         give = update(self.table).where(row.id.in_(held)).values(UNCLAIMED | {"state": self.idle} | values)
         return [(found.id, found.attempts) for found in connection.execute(give.returning(row.id, row.attempts))]
 
+    def disclaim(self, connection: Connection, ids: Sequence[int], claiming: Claiming) -> int:
+        """Let go, uncounted, of those of these that just this claim took; how many."""
+        row = self.table.c
+        same = and_(
+            row.state == self.taken,
+            row.leased_until == claiming.until,
+            row.claimed_by.is_not_distinct_from(claiming.holder),
+        )
+        taken = select(row.id).where(row.id.in_(ids), same).order_by(row.id).with_for_update()
+        give = update(self.table).where(row.id.in_(taken)).values(UNCLAIMED | {"state": self.idle, "queued_at": None})
+        return connection.execute(give).rowcount
+
     def renew(self, connection: Connection, claims: Sequence[tuple[int, int]], until: datetime) -> None:
         """Hold these claims (id, attempt) longer. A row that its own settling has locked is passed over."""
         row = self.table.c
