@@ -74,7 +74,7 @@ def audited(
     else:
         outcome, told = note.outcome, note.detail
     finally:
-        _write(
+        write(
             audit,
             AuditEntry(
                 at=clock(),
@@ -89,7 +89,7 @@ def audited(
         )
 
 
-def _write(audit: Audit, entry: AuditEntry) -> None:
+def write(audit: Audit, entry: AuditEntry) -> None:
     """The database may be the very thing that is down: then the log has the row.
 
     The log also has the number and hash of each row that was written: somewhere that a forger of the database must

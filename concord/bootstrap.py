@@ -30,6 +30,7 @@ from concord.adapters.sql.engine import make_engine
 from concord.adapters.sql.holdings import SqlClaims, SqlPolls, SqlSlots
 from concord.adapters.sql.idempotency import SqlIdempotencyKeys
 from concord.adapters.sql.key_ring import SqlKeyRing
+from concord.adapters.sql.known_browsers import SqlKnownBrowsers
 from concord.adapters.sql.leases import LeaseTerms
 from concord.adapters.sql.ledger import SqlLedger
 from concord.adapters.sql.losses import SqlLosses
@@ -68,6 +69,7 @@ from concord.pipeline.sweep import Sweeper
 from concord.pipeline.tokens import TokenKeeper
 from concord.pipeline.workflow import WorkflowRunner
 from concord.ports import Discoverer, Holdings, Supervisor, SyncStats, Vault
+from concord.refusals import Refusals
 from concord.settings import Settings
 
 if TYPE_CHECKING:
@@ -210,6 +212,14 @@ class Concord:
     @part
     def throttle(self) -> SqlThrottle:
         return SqlThrottle(self.engine, self.clock)
+
+    @part
+    def refusals(self) -> Refusals:
+        return Refusals(self.audit, self.clock)
+
+    @part
+    def known_browsers(self) -> SqlKnownBrowsers:
+        return SqlKnownBrowsers(self.engine, self.clock)
 
     @part
     def idempotency(self) -> SqlIdempotencyKeys:

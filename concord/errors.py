@@ -114,6 +114,18 @@ class TooManyAttemptsError(TransientError):
     remedy = "Wait that long, then try again"
 
 
+class PasswordsBusyError(TransientError):
+    """So many passwords are being checked that another would hold up the service. `seconds` says when to come back."""
+
+    remedy = "Try again in a moment"
+
+
+class ProofNeededError(PermanentError):
+    """A sensitive action needs the user's password again: the session has not given it in the last minutes."""
+
+    remedy = "Type your own password with it; through the API use a token, or sign in again"
+
+
 class ConsentFailedError(UsageError):
     """A sign-in at an OAuth2 provider did not end with access to the mailbox."""
 

@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from threading import Semaphore
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, Semaphore
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-# Each takes 64 MiB and some 50 ms of a processor: a crowd of guessers waits its turn and does not exhaust the machine.
-_AT_ONCE: Final = 2
+from concord.errors import PasswordsBusyError
+
+# Each takes 64 MiB and some 50 ms of a processor. One processor is left to the pages.
+_AT_ONCE: Final = max(1, min(2, (os.cpu_count() or 2) - 1))
+# Each that waits holds one of the service's forty threads.
+_WAITING: Final = 6
+_BUSY_SECONDS: Final = 2
+
+
+class _Lane:
+    """So many at once, so many that wait; all others are turned away."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._places = Semaphore(at_once + waiting)
+        self._turns = Semaphore(at_once)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Raises PasswordsBusyError."""
+        if not self._places.acquire(blocking=False):
+            raise PasswordsBusyError("Too many passwords are being checked just now", seconds=_BUSY_SECONDS)
+        try:
+            with self._turns:
+                yield
+        finally:
+            self._places.release()
 
 
 class Argon2:
-    """Makes and checks hashes; safe for many threads."""
+    """Makes and checks hashes; safe for many threads, of which it never holds many."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._turns = Semaphore(_AT_ONCE)
+        self._strangers = _Lane(_AT_ONCE, _WAITING)
+        self._known = _Lane(1, _WAITING)
         self._nobodys: str | None = None
+        self._making_nobodys = Lock()
 
     def hash(self, password: str) -> str:
-        """What is kept of it, in argon2's own notation."""
-        with self._turns:
+        """What is kept of it, in argon2's own notation. Raises PasswordsBusyError."""
+        with self._known.turn():
             return self._hasher.hash(password)
 
-    def verify(self, kept: str | None, password: str) -> bool:
-        """Whether it is the one. Without `kept` (no such user) it takes as long, and the answer is no."""
-        if kept is None:
-            self._nobodys = self._nobodys or self.hash(secrets.token_urlsafe())
-        with self._turns:
+    def verify(self, kept: str | None, password: str, *, known: bool = False) -> bool:
+        """Whether it is the one. Without `kept` (no such user) it takes as long, and the answer is no.
+
+        `known`: a person whom a crowd of guessers must not hold up. Raises PasswordsBusyError.
+        """
+        lane = self._known if known else self._strangers
+        with lane.turn():
             try:
-                self._hasher.verify(kept or self._nobodys or "", password)
+                self._hasher.verify(kept or self._nobody(), password)
             except (VerificationError, InvalidHashError):
                 return False
         return kept is not None
@@ -40,3 +71,8 @@ class Argon2:
     def is_outdated(self, kept: str) -> bool:
         """Whether it was made with weaker parameters than today's."""
         return self._hasher.check_needs_rehash(kept)
+
+    def _nobody(self) -> str:
+        with self._making_nobodys:
+            self._nobodys = self._nobodys or self._hasher.hash(secrets.token_urlsafe())
+        return self._nobodys

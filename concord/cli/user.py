@@ -52,13 +52,13 @@ def add(
 
 @app.command("password")
 def set_password(name: _Name, password_stdin: _PasswordStdin = False) -> None:
-    """Give a user a new password; every session of that user ends."""
+    """Give a user a new password; every session and API token of that user ends."""
     from concord.services.identity import Identity
 
     here().users.get(name)
     secret = password.take("password", name, from_stdin=password_stdin)
     Identity(here()).set_password(name, secret, by=caller())
-    say(f"User '{name}' has a new password, and is signed out everywhere.")
+    say(f"User '{name}' has a new password; every browser is signed out, every API token revoked.")
 
 
 @app.command("role")

@@ -66,6 +66,7 @@ class WebSession:
     seen_at: datetime
     address: str
     agent: str
+    proved_at: datetime | None = None  # when its user last gave the password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 from concord.auditing import audited
 from concord.bootstrap import Concord, now
-from concord.errors import SignInRefusedError, TooManyAttemptsError, UsageError
+from concord.errors import PasswordsBusyError, ProofNeededError, SignInRefusedError, TooManyAttemptsError, UsageError
 from concord.model.caller import Caller
-from concord.model.user import ApiToken, Permission, Role, User
+from concord.model.throttle import Budget, Limit, Pauses, network_of
+from concord.model.user import ApiToken, Permission, Role, User, WebSession
 from concord.ports import Clock
+from concord.services.common_passwords import is_common
 
 NAME: Final = re.compile(r"[\w][\w.@+-]{0,63}")
 SHORTEST: Final = 12
 LONGEST: Final = 1024
 _FEW_LETTERS: Final = 4
-# How many attempts are free within a quarter of an hour: for one name from one address, for a name, for an address.
-_FREE_HERE, _FREE_NAME, _FREE_ADDRESS = 5, 50, 30
+# How many attempts are free before each further one must wait: for one name from one network, for a network, for a
+# browser that the user has signed in with.
+FREE_HERE, _FREE_NETWORK, _FREE_BROWSER = 5, 30, 10
+# For a name from all networks together: first those attempts that are free for their network, apart from them those of
+# networks that guess on. So a crowd that guesses on keeps no newcomer waiting, and all guesses of an hour are bounded.
+_NEWCOMERS: Final = (300, timedelta(seconds=12))
+_GUESSERS: Final = (20, timedelta(seconds=60))
+MOST_GUESSES_AN_HOUR: Final = 300 + 3600 // 12 + 20 + 3600 // 60
+# What is sensitive asks for the password again where it was not given for so long.
+PROVED: Final = timedelta(minutes=10)
 LONGEST_TOKEN_DAYS: Final = 3650
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """The values of two cookies."""
+
+    session: str = field(repr=False)
+    browser: str = field(repr=False)  # by which it is known the next time
 
 
 class Identity:
@@ -42,20 +63,41 @@ class Identity:
             check_password(name, password)
             return self._parts.users.add(name, role, self._parts.passwords.hash(password))
 
-    def set_password(self, name: str, password: str, *, by: Caller) -> User:
-        """All of the user's sessions end. Raises UsageError, NotFoundError."""
-        with audited(self._parts.audit, by, "user.password", name):
+    def set_password(self, name: str, password: str, *, keeps_tokens: bool = False, by: Caller) -> User:
+        """All of the user's sessions end, and unless kept the user's tokens. Raises UsageError, NotFoundError."""
+        with audited(self._parts.audit, by, "user.password", name, detail="tokens kept" if keeps_tokens else ""):
             self._parts.users.get(name)
             check_password(name, password)
-            return self._parts.users.set_password(name, self._parts.passwords.hash(password))
+            kept = self._parts.passwords.hash(password)
+            return self._parts.users.set_password(name, kept, keeps_tokens=keeps_tokens)
 
-    def change_own_password(self, user: User, before: str, after: str, *, by: Caller) -> None:
-        """Of whoever knows the present one. Raises SignInRefusedError, TooManyAttemptsError, UsageError."""
-        self._take_turn(user.name, by.address)
-        if not self._parts.passwords.verify(user.password, before):
-            raise SignInRefusedError("The present password is wrong", remedy="Type the password you signed in with")
-        self.set_password(user.name, after, by=by)
-        self._parts.throttle.forget(*_keys(user.name, by.address))
+    def change_own_password(self, user: User, before: str, after: str, *, keeps_tokens: bool, by: Caller) -> None:
+        """Of a user who knows the present one. Raises SignInRefusedError, TooManyAttemptsError, UsageError."""
+        self._check_own(user, before, by=by)
+        self.set_password(user.name, after, keeps_tokens=keeps_tokens, by=by)
+
+    def prove(self, session: WebSession, password: str, *, by: Caller) -> None:
+        """What is sensitive is for the person, not for a session that somebody else may have got hold of.
+
+        Nothing is asked where the password was given in the last minutes. Raises ProofNeededError, SignInRefusedError,
+        TooManyAttemptsError.
+        """
+        if is_proved(session, self._clock()):
+            return
+        if not password:
+            raise ProofNeededError("This needs your own password")
+        self._check_own(session.user, password, by=by)
+        self._parts.sessions.prove(session.id)
+
+    def _check_own(self, user: User, password: str, *, by: Caller) -> None:
+        """Counted by user: a session may guess from everywhere."""
+        key = f"own:{user.id}"
+        self._take_turn((Pauses(key, FREE_HERE),))
+        if not self._parts.passwords.verify(user.password, password, known=True):
+            error = SignInRefusedError("The present password is wrong", remedy="Type the password you signed in with")
+            self._parts.refusals.sign_in(user.name, user.name, error, by=by)
+            raise error
+        self._parts.throttle.forget(key)
 
     def change_user(self, name: str, *, role: Role | None = None, enabled: bool | None = None, by: Caller) -> User:
         """Raises NotFoundError; ConflictError where no admin would be left."""
@@ -69,21 +111,40 @@ class Identity:
         with audited(self._parts.audit, by, "user.remove", name):
             self._parts.users.remove(name)
 
-    def sign_in(self, name: str, password: str, *, address: str, agent: str) -> str:
-        """The cookie's value. Raises SignInRefusedError, TooManyAttemptsError."""
-        by = Caller(actor=name[:64], via="admin", address=address)
-        with audited(self._parts.audit, by, "user.sign_in", name[:64]):
-            self._take_turn(name, address)
-            user = self._parts.users.find(name)
-            good = self._parts.passwords.verify(user.password if user else None, password)
-            if user is None or not good or not user.enabled:
-                raise SignInRefusedError("The name or the password is wrong")
-        self._parts.throttle.forget(*_keys(name, address))
-        if self._parts.passwords.is_outdated(user.password):
-            self._parts.users.rehash(user.id, user.password, self._parts.passwords.hash(password))
-        value = self._parts.sessions.begin(user.id, address=address, agent=agent)
-        self._parts.users.signed_in(user.id, self._clock())
-        return value
+    def sign_in(self, name: str, password: str, *, address: str, agent: str, browser: str = "") -> SignedIn:
+        """A session. `browser` is the cookie of one that may be known.
+
+        Raises SignInRefusedError, TooManyAttemptsError, PasswordsBusyError.
+        """
+        found = self._parts.users.find(name)
+        known = self._parts.known_browsers.find(browser, found.id) if found and browser else None
+        by = Caller(actor=found.name if found else "", via="admin", address=address)
+        limits = self._limits(name, network_of(address), known)
+        try:
+            self._take_turn(limits)
+            user = self._checked(found, password, known=known is not None)
+        except (SignInRefusedError, TooManyAttemptsError, PasswordsBusyError) as error:
+            if isinstance(error, PasswordsBusyError):
+                self._parts.throttle.refund(*_pauses(limits))  # nobody looked at the password
+            self._parts.refusals.sign_in(name, found.name if found else None, error, by=by)
+            raise
+        own, *network = _pauses(limits)
+        self._parts.throttle.forget(own)
+        # Only what this attempt counted: one's own success makes no room for guesses at others.
+        self._parts.throttle.refund(*network)
+        with suppress(PasswordsBusyError):  # another sign-in will do
+            if self._parts.passwords.is_outdated(user.password):
+                self._parts.users.rehash(user.id, user.password, self._parts.passwords.hash(password))
+        with audited(self._parts.audit, by, "user.sign_in", user.name):
+            session = self._parts.sessions.begin(user.id, address=address, agent=agent)
+            self._parts.users.signed_in(user.id, self._clock())
+        return SignedIn(session=session, browser=self._parts.known_browsers.remember(browser, user.id))
+
+    def _checked(self, user: User | None, password: str, *, known: bool) -> User:
+        good = self._parts.passwords.verify(user.password if user else None, password, known=known)
+        if user is None or not good or not user.enabled:
+            raise SignInRefusedError("The name or the password is wrong")
+        return user
 
     def sign_out(self, session_id: int, *, by: Caller) -> None:
         """The cookie opens nothing any more."""
@@ -123,13 +184,31 @@ class Identity:
         with audited(self._parts.audit, by, "token.revoke", str(token_id)):
             return self._parts.api_tokens.revoke(token_id, user_id=of.id if of else None)
 
-    def _take_turn(self, name: str, address: str) -> None:
-        here, named, placed = _keys(name, address)
-        wait = self._parts.throttle.attempt({here: _FREE_HERE, named: _FREE_NAME, placed: _FREE_ADDRESS})
-        if wait:
+    def _limits(self, name: str, network: str, known: int | None) -> tuple[Limit, ...]:
+        """What an attempt counts for. A known browser has a lane of its own, which no stranger can fill."""
+        if known is not None:
+            return (Pauses(f"browser:{known}", _FREE_BROWSER),)
+        short = name[:64].lower()
+        here = Pauses(f"login:{short}@{network}", FREE_HERE)
+        is_free = self._parts.throttle.attempts(here.key) < FREE_HERE
+        budget = Budget(f"newcomers:{short}", *_NEWCOMERS) if is_free else Budget(f"guessers:{short}", *_GUESSERS)
+        return here, Pauses(f"network:{network}", _FREE_NETWORK), budget
+
+    def _take_turn(self, limits: Sequence[Limit]) -> None:
+        if wait := self._parts.throttle.attempt(limits):
             raise TooManyAttemptsError(
-                "There were too many attempts to sign in", seconds=max(1, round(wait.total_seconds()))
+                "There were too many attempts to sign in", seconds=max(1, ceil(wait.total_seconds()))
             )
+
+
+def _pauses(limits: Sequence[Limit]) -> list[str]:
+    """The keys of those limits; the user's own comes first."""
+    return [limit.key for limit in limits if isinstance(limit, Pauses)]
+
+
+def is_proved(session: WebSession, at: datetime) -> bool:
+    """Whether its user gave the password in the last minutes."""
+    return session.proved_at is not None and at - session.proved_at <= PROVED
 
 
 def check_password(name: str, password: str) -> None:
@@ -143,14 +222,11 @@ def check_password(name: str, password: str) -> None:
         cause = "it holds the user's name"
     elif len(set(password)) <= _FEW_LETTERS:
         cause = "it repeats a few characters"
+    elif is_common(password):
+        cause = "it is one of those that everybody tries first"
     if cause:
         raise UsageError(
             "This password cannot be used",
             cause=cause,
             remedy="Take 12 characters or more; a few words that do not belong together are good",
         )
-
-
-def _keys(name: str, address: str) -> tuple[str, str, str]:
-    short = name[:64].lower()
-    return f"login:{short}@{address}", f"login:{short}", f"address:{address}"

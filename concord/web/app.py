@@ -42,7 +42,7 @@ def make_app(concord: Concord) -> FastAPI:
             app.include_router(router)
     refusals.install(app)
     settings = concord.settings.admin
-    app.add_middleware(Guard, names=names(settings), max_body=settings.max_body_bytes)
+    app.add_middleware(Guard, names=names(settings), max_body=settings.max_body_bytes, refusals=concord.refusals)
     if settings.proxies:
         # X-Forwarded-For and -Proto, believed only of these.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.proxies])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from concord.refusals import Refusals
 from concord.settings import AdminSettings
 from concord.web import cookies
 from concord.web.i18n import N_, speak
@@ -98,10 +99,11 @@ class Guard:
     And one that is too big; and it says in which language the request is to be answered.
     """
 
-    def __init__(self, app: ASGIApp, names: frozenset[str], max_body: int) -> None:
+    def __init__(self, app: ASGIApp, names: frozenset[str], max_body: int, refusals: Refusals) -> None:
         self._app = app
         self._names = names
         self._max_body = max_body
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -122,7 +124,7 @@ class Guard:
                 _dress(message, scope)
             await send(message)
 
-        refusal = self._refusal(headers, str(scope["http_version"]), most) or _refused_place(scope)
+        refusal = self._refusal(headers, scope, most) or _refused_place(scope)
         if refusal:
             await refusal(scope, receive, send_guarded)
             return
@@ -132,11 +134,14 @@ class Guard:
             meter.is_over = False
             await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: Headers, version: str, most: int) -> ASGIApp | None:
+    def _refusal(self, headers: Headers, scope: Scope, most: int) -> ASGIApp | None:
+        address = scope["client"][0] if scope.get("client") else ""
         if not self._is_ours(headers.getlist("host")):
+            self._refusals.note("foreign_host", address=address)
             sentence = N_("This service does not answer to that name; admin.hosts lists those it does.")
             return problem(HTTPStatus.BAD_REQUEST, sentence)
-        if _CHUNKED in headers and ("content-length" in headers or version != "1.1"):
+        if _CHUNKED in headers and ("content-length" in headers or scope["http_version"] != "1.1"):
+            self._refusals.note("two_lengths", address=address)
             # Somebody on the way may have obeyed the other (RFC 9112, section 6.1).
             return problem(HTTPStatus.BAD_REQUEST, N_("Where the request ends is told in two ways."))
         length = headers.get("content-length", "0")

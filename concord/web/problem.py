@@ -19,7 +19,9 @@ from concord.errors import (
     Mistake,
     MistakesError,
     NotFoundError,
+    PasswordsBusyError,
     PermanentError,
+    ProofNeededError,
     SchemaError,
     SecretKeyError,
     SignInRefusedError,
@@ -42,6 +44,7 @@ _STATUS: Final[tuple[tuple[type[ConcordError], HTTPStatus], ...]] = (
     (ExistsError, HTTPStatus.CONFLICT),
     (ConflictError, HTTPStatus.CONFLICT),
     (ForbiddenError, HTTPStatus.FORBIDDEN),
+    (ProofNeededError, HTTPStatus.FORBIDDEN),
     (SignInRefusedError, HTTPStatus.UNAUTHORIZED),
     (TooManyAttemptsError, HTTPStatus.TOO_MANY_REQUESTS),
     (SecretKeyError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -92,10 +95,13 @@ def facts_of(error: ConcordError) -> dict[str, str]:
     return {name: without_logins(str(value)) for name, value in error.fields.items() if value not in (None, "")}
 
 
+_WAITS: Final = (TooManyAttemptsError, PasswordsBusyError)
+
+
 def retry_after(error: ConcordError) -> dict[str, str]:
     """How long to wait, where that is known (RFC 9110, section 10.2.3)."""
     seconds = error.fields.get("seconds")
-    return {"Retry-After": str(seconds)} if isinstance(error, TooManyAttemptsError) and seconds else {}
+    return {"Retry-After": str(seconds)} if isinstance(error, _WAITS) and seconds else {}
 
 
 def problem(

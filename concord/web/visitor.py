@@ -6,16 +6,19 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import ceil
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from concord.bootstrap import Concord
+from concord.bootstrap import Concord, now
 from concord.errors import ForbiddenError, TooManyAttemptsError
 from concord.model.caller import Caller
+from concord.model.throttle import Pauses, network_of
 from concord.model.user import ApiToken, Permission, User, WebSession
+from concord.services.identity import is_proved
 from concord.web import cookies
 from concord.web.problem import Refusal
 
@@ -39,6 +42,11 @@ class Visitor:
     csrf: str = field(default="", repr=False)  # what this browser's forms bring along
     session: WebSession | None = None
     token: ApiToken | None = None
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether what is sensitive asks this person's password."""
+        return self.session is not None and not is_proved(self.session, now())
 
     def may(self, permission: Permission | str) -> bool:
         """Whether it is allowed."""
@@ -106,6 +114,7 @@ def refuse_foreign(request: Request) -> None:
     origin = request.headers.get("origin")
     strange = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
     if strange or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        _note(request, "foreign_site")
         raise Refusal(HTTPStatus.FORBIDDEN, "The request comes from another site.", remedy="Use Concord's own pages")
 
 
@@ -116,12 +125,19 @@ async def refuse_forged(request: Request, csrf: str, *, form: bool = True) -> No
     if not brought and form:
         value = (await request.form()).get(CSRF_FIELD)
         brought = value if isinstance(value, str) else ""
-    if not csrf or not hmac.compare_digest(brought.encode(), csrf.encode()):
+    if not csrf or not hmac.compare_digest(brought.encode("utf-8", "surrogateescape"), csrf.encode()):
+        _note(request, "forged_form")
         raise Refusal(
             HTTPStatus.FORBIDDEN,
             "The form is of another session, or too old.",
             remedy="Go back, load the page anew and send it again",
         )
+
+
+def _note(request: Request, reason: str, **facts: object) -> None:
+    """In the log: by the route's own path, for an address may hold what a stranger wants read."""
+    path = getattr(request.scope.get("route"), "path", "")
+    concord_of(request).refusals.note(reason, address=address_of(request), path=path, **facts)
 
 
 def address_of(request: Request) -> str:
@@ -149,12 +165,13 @@ def by_session(request: Request) -> Visitor | None:
 
 def _by_token(request: Request) -> Visitor:
     scheme, _, token = request.headers["authorization"].partition(" ")
-    parts, key = concord_of(request), f"token:{address_of(request)}"
+    parts, address = concord_of(request), address_of(request)
     found = parts.api_tokens.find(token.strip()) if scheme.lower() == "bearer" else None
     if found is None:
         # Counted only where it is wrong: a program that works is never slowed down.
-        if wait := parts.throttle.attempt({key: _TOKEN_ATTEMPTS}):
-            raise TooManyAttemptsError("There were too many wrong tokens", seconds=max(1, round(wait.total_seconds())))
+        parts.refusals.note("wrong_token", address=address)
+        if wait := parts.throttle.attempt([Pauses(f"token:{network_of(address)}", _TOKEN_ATTEMPTS)]):
+            raise TooManyAttemptsError("There were too many wrong tokens", seconds=max(1, ceil(wait.total_seconds())))
         raise Refusal(
             HTTPStatus.UNAUTHORIZED,
             "The token is wrong, expired or revoked.",
@@ -175,6 +192,7 @@ def _allowed(request: Request, visitor: Visitor, permission: Permission) -> Visi
     request.state.visitor = visitor
     if visitor.may(permission):
         return visitor
+    _note(request, "missing_scope" if visitor.token else "missing_role", actor=visitor.user.name, needed=permission)
     if visitor.token:
         raise Refusal(
             HTTPStatus.FORBIDDEN,

@@ -43,7 +43,7 @@ def test_guesser_is_slowed_down_and_the_owner_elsewhere_is_not(concord: Concord,
 
     assert slowed.status_code == 429
     assert int(slowed.headers["retry-after"]) >= 1
-    assert Identity(concord).sign_in("bob", PASSWORD, address="192.0.2.1", agent="")
+    assert Identity(concord).sign_in("bob", PASSWORD, address="192.0.2.1", agent="").session
 
 
 def test_many_guesses_at_once_do_not_come_through(concord: Concord) -> None:

@@ -43,6 +43,21 @@ sessions: Final = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     Column("address", CleanText(LINE), nullable=False),
     Column("agent", CleanText(LINE), nullable=False),
+    # When its user last gave the password: what is sensitive asks for it again.
+    Column("proved_at", UtcDateTime),
+    Index(None, "user_id"),
+    sqlite_autoincrement=True,
+)
+
+# Browsers that a user has signed in with: guessers elsewhere do not slow them down. One browser may be several users'.
+known_browsers: Final = Table(
+    "known_browsers",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("user_id", BigId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    UniqueConstraint("digest", "user_id"),
     Index(None, "user_id"),
     sqlite_autoincrement=True,
 )
@@ -65,7 +80,7 @@ api_tokens: Final = Table(
     sqlite_autoincrement=True,
 )
 
-# Failures by what they are counted for: a login name, an address, a token's address.
+# Attempts by what they are counted for: a login name, a network, a known browser.
 throttles: Final = Table(
     "throttles",
     metadata,

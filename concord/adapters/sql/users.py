@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Label, Row, delete, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 
 from concord.adapters.sql.engine import reading, transaction
-from concord.adapters.sql.identity_tables import sessions, users
+from concord.adapters.sql.identity_tables import api_tokens, known_browsers, sessions, users
 from concord.errors import ConflictError, ExistsError, NotFoundError
 from concord.model.user import Role, User
 from concord.ports import Clock
@@ -74,9 +74,10 @@ class SqlUsers:
         values |= {} if enabled is None else {"enabled": enabled}
         return self._change(name, values)
 
-    def set_password(self, name: str, password: str) -> User:
-        """`password` is a hash. Every session ends: whoever knew the old one is out."""
-        return self._change(name, {"password": password, "password_at": self._clock()}, ends_sessions=True)
+    def set_password(self, name: str, password: str, *, keeps_tokens: bool) -> User:
+        """`password` is a hash. All that the old one opened ends: sessions, known browsers and, unless kept, tokens."""
+        now = self._clock()
+        return self._change(name, {"password": password, "password_at": now}, ends=True, revokes=not keeps_tokens)
 
     def rehash(self, user_id: int, before: str, after: str) -> None:
         """The same password, kept better; unless it was changed meanwhile."""
@@ -97,15 +98,20 @@ class SqlUsers:
                 raise NotFoundError("There is no such user", user=name, remedy=_REMEDY)
             _refuse_lockout(connection, name)
 
-    def _change(self, name: str, values: dict[str, Any], *, ends_sessions: bool = False) -> User:
+    def _change(self, name: str, values: dict[str, Any], *, ends: bool = False, revokes: bool = False) -> User:
         with transaction(self._engine) as connection:
             changed = update(users).where(users.c.name == name).values(values).returning(users)
             row = connection.execute(changed if values else select(users).where(users.c.name == name)).one_or_none()
             if row is None:
                 raise NotFoundError("There is no such user", user=name, remedy=_REMEDY)
             _refuse_lockout(connection, name)
-            if ends_sessions or not row.enabled:
+            if ends or not row.enabled:
                 connection.execute(delete(sessions).where(sessions.c.user_id == row.id))
+            if ends:
+                connection.execute(delete(known_browsers).where(known_browsers.c.user_id == row.id))
+            if revokes:
+                living = (api_tokens.c.user_id == row.id) & api_tokens.c.revoked_at.is_(None)
+                connection.execute(update(api_tokens).where(living).values(revoked_at=self._clock()))
         return user_of(row)
 
 

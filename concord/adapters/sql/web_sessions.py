@@ -55,6 +55,7 @@ class SqlSessions:
             "created_at": now,
             "rotated_at": now,
             "seen_at": now,
+            "proved_at": now,
             "address": address,
             "agent": agent[:300],
         }
@@ -85,6 +86,12 @@ class SqlSessions:
             mine &= sessions.c.user_id == user_id
         with transaction(self._engine) as connection:
             return connection.execute(delete(sessions).where(mine)).rowcount == 1
+
+    def prove(self, session_id: int) -> None:
+        """Its user has just given the password again."""
+        with transaction(self._engine) as connection:
+            mine = sessions.c.id == session_id
+            connection.execute(update(sessions).where(mine).values(proved_at=self._clock()))
 
     def of(self, user_id: int) -> list[WebSession]:
         """A user's, the one last used first."""
@@ -133,4 +140,5 @@ def _session_of(row: Row[Any]) -> WebSession:
         seen_at=row.seen_at,
         address=row.address,
         agent=row.agent,
+        proved_at=row.proved_at,
     )

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from concord.model.user import ApiToken, Permission
 from concord.services.identity import LONGEST_TOKEN_DAYS, Identity
+from concord.web.proof import prove
 from concord.web.rest import Model, Page, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 
@@ -74,6 +75,7 @@ def list_tokens(me: Reader, parts: Parts) -> Page[TokenOut]:
 @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=needs(Permission.READ))
 def create_token(wanted: TokenIn, me: Reader, parts: Parts) -> TokenMade:
     """Make a token of one's own, with no more than the asking token's scopes."""
+    prove(parts, me)
     scopes = frozenset(wanted.scopes)
     Identity.refuse_beyond(scopes, me.permissions)
     token, kept = Identity(parts).create_token(me.user, wanted.name, scopes, days=wanted.days, by=me.caller)

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 
 from concord.model.user import Permission, Role, User
 from concord.services.identity import LONGEST, Identity
+from concord.web.proof import prove
 from concord.web.rest import Model, Page, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 
@@ -77,6 +78,7 @@ def list_users(_me: Admin, parts: Parts) -> Page[UserOut]:
 @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=needs(Permission.ADMIN))
 def add_user(wanted: UserIn, me: Admin, parts: Parts) -> UserOut:
     """Let somebody sign in."""
+    prove(parts, me)
     password = wanted.password.get_secret_value()
     return UserOut.of(Identity(parts).add_user(wanted.name, wanted.role, password, by=me.caller))
 
@@ -89,7 +91,8 @@ def show_user(name: Name, _me: Admin, parts: Parts) -> UserOut:
 
 @router.patch("/{name}", openapi_extra=needs(Permission.ADMIN), responses=not_found())
 def change_user(name: Name, wanted: UserChange, me: Admin, parts: Parts) -> UserOut:
-    """Change role, password, or whether the user may sign in; a new password ends every session."""
+    """Change role, password, or whether the user may sign in; a new password ends every session and every token."""
+    prove(parts, me)
     identity = Identity(parts)
     if wanted.password is not None:
         identity.set_password(name, wanted.password.get_secret_value(), by=me.caller)
@@ -103,5 +106,6 @@ def change_user(name: Name, wanted: UserChange, me: Admin, parts: Parts) -> User
 )
 def remove_user(name: Name, me: Admin, parts: Parts) -> Response:
     """With all sessions and tokens."""
+    prove(parts, me)
     Identity(parts).remove_user(name, by=me.caller)
     return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from concord.errors import ConcordError, SignInRefusedError, TooManyAttemptsError
+from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError
 from concord.services.identity import Identity
 from concord.web import cookies
 from concord.web.flash import see_other
@@ -22,13 +22,14 @@ from concord.web.language import Language
 from concord.web.problem import facts_of, retry_after, status_of
 from concord.web.refusals import SIGN_IN
 from concord.web.render import THEME, THEMES, render
-from concord.web.visitor import Parts, Visitor, address_of, page, refuse_forged
+from concord.web.visitor import Parts, Visitor, address_of, by_session, page, refuse_forged
 
 router = APIRouter(include_in_schema=False)
 
 HOME: Final = "/admin"
 # What a browser that has not signed in brings to the form, so that no other site can sign it in as somebody else.
 _BEFORE: Final = "concord_door"
+KNOWN_BROWSER: Final = "concord_browser"
 _YEAR: Final = 365 * 86_400
 # A place on our own pages, and nothing that a browser may read as another site's address.
 _OURS: Final = re.compile(r"/(admin|api/docs)(?:[/?][\x21-\x5b\x5d-\x7e]*)?")
@@ -51,10 +52,21 @@ def _signed_in(request: Request, form: Form, parts: Parts) -> Response:
     name, place = form.text("name"), own_place(form.text("next"))
     agent = request.headers.get("user-agent", "")
     try:
-        value = Identity(parts).sign_in(name, form.raw("password"), address=address_of(request), agent=agent)
-    except (SignInRefusedError, TooManyAttemptsError) as error:
+        signed_in = Identity(parts).sign_in(
+            name,
+            form.raw("password"),
+            address=address_of(request),
+            agent=agent,
+            browser=cookies.value_of(request, KNOWN_BROWSER),
+        )
+    except (SignInRefusedError, TooManyAttemptsError, PasswordsBusyError) as error:
         return _form(request, error=error, name=name, place=place)
-    cookies.keep_session(request, value)
+    former = by_session(request)
+    if former and former.session:
+        # Another person's perhaps: who copied the former cookie must not stay signed in.
+        Identity(parts).sign_out(former.session.id, by=former.caller)
+    cookies.keep_session(request, signed_in.session)
+    keep_known(request, signed_in.browser)
     return RedirectResponse(place, 303)
 
 
@@ -76,6 +88,11 @@ def prefer(request: Request, form: Form) -> Response:
     if form.has("theme"):
         cookies.keep(request, THEME, theme if theme in THEMES else "", max_age=_YEAR)
     return see_other(request, own_place(form.text("back")))
+
+
+def keep_known(request: Request, value: str) -> None:
+    """By this cookie the browser is known at the next sign-in; it opens nothing by itself."""
+    cookies.keep(request, KNOWN_BROWSER, value, max_age=_YEAR)
 
 
 def own_place(asked: str) -> str:

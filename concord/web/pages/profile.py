@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from concord.errors import ConcordError, SignInRefusedError, TooManyAttemptsError, UsageError
+from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError, UsageError
 from concord.services.identity import Identity
 from concord.web import cookies
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
+from concord.web.pages.door import keep_known
 from concord.web.problem import facts_of, status_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, address_of, page
@@ -34,10 +35,13 @@ def change_password(request: Request, me: Me, parts: Parts, form: Form) -> Respo
     identity = Identity(parts)
     try:
         _refuse_different(form.raw("after"), form.raw("again"))
-        identity.change_own_password(me.user, form.raw("before"), form.raw("after"), by=me.caller)
-    except (UsageError, SignInRefusedError, TooManyAttemptsError) as error:
+        identity.change_own_password(
+            me.user, form.raw("before"), form.raw("after"), keeps_tokens=not form.has("tokens"), by=me.caller
+        )
+    except (UsageError, SignInRefusedError, TooManyAttemptsError, PasswordsBusyError) as error:
         return _shown(request, me, parts, error=error)
     agent = request.headers.get("user-agent", "")
+    keep_known(request, parts.known_browsers.remember("", me.user.id))
     cookies.keep_session(request, parts.sessions.begin(me.user.id, address=address_of(request), agent=agent))
     return see_other(request, "/admin/profile", N_("The password is changed. Every other browser is signed out."))
 

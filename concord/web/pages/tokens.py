@@ -14,6 +14,7 @@ from concord.web.flash import see_other
 from concord.web.forms import Form, Posted
 from concord.web.i18n import N_
 from concord.web.problem import facts_of, status_of
+from concord.web.proof import NOT_PROVED, prove
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -33,10 +34,11 @@ def tokens(request: Request, me: Me, parts: Parts) -> Response:
 def create(request: Request, me: Me, parts: Parts, form: Form) -> Response:
     """Shown once, in the answer itself: no address leads to it."""
     try:
+        prove(parts, me, form)
         token, _ = Identity(parts).create_token(
             me.user, form.text("name")[:100], _scopes(form), days=_days(form), by=me.caller
         )
-    except UsageError as error:
+    except (UsageError, *NOT_PROVED) as error:
         return _shown(request, me, parts, error=error, form=form)
     return _shown(request, me, parts, fresh=token)
 

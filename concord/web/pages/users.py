@@ -14,6 +14,7 @@ from concord.web.flash import see_other
 from concord.web.forms import Form, Posted
 from concord.web.i18n import N_
 from concord.web.problem import facts_of, status_of
+from concord.web.proof import NOT_PROVED, prove
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -33,8 +34,9 @@ def users(request: Request, _me: Admin, parts: Parts) -> Response:
 def add(request: Request, me: Admin, parts: Parts, form: Form) -> Response:
     """Somebody new."""
     try:
+        prove(parts, me, form)
         made = Identity(parts).add_user(form.text("name"), _role(form), form.raw("password"), by=me.caller)
-    except UsageError as error:
+    except (UsageError, *NOT_PROVED) as error:
         return _shown(request, parts, error=error, form=form)
     return see_other(request, _LIST, N_("'%(name)s' may sign in now."), name=made.name)
 
@@ -49,28 +51,36 @@ def user(request: Request, _me: Admin, parts: Parts, name: str) -> Response:
 def change(request: Request, me: Admin, parts: Parts, form: Form, name: str) -> Response:
     """Role, and whether the user may sign in at all."""
     try:
+        prove(parts, me, form)
         Identity(parts).change_user(name, role=_role(form), enabled=form.has("enabled"), by=me.caller)
-    except ConflictError as error:
+    except (ConflictError, *NOT_PROVED) as error:
         return _one(request, parts, name, error=error)
     return see_other(request, _LIST, N_("'%(name)s' is changed."), name=name)
 
 
 @router.post("/{name}/password")
 def set_password(request: Request, me: Admin, parts: Parts, form: Form, name: str) -> Response:
-    """Every session of that user ends."""
+    """Every session and token of that user ends."""
     try:
+        prove(parts, me, form)
         Identity(parts).set_password(name, form.raw("password"), by=me.caller)
-    except UsageError as error:
+    except (UsageError, *NOT_PROVED) as error:
         return _one(request, parts, name, error=error)
-    return see_other(request, _LIST, N_("'%(name)s' has a new password, and is signed out everywhere."), name=name)
+    return see_other(
+        request,
+        _LIST,
+        N_("'%(name)s' has a new password; every browser is signed out, every API token revoked."),
+        name=name,
+    )
 
 
 @router.post("/{name}/remove")
-def remove(request: Request, me: Admin, parts: Parts, name: str) -> Response:
+def remove(request: Request, me: Admin, parts: Parts, form: Form, name: str) -> Response:
     """With all sessions and tokens; what the audit has of the user stays."""
     try:
+        prove(parts, me, form)
         Identity(parts).remove_user(name, by=me.caller)
-    except ConflictError as error:
+    except (ConflictError, *NOT_PROVED) as error:
         return _one(request, parts, name, error=error)
     return see_other(request, _LIST, N_("'%(name)s' is removed, with all tokens."), name=name)
 

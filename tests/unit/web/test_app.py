@@ -16,9 +16,11 @@ from concord.adapters.sql import schema
 from concord.adapters.vault import KeySet, new_key
 from concord.bootstrap import Concord, now
 from concord.model.key_ring import KeyReport
+from concord.refusals import Refusals
 from concord.settings import AdminSettings, ArchiveSettings, DatabaseSettings, Settings
 from concord.web.app import make_app
 from concord.web.guard import Guard, names
+from tests.fakes.audit import MemoryAudit
 from tests.sql_world import account
 
 
@@ -157,7 +159,7 @@ async def test_body_without_a_length_is_counted_as_it_comes() -> None:
         while True:
             yield b"x" * 65_536
 
-    transport = httpx.ASGITransport(Guard(reader, frozenset({"localhost"}), max_body=1_000_000))
+    transport = httpx.ASGITransport(Guard(reader, frozenset({"localhost"}), 1_000_000, Refusals(MemoryAudit(), now)))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
         answer = await client.post("/", content=endless())
 
