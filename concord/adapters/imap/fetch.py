@@ -180,7 +180,8 @@ class Fetcher:
                 began = 0
                 continue
             part.write(body[len(overlap) :])
-            if len(body) == len(overlap) or (len(body) < reply.asked and part.length >= (first.size or 0)):
+            # That no more came than the overlap is no end: no more may have been asked for.
+            if not body or (len(body) < reply.asked and part.length >= (first.size or 0)):
                 return _mail(first, part.length, part.sha256, part.path)
 
     @staticmethod

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from concord.adapters.imap.fetch import Answered, Command, Fetcher, read_pieces
-from concord.adapters.imap.pace import BATCH_OCTETS, Pace
+from concord.adapters.imap.pace import BATCH_OCTETS, LEAST_OCTETS, Pace
 from concord.adapters.imap.spool import Spool
+from concord.errors import MailboxDownError
+from concord.model.message import FetchedMail
 from concord.ports import Unreadable
 
 HEAD = b'1 (UID 5 FLAGS (\\Seen \\Recent custom) INTERNALDATE "01-Nov-2026 10:00:00 +0100" RFC822.SIZE 3 BODY[]<0> {3}'
@@ -178,3 +181,29 @@ def test_two_mails_of_one_uid_are_none(tmp_path: Path) -> None:
 def test_a_chunk_without_its_place_is_not_the_next_one() -> None:
     """A server that ignores the partial would double what it has sent already."""
     assert list(read_pieces([(b"1 (UID 5 BODY[] {3}", b"abc"), b")"], 4096)) == []
+
+
+@pytest.mark.parametrize("size", [3 * LEAST_OCTETS, 3 * LEAST_OCTETS + 100])
+def test_a_slow_line_does_not_end_a_mail_where_its_part_ended(tmp_path: Path, size: int) -> None:
+    """P4: on a line that is slow enough, a part's overlap is all that is asked for: that it comes again is no end."""
+    raw = bytes(number % 251 for number in range(size))
+    is_cut = True
+
+    def command(uids: str, items: str, octets: int) -> Answered:
+        nonlocal is_cut
+        offset, most = (int(word) for word in items.partition("<")[2].partition(">")[0].split("."))
+        if is_cut and offset == 2 * LEAST_OCTETS:
+            is_cut = False
+            return Answered(kind="", data=[], trouble=MailboxDownError("The IMAP server hung up"))
+        piece = raw[offset : offset + most]
+        head = b"1 (UID 1 RFC822.SIZE %d BODY[]<%d> {%d}" % (len(raw), offset, len(piece))
+        return Answered(kind="OK", data=[(head, piece), b")"])
+
+    slow = fetcher(command, tmp_path, chunk=LEAST_OCTETS)
+    with pytest.raises(MailboxDownError):
+        list(slow.run([1]))
+
+    [found] = slow.run([1])
+
+    assert isinstance(found, FetchedMail)
+    assert (found.size, found.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
