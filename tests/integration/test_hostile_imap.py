@@ -554,6 +554,19 @@ def refuses(uid_: int, end: bytes) -> Answer:
     return answer
 
 
+def refuses_whole(uid_: int, end: bytes) -> Answer:
+    """A batch with that mail brings none; each alone brings all others."""
+
+    def answer(talk: Talk) -> None:
+        wanted = talk.server.wanted(talk)
+        if uid_ in wanted:
+            talk.done(end)
+        else:
+            talk.server.tell_mails(talk)
+
+    return answer
+
+
 def dies_at(uid_: int) -> Answer:
     """The session ends wherever this mail is asked for."""
 
@@ -615,6 +628,11 @@ FETCHES: Final[Mapping[str, tuple[Answer, set[str]]]] = {
     "renumbered": (fetched(renumbered), {"folder_renumbered"}),
     "no for one": (refuses(3, b"NO [SERVERBUG] cannot read it"), {""}),
     "bad for one": (refuses(3, b"BAD internal"), {""}),
+    **{
+        f"{code} for one, {way}": (refusing(3, f"NO [{code}] Not now".encode()), {""})
+        for code in ("UNAVAILABLE", "INUSE", "LIMIT", "OVERQUOTA", "CORRUPTION", "EXPUNGEISSUED")
+        for way, refusing in {"others come": refuses, "none comes": refuses_whole}.items()
+    },
     "plain no for one": (refuses(3, b"NO message is damaged"), {""}),
     "dies at one": (dies_at(3), {"", "mailbox_down"}),
 }

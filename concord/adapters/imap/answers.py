@@ -24,9 +24,11 @@ _FOLDER: Final = frozenset({"", "NONEXISTENT", "NOPERM", "TRYCREATE", "CANNOT", 
 # QQ lists every reason it has in one sentence, the system's being busy among them.
 _PASSWORD_WORDS: Final = ("password is incorrect", "password is wrong", "password error", "invalid credentials")
 _THROTTLED: Final = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "THROTTLED", "OVERLOADED"})
-_WORDS: Final = (
+# What a server says of a message as well as of an account.
+_AMBIGUOUS: Final = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "OVERQUOTA"})
+_MILD_WORDS: Final = ("try again later", "temporary", "temporarily")
+_STRONG_WORDS: Final = (
     "too many",
-    "try again later",
     "throttled",
     "backoff time",
     "rate limit",
@@ -34,8 +36,6 @@ _WORDS: Final = (
     "connection limit",
     "maximum number of connections",
     "simultaneous connections",
-    "temporary",
-    "temporarily",
     "server unavailable",
     "system error",
     "system busy",
@@ -46,6 +46,7 @@ _WORDS: Final = (
     # Microsoft says this when the login was right and the mailbox server is not to be had.
     "authenticated but not connected",
 )
+_WORDS: Final = (*_MILD_WORDS, *_STRONG_WORDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,12 @@ class Answer:
     @property
     def is_throttling(self) -> bool:
         return not self.is_denial and (self.code in _THROTTLED or any(word in self.text.lower() for word in _WORDS))
+
+    @property
+    def may_be_about_one_mail(self) -> bool:
+        """Whether a refused FETCH says by its code alone that something is away or in use: the account, or one mail."""
+        is_strong = any(word in self.text.lower() for word in _STRONG_WORDS)
+        return self.code in _AMBIGUOUS and not is_strong and self.retry_after is None
 
     @property
     def is_quota(self) -> bool:

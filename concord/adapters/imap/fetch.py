@@ -40,6 +40,9 @@ HIGHEST_UID: Final = 2**32 - 1
 HIGHEST_SIZE: Final = 2**63 - 1
 # Before and after these, a date is a clock's or a server's mistake, which sorting and time zones need not survive.
 _YEARS: Final = range(1970, 2200)
+# Where it is unclear whether a refusal is about one mail, so many others at most are asked for, from so near.
+WITNESSES: Final = 3
+NEAR: Final = 100
 _MOST_FLAGS: Final = 200
 _LONGEST_FLAG: Final = 200
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -63,6 +66,7 @@ class Answered:
     kind: str
     data: list[Any]
     trouble: MailboxError | None = None
+    doubt: MailboxError | None = None  # a refusal that may be about the account, or about one mail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,7 @@ class Reply:
     asked: int  # octets of each mail
     refusal: Answer | None = None
     trouble: MailboxError | None = None
+    doubt: MailboxError | None = None
 
 
 Command = Callable[[str, str, int], Answered]
@@ -130,7 +135,22 @@ class Fetcher:
         if piece and (piece.body or piece.size == 0):
             yield from self._whole(piece, reply.asked)
         elif self._listed([uid]):
+            self._blame(uid, reply.doubt)
             yield self._unreadable(uid, piece.size if piece else None, reply.refusal)
+
+    def _blame(self, uid: int, doubt: MailboxError | None) -> None:
+        """Raise the doubt where the server hands over no other mail either: then its refusal was not about this one."""
+        if doubt is None:
+            return
+        near = self.search(f"UID {max(1, uid - NEAR)}:{min(uid + NEAR, HIGHEST_UID)}")
+        others = sorted((other for other in near if other != uid), key=lambda other: abs(other - uid))
+        for other in others[:WITNESSES]:
+            answered = self.command(uid_set([other]), "(UID BODY.PEEK[]<0.1>)", 1)
+            if answered.trouble:
+                raise answered.trouble
+            if any(piece.body for piece in read_pieces(answered.data)):
+                return
+        raise doubt
 
     def _whole(self, first: Piece, asked: int) -> Iterator[FetchedMail | Unreadable]:
         if not first.body and first.size != 0:
@@ -171,8 +191,10 @@ class Fetcher:
             piece = reply.pieces.get(first.uid)
             body = piece.body if piece else None
             if body is None and not (piece and part.length == first.size):
-                gone = not self._listed([first.uid])
-                return None if gone else self._unreadable(first.uid, first.size, reply.refusal)
+                if not self._listed([first.uid]):
+                    return None
+                self._blame(first.uid, reply.doubt)
+                return self._unreadable(first.uid, first.size, reply.refusal)
             body = body or b""
             if not body.startswith(overlap):
                 part.restart()
@@ -219,6 +241,7 @@ class Fetcher:
             asked=asked,
             refusal=refusal,
             trouble=answered.trouble,
+            doubt=answered.doubt,
         )
 
     def _listed(self, uids: Sequence[int]) -> set[int]:

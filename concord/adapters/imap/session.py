@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from concord.adapters.imap import folder_names
+from concord.adapters.imap.answers import Answer
 from concord.adapters.imap.errors import RAISED, facts_of, is_refusal, lost, refused
 from concord.adapters.imap.facts import read_dates
 from concord.adapters.imap.fetch import HIGHEST_SIZE, HIGHEST_UID, Answered, Fetcher, read_facts
@@ -306,8 +307,11 @@ class ImapSession:
             return Answered(kind=kind, data=data)
         failure = refused(data[-1], {**facts_of(self.line.account), "folder": self.line.selected}, names_folder=False)
         self.is_broken = self.is_broken or isinstance(failure, MailboxDownError)
+        came = [*came, *data]
+        if Answer.read(data[-1]).may_be_about_one_mail:
+            return Answered(kind=kind, data=came, doubt=failure)
         blames_mail = isinstance(failure, MailboxServerError)
-        return Answered(kind=kind, data=[*came, *data], trouble=None if blames_mail else failure)
+        return Answered(kind=kind, data=came, trouble=None if blames_mail else failure)
 
     def _spool_key(self, uid: int) -> str:
         """What makes the octets of one UID the same in the next poll. UIDVALIDITY is from this very selection."""
