@@ -408,6 +408,23 @@ def test_two_versions_in_one_cluster_try_a_poison_mail_once_each(world: World) -
     assert [ref.id for ref in world.ledger.retry_upgraded("3.0")] == [claim.message.id]
 
 
+def test_a_chance_that_an_older_worker_took_comes_again_an_hour_later(world: World) -> None:
+    """P16: in a rolling upgrade; the newer version's own try ends it."""
+    newer = SqlLedger(world.engine, world.clock, version="2.0")
+    [claim] = world.claimed()
+    world.ledger.quarantine(claim, BROKEN)
+    chances = []
+    for ledger in (world.ledger, world.ledger, newer, newer):
+        refs = newer.retry_upgraded("2.0")
+        chances.append(len(refs))
+        for again in ledger.claim([ref.id for ref in refs], until=world.clock() + MINUTE):
+            ledger.quarantine(again, BROKEN)
+        assert newer.retry_upgraded("2.0") == []
+        world.clock.forward(61 * MINUTE)
+
+    assert chances == [1, 1, 1, 0]
+
+
 def test_an_upgrade_queues_what_was_given_up_bit_by_bit(world: World) -> None:
     claims = world.claimed(5)
     for claim in claims:

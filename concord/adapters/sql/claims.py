@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, case, literal, null, or_, select, union, update
+from sqlalchemy import ColumnElement, Connection, and_, case, literal, null, or_, select, union, update
 
 from concord.adapters.sql.message_rows import message_of, message_query, ref
 from concord.adapters.sql.tables import WAITING, folders, messages
@@ -16,6 +16,8 @@ from concord.adapters.sql.work import Claiming, Spans, Work
 from concord.model.message import MessageRef, MessageState
 from concord.model.version import is_newer
 from concord.ports import Claim
+
+_BETWEEN_CHANCES: Final = timedelta(hours=1)
 
 MESSAGES: Final = Work(
     table=messages,
@@ -132,14 +134,24 @@ def _askable() -> ColumnElement[bool]:
 
 
 def retry_upgraded(connection: Connection, version: str, now: datetime, *, limit: int) -> list[MessageRef]:
-    """Give so many that older versions gave up one more chance; each has one with each newer version."""
+    """Give so many that older versions gave up one more chance; each has one with each newer version.
+
+    In a rolling upgrade an older worker may take it and give it up again. That uses up no chance; but the next one is
+    an hour later, so that workers of two versions do not try a poison mail again and again.
+    """
     older = _older_versions(connection, version)
     if not older:
         return []
     wanted = (
         select(messages.c.id)
         .where(messages.c.state == MessageState.QUARANTINED.value, messages.c.gave_up_version.in_(older))
-        .where(or_(messages.c.retried_version.is_(None), messages.c.retried_version.in_(older)))
+        .where(
+            or_(
+                messages.c.retried_version.is_(None),
+                messages.c.retried_version.in_(older),
+                and_(messages.c.retried_version == version, _queued_before(now - _BETWEEN_CHANCES)),
+            )
+        )
         .order_by(messages.c.id)
         .limit(limit)
     )
@@ -148,6 +160,10 @@ def retry_upgraded(connection: Connection, version: str, now: datetime, *, limit
     again = [retried.id for retried in refs]
     connection.execute(update(messages).where(messages.c.id.in_(again)).values(retried_version=version))
     return refs
+
+
+def _queued_before(moment: datetime) -> ColumnElement[bool]:
+    return or_(messages.c.queued_at.is_(None), messages.c.queued_at < moment)
 
 
 def _older_versions(connection: Connection, version: str) -> list[str]:
