@@ -3,7 +3,8 @@
 Celery does all of that inside the signal's handler. There the loop stands still, so that what the pool has done is not
 noticed, the whole time is waited for and finished tasks go back to the queue; and whatever lock the handler finds taken
 is never freed. Here the handler only wakes the loop. Celery's own way is taken for what is left when time is up, where
-the loop does not run, and at a second SIGQUIT.
+the loop does not run any more, and at a second SIGQUIT. A worker whose loop has never run has nothing in hand: it ends
+as by SIGTERM, once its start comes to an end.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class SoftStop:
         self._patience = patience
         self._pid = os.getpid()
         self._consumer: Any = None
+        self._has_read = False
         self._celerys: Any = None
         self._told_at: float | None = None
         self._ending = False
@@ -47,7 +49,7 @@ class SoftStop:
 
     def connected(self, consumer: Any) -> None:
         """Its loop begins, or begins anew."""
-        self._consumer = consumer
+        self._consumer, self._has_read = consumer, True
         consumer.hub.add_reader(self._wake_read, self._wake)
         if self._ending:
             consumer.task_consumer.cancel()
@@ -65,6 +67,9 @@ class SoftStop:
             self._told_at = time.monotonic()
             if self._consumer is not None:
                 os.write(self._told_write, b"!")
+                return
+            if not self._has_read:
+                state.should_stop = EX_OK
                 return
         self._celerys_way(number, frame)
 
@@ -116,16 +121,15 @@ def _is_ending() -> bool:
 def connect_soft_stop(app: Celery, patience: float) -> None:
     """Have every worker of this app end softly at SIGQUIT; `patience` in seconds."""
 
-    class Installed(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
-        """Once the pool stands; Celery's handlers are there before."""
+    def install_with_celerys(instance: Any, **_: object) -> None:
+        instance.concord_soft_stop = SoftStop(app, patience)
+        install = instance.install_platform_tweaks
 
-        requires = ("celery.worker.components:Pool",)
+        def install_both(worker: Any) -> None:
+            install(worker)
+            instance.concord_soft_stop.install()
 
-        def create(self, worker: Any) -> None:
-            worker.concord_soft_stop = SoftStop(app, patience)
-
-        def start(self, worker: Any) -> None:
-            worker.concord_soft_stop.install()
+        instance.install_platform_tweaks = install_both
 
     class Loop(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
         """Knows the loop: there is a new consumer in it with every connection."""
@@ -140,5 +144,7 @@ def connect_soft_stop(app: Celery, patience: float) -> None:
 
         shutdown = stop
 
-    app.steps["worker"].add(Installed)
+    uid = "concord.soft_stop"
+    signals.celeryd_init.disconnect(dispatch_uid=uid)
+    signals.celeryd_init.connect(install_with_celerys, weak=False, dispatch_uid=uid)
     app.steps["consumer"].add(Loop)

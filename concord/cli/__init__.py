@@ -6,12 +6,17 @@ for help or a version waits for none of it.
 
 from __future__ import annotations
 
-from concord.cli.root import app
+import sys
+
+from concord.cli import starting
 
 
 def main() -> None:
     """The entry point of the package, and of `python -m concord`."""
+    starting.end_well_when_stopped(sys.argv)
+    from concord.cli.root import app
+
     app(prog_name="concord")
 
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

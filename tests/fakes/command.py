@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from concord import log
 from concord.bootstrap import Concord
-from concord.cli import app
+from concord.cli.root import app
 from concord.cli.session import Session
 from concord.settings import Settings, load
 from tests.fakes.archive import MemoryArchive

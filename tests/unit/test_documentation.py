@@ -12,7 +12,7 @@ from starlette.routing import Match
 from typer.main import get_command
 
 from concord.bootstrap import Concord
-from concord.cli import app as command
+from concord.cli.root import app as command
 from concord.settings import Settings
 from concord.web.app import make_app
 

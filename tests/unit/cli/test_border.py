@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from concord.bootstrap import Concord
-from concord.cli import app
+from concord.cli.root import app
 from concord.cli.session import Session
 from concord.errors import DatabaseDownError
 from tests.fakes.command import Answer, Command
