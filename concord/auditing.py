@@ -25,6 +25,7 @@ from concord.errors import (
 )
 from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
+from concord.model.fault import dump
 from concord.ports import Audit, Clock
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,7 @@ def audited(
     try:
         yield note
     except ConcordError as error:
-        outcome, told = REFUSED if isinstance(error, _REFUSALS) else FAILED, error.explain()
+        outcome, told = REFUSED if isinstance(error, _REFUSALS) else FAILED, dump(error)
         raise
     except Exception as error:
         told = type(error).__name__

@@ -14,6 +14,7 @@ from concord.adapters import flower
 from concord.bootstrap import concord
 from concord.errors import ConcordError
 from concord.tasks import email, upkeep
+from concord.wording import english
 
 __all__ = ["app", "email", "upkeep"]
 
@@ -31,4 +32,4 @@ try:
     app = _made()
 except ConcordError as error:
     # Celery would print a traceback around it; who typed the command needs the sentence and what to do.
-    sys.exit(f"Error: {error.explain()}")
+    sys.exit(f"Error: {english.explain(error)}")

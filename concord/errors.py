@@ -1,45 +1,88 @@
-"""Every failure Concord can name. The family is the retry policy; the sentence is for a person.
+"""Every failure Concord can name. The family is the retry policy; code and facts say what happened.
 
-An error says three things: what went wrong (a constant sentence), about what (fields), and what to do (a remedy).
-Secrets are never fields.
+An error has no sentence and no remedy: each surface makes its own, from `concord.wording`, by the error's situation.
+Secrets are never facts.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, TypeVar
+
+from concord.wording import english
+
+Kind = TypeVar("Kind", bound="ConcordError")
 
 
 class ConcordError(Exception):
-    """Root of the tree. Keyword arguments become log fields, never part of the sentence."""
+    """Root of the tree.
 
-    remedy: ClassVar[str] = ""
+    `detail` is a short stable word that tells the situations of one class apart, none where there is only one.
+    Keyword arguments are facts, which JSON can say.
+    """
 
-    def __init__(self, message: str, *, remedy: str | None = None, **fields: object) -> None:
-        super().__init__(message)
-        self.message = message
-        self.fields = fields
-        self.advice = self.remedy if remedy is None else remedy
+    retry_after: float | None = None  # seconds for which the other side wants to be left alone
+    busy: bool = False  # all places are taken: nobody is to blame, so no attempt counts
+
+    def __init__(self, detail: str = "", /, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.facts = _plain(facts)
+        self._situation = f"{self.code}.{detail}" if detail else self.code
 
     @property
     def code(self) -> str:
-        """A stable word for this situation, for logs, tables and `--json`: `mailbox_denied`."""
+        """A stable word for this class, for logs, tables and `--json`: `mailbox_denied`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__.removesuffix("Error")).lower()
 
-    def explain(self) -> str:
-        """The whole story in one line: sentence, facts, remedy."""
-        facts = ", ".join(f"{name}={value}" for name, value in self.fields.items() if value not in (None, ""))
-        told = f"{self.message} ({facts})" if facts else self.message
-        return f"{told}. {self.advice}" if self.advice else told
+    @property
+    def situation(self) -> str:
+        """What happened, in words that tables of sentences and remedies are keyed by: `mailbox_denied.login`."""
+        return self._situation
+
+    def add(self, **facts: Any) -> None:
+        """Add facts that only a caller knows; those that are there stay."""
+        self.facts = _plain(facts) | self.facts
+
+    def recast(self, kind: type[Kind], **facts: Any) -> Kind:
+        """The same situation as an error of another family, with more facts."""
+        made = kind(self.detail, **{**facts, **self.facts})
+        made._situation = self._situation  # noqa: SLF001 - of the same class
+        return made
+
+    def is_like(self, other: ConcordError) -> bool:
+        """Whether it says the same."""
+        return (self.situation, self.facts) == (other.situation, other.facts)
+
+    def __str__(self) -> str:
+        """The English sentence, for tracebacks."""
+        return english.sentence(self)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The likeliest word that was meant, as a remedy's sentence; empty where none is near."""
-    near = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"Did you mean '{near[0]}'?" if near else ""
+def _plain(facts: Mapping[str, object]) -> dict[str, object]:
+    """Facts as JSON can say them; what is not known is no fact."""
+    return {name: _fact(value) for name, value in facts.items() if value is not None}
+
+
+def _fact(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value)):
+        return str(value)
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, ConcordError):
+        return {"code": value.situation, "facts": value.facts}
+    if isinstance(value, Mapping):
+        return {str(name): _fact(one) for name, one in value.items()}
+    return [_fact(one) for one in value] if isinstance(value, list | tuple | set | frozenset) else str(value)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The likeliest word that was meant; None where none is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)
 
 
 class TransientError(ConcordError):
@@ -63,8 +106,6 @@ class UsageError(PermanentError):
 
 class SettingsError(UsageError):
     """A setting is missing, misspelt or out of range."""
-
-    remedy = "Correct it and run 'concord config check'"
 
 
 class NotFoundError(UsageError):
@@ -90,12 +131,8 @@ class Mistake:
 class MistakesError(UsageError):
     """A form or document has mistakes: all of them, so that a person can mend them in one go."""
 
-    remedy = "Correct what is marked"
-
-    def __init__(
-        self, message: str, *, mistakes: tuple[Mistake, ...], remedy: str | None = None, **fields: object
-    ) -> None:
-        super().__init__(message, remedy=remedy, **fields)
+    def __init__(self, detail: str = "", /, *, mistakes: tuple[Mistake, ...], **facts: Any) -> None:
+        super().__init__(detail, **facts)
         self.mistakes = mistakes
 
 
@@ -105,37 +142,33 @@ class MistakesError(UsageError):
 class SignInRefusedError(PermanentError):
     """The name or the password is wrong, or the user may not sign in."""
 
-    remedy = "Try again; an admin can give a new password with 'concord user password NAME'"
-
 
 class TooManyAttemptsError(TransientError):
     """Somebody guesses, or seems to: attempts must wait. `seconds` says how long."""
 
-    remedy = "Wait that long, then try again"
+    def __init__(self, detail: str = "", /, *, seconds: int | None = None, **facts: Any) -> None:
+        super().__init__(detail, seconds=seconds, **facts)
+        self.seconds = seconds
 
 
 class PasswordsBusyError(TransientError):
     """So many passwords are being checked that another would hold up the service. `seconds` says when to come back."""
 
-    remedy = "Try again in a moment"
+    def __init__(self, detail: str = "", /, *, seconds: int | None = None, **facts: Any) -> None:
+        super().__init__(detail, seconds=seconds, **facts)
+        self.seconds = seconds
 
 
 class ProofNeededError(PermanentError):
     """A sensitive action needs the user's password again: the session has not given it in the last minutes."""
 
-    remedy = "Type your own password with it; through the API use a token, or sign in again"
-
 
 class ConsentFailedError(UsageError):
     """A sign-in at an OAuth2 provider did not end with access to the mailbox."""
 
-    remedy = "Sign in again at /admin/settings"
-
 
 class ForbiddenError(PermanentError):
     """The role of the user, or the scope of the token, does not allow this."""
-
-    remedy = "Ask an admin for the role, or for a token with the scope, that it needs"
 
 
 # Secrets. (SecretKeyError is infrastructure.)
@@ -144,11 +177,6 @@ class ForbiddenError(PermanentError):
 class KeyNotSharedError(TransientError):
     """Daemons that run cannot open secrets with the new key yet, so nothing may be sealed with it."""
 
-    remedy = (
-        "See their log and 'concord secrets status'; once they can, or are stopped, run 'concord secrets rotate' "
-        "again: it goes on where it stopped"
-    )
-
 
 # Looking things up.
 
@@ -156,19 +184,12 @@ class KeyNotSharedError(TransientError):
 class LookupFailedError(TransientError):
     """A question about a mail address's server was not answered."""
 
-    remedy = "Check this machine's DNS and network, or type host and port yourself"
-
 
 # The audit.
 
 
 class AuditBrokenError(PermanentError):
     """The audit is not as Concord wrote it."""
-
-    remedy = (
-        "Compare it with an earlier export, or with the journal (event audit.written), and find out who can write to "
-        "the database"
-    )
 
 
 # Infrastructure.
@@ -180,43 +201,25 @@ class SecretKeyError(InfrastructureError):
     A daemon does not start without the key. While a daemon works, whatever needs the key waits.
     """
 
-    remedy = "Put the key in the credential file 'secret_key'; 'concord secrets init' makes a new one"
-
 
 class DatabaseDownError(InfrastructureError):
     """The database did not answer."""
-
-    remedy = "Check that the database runs and that database.url is right; work goes on by itself once it answers"
 
 
 class SchemaError(UsageError):
     """The database schema is not the one this version needs."""
 
-    remedy = "Run 'concord db upgrade'"
-
 
 class ArchiveDownError(InfrastructureError):
     """The archive could not be read or written."""
-
-    remedy = "Check the archive's disk or bucket; polling goes on by itself once it answers"
 
 
 class WrongArchiveError(ArchiveDownError):
     """The archive is not the one that this database uses, so nothing is read from it or written to it."""
 
-    remedy = (
-        "Mount the disk that holds archive.path, or correct archive.path, archive.s3.bucket and archive.s3.prefix; "
-        "if this is the right archive, say so with 'concord archive adopt'"
-    )
-
 
 class ArchiveLossError(InfrastructureError):
     """One object of the archive cannot be had. Never the mail's fault: what needs the object waits for it."""
-
-    remedy = (
-        "Concord asks the mail server for the message again at the next poll; where the server has it no more, restore "
-        "the object from a backup of the archive, and work goes on by itself"
-    )
 
 
 class ArchiveDamagedError(ArchiveLossError):
@@ -230,16 +233,9 @@ class ArchiveMissingError(ArchiveLossError):
 class SpoolDownError(InfrastructureError):
     """The directory where big mails are put together cannot be written."""
 
-    remedy = (
-        "Free some space there, and give the directory poll.spool_directory to Concord's user; polling goes on by "
-        "itself afterwards"
-    )
-
 
 class QueueDownError(InfrastructureError):
     """Redis did not answer."""
-
-    remedy = "Check that Redis runs and that redis.url is right; the sweep queues again whatever was not queued"
 
 
 # Daemons.
@@ -248,13 +244,9 @@ class QueueDownError(InfrastructureError):
 class SupervisorDownError(InfrastructureError):
     """Neither systemd nor supervisord answered."""
 
-    remedy = "Check that systemd's D-Bus (/run/dbus/system_bus_socket) or supervisord is there"
-
 
 class SupervisorRefusedError(PermanentError):
     """The supervisor says that we may not do this."""
-
-    remedy = "Run it as root, or as the user 'concord', whom the installed polkit rule allows Concord's own daemons"
 
 
 class UnknownDaemonError(UsageError):
@@ -264,15 +256,13 @@ class UnknownDaemonError(UsageError):
 class DaemonFailedError(TransientError):
     """A daemon did not do what it was asked; its last log lines stand in `log`."""
 
-    def __init__(self, message: str, *, log: tuple[str, ...] = (), remedy: str | None = None, **fields: object) -> None:
-        super().__init__(message, remedy=remedy, **fields)
+    def __init__(self, detail: str = "", /, *, log: tuple[str, ...] = (), **facts: Any) -> None:
+        super().__init__(detail, **facts)
         self.log = log
 
 
 class NotSyncedError(TransientError):
     """The daemons run; their schedule is not equal to the accounts yet."""
-
-    remedy = "Mend that; the schedule follows by itself within minutes, or at once with 'concord sync-email-tasks'"
 
 
 class CannotListenError(PermanentError):
@@ -282,8 +272,6 @@ class CannotListenError(PermanentError):
 class NotConsumingError(DaemonFailedError):
     """A daemon runs and does not work: no task comes back from it, or it does not tick."""
 
-    remedy = "See 'concord service logs'; check that Redis runs and that redis.url is right"
-
 
 # Mailboxes. One class for each typed account state (A5).
 
@@ -291,128 +279,87 @@ class NotConsumingError(DaemonFailedError):
 class MailboxError(ConcordError):
     """Something about one account's mailbox."""
 
+    folder: str | None = None  # the one that it is about, where it is about one
+    kept: int = 0  # octets of a message that came before the trouble, and are kept
+
+    def __init__(
+        self, detail: str = "", /, *, folder: str | None = None, retry_after: float | None = None, **facts: Any
+    ) -> None:
+        super().__init__(detail, folder=folder, retry_after=retry_after, **facts)
+        self.folder = folder
+        self.retry_after = retry_after
+
 
 class MailboxDownError(MailboxError, TransientError):
     """The IMAP server did not answer, or hung up halfway."""
-
-    remedy = "Check the host, the port and the network; Concord keeps trying, ever more slowly"
 
 
 class MailboxDnsError(MailboxDownError):
     """The IMAP server's name has no address."""
 
-    remedy = "Check the spelling of the host name and this machine's DNS"
-
 
 class MailboxForbiddenError(MailboxError, PermanentError):
     """The account's host leads to an address that Concord must not call."""
-
-    remedy = (
-        "Correct the host name; if a mail server really is at that address, list its network in poll.allow_networks"
-    )
 
 
 class MailboxTlsError(MailboxError, TransientError):
     """No trusted TLS connection to the IMAP server could be made."""
 
-    remedy = (
-        "If the server uses its own certificate authority, give its file as the account's CA file (--ca-file); "
-        "otherwise the certificate is expired, for another name, or not to be trusted"
-    )
-
 
 class MailboxDeniedError(MailboxError, PermanentError):
     """The IMAP server refused the login."""
-
-    remedy = (
-        "Check user and password (many providers want an app password), then give the right one on the mailbox's page "
-        "or with 'concord account edit NAME --password-stdin'; until then Concord tries rarely, so that nobody is "
-        "locked out"
-    )
 
 
 class TokenRefusedError(MailboxDeniedError):
     """There is no OAuth2 token for the account: nobody has signed in, or the provider takes that back."""
 
-    remedy = "Sign in again at /admin/settings, or with 'concord oauth login NAME'"
-
 
 class ProviderDownError(MailboxDownError):
     """The OAuth2 provider did not answer, or not in a way that can be understood."""
-
-    remedy = "Check this machine's network, DNS and clock, and the provider's status page; Concord keeps trying"
 
 
 class MailboxThrottledError(MailboxError, TransientError):
     """The IMAP server asks us to come back later."""
 
-    remedy = "Concord waits as long as asked; fewer connections or a longer interval help if it lasts"
-
 
 class MailboxFolderError(MailboxError, PermanentError):
     """A configured folder is not on the server, or may not be opened."""
-
-    remedy = (
-        "'Test' on the mailbox's page, or 'concord account test NAME', lists the folders there are; correct the names "
-        "there, or with 'concord account edit NAME --folder …'"
-    )
 
 
 class FolderRenumberedError(MailboxError, TransientError):
     """The folder has another UIDVALIDITY than its UIDs were read under: they name other messages now, or none."""
 
-    remedy = "Nothing to do: the next poll reads the folder again and recognises known messages by their content"
-
 
 class MoveUnfinishedError(MailboxError, TransientError):
     """Messages are copied to their folder, and the originals could not be deleted. `uids` says which."""
 
-    remedy = "Concord deletes the originals later and does not copy them again; check the mailbox's permissions"
-
-    def __init__(self, message: str, *, uids: tuple[int, ...], remedy: str | None = None, **fields: object) -> None:
-        super().__init__(message, remedy=remedy, **fields)
+    def __init__(self, detail: str = "", /, *, uids: tuple[int, ...], **facts: Any) -> None:
+        super().__init__(detail, **facts)
         self.uids = uids
 
 
 class MailboxServerError(MailboxError, TransientError):
     """The IMAP server refuses a command that it should carry out, or reports a fault of its own."""
 
-    remedy = (
-        "Look into the mail server's log, or ask its administrator; a folder may be damaged there. Concord keeps trying"
-    )
-
 
 class MailboxQuotaError(MailboxError, TransientError):
     """The mailbox is over its quota, so the server refuses changes."""
-
-    remedy = "Free some space in the mailbox"
 
 
 class MailboxProtocolError(MailboxError, TransientError):
     """The IMAP server answered something that is not IMAP, or not the answer to what was asked."""
 
-    remedy = (
-        "Check that host and port are an IMAP server's and that the kind of TLS fits the port "
-        "(993 implicit, 143 starttls)"
-    )
-
 
 class MailboxBudgetError(MailboxError, TransientError):
     """All connections allowed to this host or login are in use."""
-
-    remedy = "It will be polled when a connection is free; raise poll.connections_per_login if it lasts"
 
 
 class PollBudgetError(MailboxError, TransientError):
     """The poll's wall-clock budget is used up; it goes on next time."""
 
-    remedy = "Nothing to do: the next poll goes on where this one stopped"
-
 
 class MessageUnreadableError(MailboxError, TransientError):
     """The server lists a message and will not hand it over whole."""
-
-    remedy = "Try to open it in another mail program; 'concord message retry ID' asks the server again"
 
 
 class MessageEndsSessionError(MessageUnreadableError):
@@ -422,31 +369,17 @@ class MessageEndsSessionError(MessageUnreadableError):
 class SessionLostError(MailboxError, TransientError):
     """The session ended while messages were fetched. Concord remembers the place and reads on carefully there."""
 
-    remedy = (
-        "Concord fetches the messages there one by one from now on, and goes on behind one that ends the session; if "
-        "it lasts, check the mail server's log"
-    )
-
 
 class PollFaultError(MailboxError, TransientError):
     """Something in Concord failed that should not: a defect, and not the mailbox's fault."""
-
-    remedy = (
-        "This is a defect of Concord: report it with the traceback from the poll worker's log; Concord keeps trying, "
-        "ever more slowly"
-    )
 
 
 class AfterSizeError(PermanentError):
     """The message on the server is not the one that was archived, so it is neither moved nor deleted."""
 
-    remedy = "Compare the message on the server with the archived one; move or delete it there yourself"
-
 
 class AfterNotArchivedError(TransientError):
     """The archive lacks the message, so it is neither moved nor deleted on the server."""
-
-    remedy = "Check the archive; Concord tries again by itself"
 
 
 class MessageGoneError(MailboxError, PermanentError):
@@ -459,44 +392,33 @@ class MessageGoneError(MailboxError, PermanentError):
 class HandlerError(TransientError):
     """A handler did not take the event; it will be offered again."""
 
+    def __init__(
+        self, detail: str = "", /, *, busy: bool = False, retry_after: float | None = None, **facts: Any
+    ) -> None:
+        super().__init__(detail, busy=busy or None, retry_after=retry_after, **facts)
+        self.busy = busy
+        self.retry_after = retry_after
+
 
 class HandlerTimeLimitError(HandlerError):
     """A handler or a step did not come back within dispatch.handler_time_limit."""
-
-    remedy = (
-        "Look into what the handler waits for; give it a time-out of its own, or raise dispatch.handler_time_limit. It "
-        "may have done its work all the same: it is offered the same id again"
-    )
 
 
 class BrokerCrowdedError(HandlerError):
     """Concord's own Redis is so full that handlers must write no more into it."""
 
-    remedy = (
-        "Give the handler a Redis of its own (its option url), or have its stream or queue read and trimmed; the "
-        "delivery goes on by itself once there is room (dispatch.broker_bytes)"
-    )
-
 
 class HandlerDisabledError(PermanentError):
     """A handler is disabled: what is for it waits, and goes on when it is enabled."""
-
-    remedy = "Enable the handler; its deliveries go on at once"
 
 
 class HandlerMissingError(PermanentError):
     """No handler of that name is configured: what is for it waits until there is one."""
 
-    remedy = "Add a handler of that name ('concord apply', or on its page); its deliveries go on at once"
-
 
 class HandlerRefusedError(PermanentError):
     """A handler will never take this event as things stand."""
 
-    remedy = "Mend the receiver or the handler's configuration, then 'concord delivery retry ID'"
-
 
 class AddressForbiddenError(HandlerRefusedError):
     """An address that Concord must not be made to call: private, local or reserved."""
-
-    remedy = "If the receiver is meant to be on a private network, list that network in webhook.allow_networks"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from uuid import UUID
 
-from concord.errors import ArchiveLossError
+from concord.errors import ArchiveLossError, ConcordError
 from concord.model.account import (
     Account,
     AccountFilter,
@@ -196,7 +196,7 @@ class Unreadable:
 
     uid: int
     size: int | None
-    error: Exception
+    error: ConcordError
     oversized: bool = False
 
 
@@ -295,9 +295,9 @@ class CheckStep:
 
     name: str  # dns, tcp, tls, token (OAuth2 only), login, capabilities, folders
     ok: bool
-    detail: str
+    detail: str = ""  # what it found
     cause: str = ""
-    remedy: str = ""
+    error: ConcordError | None = None  # why it failed
     facts: Mapping[str, Any] = field(default_factory=dict)  # the same for pages and programs
 
 

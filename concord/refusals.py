@@ -16,6 +16,7 @@ from concord.auditing import REFUSED, write
 from concord.errors import ConcordError
 from concord.model.audit import AuditEntry
 from concord.model.caller import Caller
+from concord.model.fault import Fault
 from concord.model.throttle import Budget
 from concord.ports import Audit, Clock
 
@@ -54,7 +55,8 @@ class Refusals:
         left_out = self._turn(f"row {user or _NOBODY}", _ROWS)
         if left_out is None:
             return
-        more = f" ({left_out} more since the row before are in the log)" if left_out else ""
+        fault = Fault.of(error)
+        more = {"more_in_the_log": left_out} if left_out else {}
         write(
             self._audit,
             AuditEntry(
@@ -65,7 +67,7 @@ class Refusals:
                 action="user.sign_in",
                 subject=actor,
                 outcome=REFUSED,
-                detail=f"{error.explain()}{more}",
+                detail=Fault(fault.situation, {**more, **fault.facts}).dump(),
             ),
         )
 

@@ -9,7 +9,6 @@ Account passwords are not settings: they lie encrypted in the database.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import tomllib
@@ -40,7 +39,7 @@ from pydantic_settings import (
     SettingsError as SourceError,
 )
 
-from concord.errors import SettingsError
+from concord.errors import SettingsError, nearest
 
 DEFAULT_CONFIG = Path("/etc/concord/concord.toml")
 DEFAULT_CREDENTIALS = Path("/etc/concord/credentials")
@@ -463,28 +462,19 @@ def load() -> Settings:
     except ValidationError as error:
         raise _told(error, config) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError("The configuration file is not valid TOML", file=config, cause=error) from None
+        raise SettingsError("file_no_toml", file=config, cause=error) from None
     except OSError as error:
-        raise SettingsError(
-            "A configuration file cannot be read",
-            file=error.filename,
-            cause=error.strerror,
-            remedy="Run it as root or as the user 'concord', or correct the file's owner and mode",
-        ) from None
+        raise SettingsError("file_unreadable", file=error.filename, cause=error.strerror) from None
     except SourceError as error:
-        raise SettingsError("An environment variable does not fit its setting", cause=error) from None
+        raise SettingsError("variable_unfit", cause=error) from None
 
 
 def _refuse_missing_places(config: Path) -> None:
     if "CONCORD_CONFIG" in os.environ and not config.is_file():
-        raise SettingsError(
-            "The configuration file does not exist", file=config, remedy="Correct CONCORD_CONFIG or create the file"
-        )
+        raise SettingsError("file_missing", file=config)
     folder = credentials_directory()
     if folder and not folder.is_dir():
-        raise SettingsError(
-            "The credentials directory does not exist", folder=folder, remedy="Correct CONCORD_CREDENTIALS or create it"
-        )
+        raise SettingsError("credentials_missing", folder=folder)
     if folder and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
@@ -494,26 +484,18 @@ def _refuse_unknown_environment() -> None:
     for name in os.environ:
         group = name.removeprefix("CONCORD_").lower().partition("__")[0]
         if name.startswith("CONCORD_") and group not in known:
-            raise SettingsError(
-                "An environment variable is no setting of Concord's",
-                variable=name,
-                remedy=_did_you_mean(group, sorted(known)) or "Unset it",
-            )
+            raise SettingsError("variable_unknown", variable=name, near=nearest(group, known))
 
 
 def _told(error: ValidationError, config: Path) -> SettingsError:
     """One mistake at a time, in words, without the value where it may be a secret."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "(the whole)"
-    remedy = None
     if first["type"] == "extra_forbidden":
         group = _group_at(first["loc"][:-1])
-        hint = _did_you_mean(str(first["loc"][-1]), sorted(group.model_fields) if group else [])
-        cause = "there is no such setting"
-        remedy = hint or f"See deploy/concord.toml for every setting; then correct {config}"
-    else:
-        cause = first["msg"].removeprefix("Value error, ")
-    return SettingsError("A setting cannot be used", setting=place, cause=cause, file=config, remedy=remedy)
+        near = nearest(str(first["loc"][-1]), group.model_fields if group else ())
+        return SettingsError("unknown", setting=place, cause="there is no such setting", file=config, near=near)
+    return SettingsError("unusable", setting=place, cause=first["msg"].removeprefix("Value error, "), file=config)
 
 
 def _group_at(path: tuple[int | str, ...]) -> type[BaseModel] | None:
@@ -524,8 +506,3 @@ def _group_at(path: tuple[int | str, ...]) -> type[BaseModel] | None:
             return None
         group = field.annotation
     return group
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean '{near[0]}'?" if near else ""

@@ -7,7 +7,6 @@ unit test wants each translated.
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from concord.wording.lookup import UNSHOWN
+
 ROOT: Final = Path(__file__).parents[1]
 CONCORD: Final = ROOT / "concord"
 CHINESE: Final = CONCORD / "web/locale/zh_CN/LC_MESSAGES/concord.po"
@@ -26,7 +27,7 @@ CHINESE: Final = CONCORD / "web/locale/zh_CN/LC_MESSAGES/concord.po"
 KEYWORDS: Final[dict[str, Any]] = {"_": None, "N_": None, "gettext": None, "told": None, "ngettext": (1, 2)}
 _JINJA: Final = {"extensions": "jinja2.ext.do", "silent": "false", "newstyle_gettext": "true"}
 # Keywords of an error that are no facts, and facts that are never shown by name.
-_NO_FACTS: Final = frozenset({"remedy", "log", "headers", "facts", "place", "mistakes"})
+_NO_FACTS: Final = UNSHOWN | {"remedy", "log", "headers", "facts", "place", "mistakes", "retry_after", "uids"}
 HEADER: Final = """\
 # Simplified Chinese for Concord's admin site. `make messages` adds what is new.
 #
@@ -45,8 +46,8 @@ msgstr ""
 """
 _SHORTEST_SENTENCE: Final = 8
 # Names that such sentences have.
-_TOLD_LATER: Final = re.compile(r"_?(SENTENCES|REMEDIES|REQUIRED)|cause|remedy")
-# The command line's own errors are read at a shell, in English.
+_TOLD_LATER: Final = re.compile(r"_?(SENTENCES|REMEDIES)|cause|remedy")
+# The command line's own facts are read at a shell, in English.
 _NOT_ON_PAGES: Final = ("cli",)
 
 
@@ -62,17 +63,6 @@ class Said:
 def everything() -> list[Said]:
     """All of it."""
     return [*_templates(), *_code(), *_errors()]
-
-
-def composed() -> list[str]:
-    """Sentences of Concord's errors that are put together where they are raised: nobody can translate those."""
-    return [
-        f"{path.relative_to(ROOT)}:{call.lineno}"
-        for path, call, _ in _raised()
-        if ast.unparse(call.func) not in dir(builtins)
-        and isinstance(sentence := _sentence(call), ast.JoinedStr)
-        and any(isinstance(part, ast.FormattedValue) for part in sentence.values)
-    ]
 
 
 def _templates() -> Iterator[Said]:
@@ -95,27 +85,18 @@ def _extracted(method: str, path: Path, options: dict[str, str]) -> Iterator[Sai
 def _errors() -> Iterator[Said]:
     for path, call, constants in _raised():
         file = str(path.relative_to(ROOT))
-        for text in _texts(_sentence(call), constants):
-            yield Said(text, "", file)
+        if ast.unparse(call.func).endswith("Refusal"):
+            yield from (Said(text, "", file) for text in _texts(_sentence(call), constants))
         for keyword in call.keywords:
             if keyword.arg in ("remedy", "cause"):
                 yield from (Said(text, "", file) for text in _texts(keyword.value, constants))
             if keyword.arg and keyword.arg not in _NO_FACTS:
                 yield Said(keyword.arg.replace("_", " "), "", file)
-    yield from _standing_remedies()
     yield from _kept_apart()
 
 
-def _standing_remedies() -> Iterator[Said]:
-    """What an error's class says by itself."""
-    path = CONCORD / "errors.py"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["remedy"]:
-            yield from (Said(text, "", "concord/errors.py") for text in _texts(node.value, {}))
-
-
 def _kept_apart() -> Iterator[Said]:
-    """Sentences that a module looks up by what went wrong, and causes that it finds before it raises."""
+    """The tables of `concord.wording`; causes that a module looks up by what went wrong, or finds before it raises."""
     for path in sorted(CONCORD.rglob("*.py")):
         if path.relative_to(CONCORD).parts[0] in _NOT_ON_PAGES:
             continue
@@ -141,13 +122,12 @@ def _raised() -> Iterator[tuple[Path, ast.Call, dict[str, ast.expr]]]:
 
 def _is_error(function: ast.expr) -> bool:
     name = ast.unparse(function).rpartition(".")[2]
-    return (name.endswith("Error") and name != "Error" and name[0].isupper()) or name in ("Refusal", "Mistake")
+    return (name.endswith("Error") and name != "Error" and name[0].isupper()) or name == "Refusal"
 
 
 def _sentence(call: ast.Call) -> ast.expr | None:
-    place = 1 if ast.unparse(call.func).endswith(("Refusal", "Mistake")) else 0
     named = {keyword.arg: keyword.value for keyword in call.keywords}
-    return call.args[place] if len(call.args) > place else named.get("sentence") or named.get("message")
+    return call.args[1] if len(call.args) > 1 else named.get("sentence")
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
@@ -167,7 +147,7 @@ def _texts(expression: ast.expr | None, constants: dict[str, ast.expr]) -> Itera
             yield from _texts(constants[name], {})
         case ast.Subscript(value=ast.Name(id=name)) if name in constants:
             yield from _texts(constants[name], {})
-        case ast.Dict(values=parts) | ast.BoolOp(values=parts):
+        case ast.Dict(values=parts) | ast.BoolOp(values=parts) | ast.Tuple(elts=parts):
             for part in parts:
                 yield from _texts(part, constants)
         case ast.IfExp(body=one, orelse=other):

@@ -119,7 +119,7 @@ class SupervisorContract:
             hosted.supervisor.start([BROKEN], timeout=20)
 
         assert caught.value.log[-1].startswith("no such luck")
-        assert caught.value.fields["daemon"] == BROKEN
+        assert caught.value.facts["daemon"] == BROKEN
         [state] = hosted.supervisor.states([BROKEN])
         assert state.activity is Activity.FAILED
         assert state.detail
@@ -146,15 +146,15 @@ class SupervisorContract:
             hosted.supervisor.start([MUTE], timeout=2)
 
         assert time.monotonic() - began < 2 + 4
-        assert caught.value.fields["daemon"] == MUTE
-        assert caught.value.fields["after"] == "2 s"
+        assert caught.value.facts["daemon"] == MUTE
+        assert caught.value.facts["after"] == "2 s"
         assert activities(hosted.supervisor, MUTE) == [Activity.STARTING]
 
     def test_unknown_daemon_is_refused_before_anything_moves(self, hosted: Hosted) -> None:
         for move in (hosted.supervisor.start, hosted.supervisor.stop, hosted.supervisor.restart):
             with pytest.raises(UnknownDaemonError) as caught:
                 move([GOOD, UNKNOWN], timeout=20)
-            assert caught.value.fields["daemon"] == UNKNOWN
+            assert caught.value.facts["daemon"] == UNKNOWN
 
         assert activities(hosted.supervisor, GOOD) == [Activity.STOPPED]
 
@@ -213,7 +213,7 @@ class RealSupervisorContract(SupervisorContract):
         with pytest.raises(DaemonFailedError, match="is still stopping") as caught:
             hosted.supervisor.stop([SLOW], timeout=0.3)
 
-        assert caught.value.fields["daemon"] == SLOW
+        assert caught.value.facts["daemon"] == SLOW
 
     def test_starting_one_that_is_still_stopping_gives_a_new_process(self, hosted: Hosted) -> None:
         hosted.supervisor.start([SLOW], timeout=20)

@@ -83,7 +83,7 @@ def checked_batch(blobs: Sequence[Blob]) -> list[Blob]:
     batch: dict[str, Blob] = {}
     for blob in blobs:
         if batch.setdefault(checked_key(blob.key), blob).sha256 != blob.sha256:
-            raise ArchiveDamagedError("Two different contents were given for one key", key=blob.key, remedy="")
+            raise ArchiveDamagedError("two_contents", key=blob.key)
     return list(batch.values())
 
 
@@ -106,30 +106,25 @@ def verified(blob: Blob) -> Iterator[bytes]:
         yield piece
     if size != blob.size or digest.hexdigest() != blob.sha256:
         raise ArchiveDamagedError(
-            "The content to be stored is not what was announced",
+            "not_announced",
             key=blob.key,
             size=size,
             announced_size=blob.size,
             sha256=digest.hexdigest(),
             announced_sha256=blob.sha256,
-            remedy="Nothing was stored; trying again reads the content anew",
         )
 
 
 def check_read(key: str, content: bytes, sha256: str | None) -> bytes:
     """The content itself. Raises ArchiveDamagedError where it is not what was stored."""
     if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise ArchiveDamagedError("An archived object is damaged", key=key, sha256=found, expected_sha256=sha256)
+        raise ArchiveDamagedError("object", key=key, sha256=found, expected_sha256=sha256)
     return content
 
 
 def other_content(key: str) -> ArchiveDamagedError:
     """What to raise where a key that does not name its content is taken: the archive is written once."""
-    return ArchiveDamagedError(
-        "The archive holds other bytes under this key",
-        key=key,
-        remedy="Compare it with a backup; if the stored one is damaged, move it away",
-    )
+    return ArchiveDamagedError("other_bytes", key=key)
 
 
 def probe(archive: Store, octets: int = 0) -> None:
@@ -146,6 +141,6 @@ def probe(archive: Store, octets: int = 0) -> None:
         archive.delete(key)
         left = archive.stat(key)
     except (ArchiveDamagedError, ArchiveMissingError) as error:
-        raise ArchiveDownError("The archive does not give back what it was given", key=key) from error
+        raise ArchiveDownError("not_given_back", key=key) from error
     if left is not None:
-        raise ArchiveDownError("The archive does not remove what it is told to", key=key)
+        raise ArchiveDownError("not_removed", key=key)

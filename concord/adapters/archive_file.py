@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 # A plus sign is in no key, so nothing archived can be mistaken for what is being written.
 INCOMING = "+incoming"
 _LEFTOVER_SECONDS = 24 * 3600
-_RESTART = "work goes on by itself afterwards"
-_REMEDIES = {
-    errno.ENOSPC: f"Free some space on the disk that holds archive.path; {_RESTART}",
-    errno.EDQUOT: f"Raise the disk quota of the user that runs Concord; {_RESTART}",
-    errno.EROFS: f"Mount the file system writable (it may have been remounted after a disk error); {_RESTART}",
-    errno.EACCES: f"Give the user that runs Concord the directory archive.path, mode 0700; {_RESTART}",
-    errno.EPERM: "Put archive.path on a local file system that knows hard links, and give it to Concord's user",
-    errno.EIO: f"The disk fails: look at the kernel's log (journalctl -k) and replace it; {_RESTART}",
-    errno.ENOENT: "Mount the disk that holds archive.path, or correct the setting",
+# What stands in the way, by the operating system's number.
+_IO = {
+    errno.ENOSPC: "io.disk_full",
+    errno.EDQUOT: "io.quota",
+    errno.EROFS: "io.read_only",
+    errno.EACCES: "io.permission",
+    errno.EPERM: "io.no_links",
+    errno.EIO: "io.disk_fails",
+    errno.ENOENT: "io.absent",
 }
 
 
@@ -85,7 +85,7 @@ class FileArchive:
             try:
                 return io.BufferedReader(_Reader(path))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise ArchiveMissingError("An archived object is missing", key=key, path=path) from None
+                raise ArchiveMissingError("object", key=key, path=path) from None
 
     def stat(self, key: str) -> Stored | None:
         path = self._path(key)
@@ -225,10 +225,9 @@ def _told(path: object) -> Iterator[None]:
         yield
     except OSError as error:
         raise ArchiveDownError(
-            "The archive cannot be read or written",
+            _IO.get(error.errno or 0, "io"),
             path=error.filename or path,
             cause=error.strerror or error,
-            remedy=_REMEDIES.get(error.errno or 0),
         ) from error
 
 

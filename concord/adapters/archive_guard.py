@@ -153,4 +153,4 @@ class _Breaker:
 
 def _again(error: ArchiveDownError) -> ArchiveDownError:
     """A fresh one: an exception that threads raise together grows a traceback without end."""
-    return type(error)(error.message, remedy=error.advice, **error.fields)
+    return error.recast(type(error))

@@ -137,19 +137,19 @@ class ArchiveIdentity:
         if any(self._store.stat(key) is not None for key in keys):
             return
         if keys:
-            raise WrongArchiveError("The archive holds nothing of what this database knows", place=self._store.place)
+            raise WrongArchiveError("nothing_known", place=self._store.place)
         if found is not None:
             raise self._wrong(found, None)
         if any(next(iter(self._store.keys(prefix)), None) for prefix in _OURS):
-            raise WrongArchiveError("The archive holds mail that this database does not know", place=self._store.place)
+            raise WrongArchiveError("unknown_mail", place=self._store.place)
 
     def _wrong(self, found: str | None, expected: str | None) -> WrongArchiveError:
         facts = {"place": self._store.place, "found": found, "expected": expected}
         if found:
-            return WrongArchiveError("The archive belongs to another database", **facts)
+            return WrongArchiveError("other_database", **facts)
         if found is None:
-            return WrongArchiveError("The archive at this place is not this database's: it has no marker", **facts)
-        return WrongArchiveError("The archive's marker cannot be read: it is not as Concord wrote it", **facts)
+            return WrongArchiveError("no_marker", **facts)
+        return WrongArchiveError("marker_unreadable", **facts)
 
     def _mark(self, archive_id: str) -> None:
         content = _TEXT.format(id=archive_id).encode()

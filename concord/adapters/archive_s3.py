@@ -118,7 +118,7 @@ class S3Archive:
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") != "NoSuchKey":
                     raise
-                raise ArchiveMissingError("An archived object is missing", key=key, bucket=self._bucket) from None
+                raise ArchiveMissingError("object", key=key, bucket=self._bucket) from None
         return io.BufferedReader(_Stream(self._connection, key, answer["Body"]))
 
     def _name(self, key: str) -> str:
@@ -150,7 +150,7 @@ class S3Archive:
         if self._write(blob, guarded=bool(self._guards) and not large) or self._holds(blob):
             return
         if not names_content(blob.key, blob.sha256):
-            raise ArchiveDownError("The object store contradicts itself about an object", key=blob.key)
+            raise ArchiveDownError("contradiction", key=blob.key)
         self._write(blob, guarded=False)
 
     def _write(self, blob: Blob, *, guarded: bool) -> bool:
@@ -168,7 +168,7 @@ class S3Archive:
             return
         # Left there, it would be taken for the real one the next time.
         self.delete(blob.key)
-        raise ArchiveDownError("The object store did not keep what it was sent", key=blob.key, bucket=self._bucket)
+        raise ArchiveDownError("not_kept", key=blob.key, bucket=self._bucket)
 
     def _holds(self, blob: Blob) -> bool:
         """Whether exactly this is stored; damage is set aside, to be overwritten.

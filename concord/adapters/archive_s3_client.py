@@ -18,31 +18,23 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 THREADS = 8
-_KEYS = "Check archive.s3.access_key_id and archive.s3.secret_access_key"
-_REGION = "Set archive.s3.region and archive.s3.endpoint_url to those of the bucket"
-# Swift and others say AccessDenied of a wrong key too.
-_RIGHTS = (
-    f"{_KEYS}; allow that key to get, put, delete and list in the bucket "
-    "(s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload)"
-)
-_BUCKET = "Create the bucket, or correct archive.s3.bucket (and archive.s3.path_style, where the store knows one style)"
-_ENDPOINT = "Check archive.s3.endpoint_url, the network, and that the object store runs; work goes on by itself"
-_REMEDIES = {
-    "InvalidAccessKeyId": _KEYS,
-    "SignatureDoesNotMatch": f"{_KEYS}; then archive.s3.region, and whether a proxy changes the host name",
-    "InvalidToken": _KEYS,
-    "ExpiredToken": _KEYS,
-    "AccessDenied": _RIGHTS,
-    "403": _RIGHTS,
-    "NoSuchBucket": _BUCKET,
-    "InvalidBucketName": _BUCKET,
-    "404": _BUCKET,
-    "RequestTimeTooSkewed": "Set this machine's clock (timedatectl set-ntp true)",
-    "PermanentRedirect": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
-    "301": _REGION,
-    "SecondLevelDomainForbidden": "Set archive.s3.path_style = false: this store wants the bucket in the host name",
-    "QuotaExceeded": "Raise the bucket's quota or remove what is no longer needed",
+# What is wrong, by the store's own code. Swift and others say AccessDenied of a wrong key too.
+_REFUSALS = {
+    "InvalidAccessKeyId": "store_refuses.key",
+    "SignatureDoesNotMatch": "store_refuses.signature",
+    "InvalidToken": "store_refuses.key",
+    "ExpiredToken": "store_refuses.key",
+    "AccessDenied": "store_refuses.rights",
+    "403": "store_refuses.rights",
+    "NoSuchBucket": "store_refuses.bucket",
+    "InvalidBucketName": "store_refuses.bucket",
+    "404": "store_refuses.bucket",
+    "RequestTimeTooSkewed": "store_refuses.clock",
+    "PermanentRedirect": "store_refuses.region",
+    "AuthorizationHeaderMalformed": "store_refuses.region",
+    "301": "store_refuses.region",
+    "SecondLevelDomainForbidden": "store_refuses.path_style",
+    "QuotaExceeded": "store_refuses.quota",
 }
 
 
@@ -75,25 +67,21 @@ class S3Connection:
         except ClientError as error:
             raise self._refused(error, key) from error
         except (NoCredentialsError, PartialCredentialsError) as error:
-            raise self._down("The object store has no credentials to be asked with", error, key, _KEYS) from error
+            raise self._down("no_credentials", error, key) from error
         except SSLError as error:
-            remedy = "If the store has its own certificate authority, name its file in archive.s3.ca_file"
-            raise self._down("There is no trusted TLS connection to the object store", error, key, remedy) from error
+            raise self._down("store_tls", error, key) from error
         except BotoCoreError as error:
-            raise self._down("The object store does not answer", error, key, _ENDPOINT) from error
+            raise self._down("store_silent", error, key) from error
 
     def _refused(self, error: ClientError, key: str | None) -> ArchiveDownError:
         details = error.response.get("Error", {})
         code = details.get("Code", "")
         cause = " ".join(part for part in (code, details.get("Message", "")) if part)
-        remedy = _REMEDIES.get(code, _ENDPOINT)
-        return self._down("The object store refuses", cause or f"HTTP {status_of(error)}", key, remedy)
+        return self._down(_REFUSALS.get(code, "store_refuses"), cause or f"HTTP {status_of(error)}", key)
 
-    def _down(self, sentence: str, cause: object, key: str | None, remedy: str) -> ArchiveDownError:
+    def _down(self, detail: str, cause: object, key: str | None = None) -> ArchiveDownError:
         settings = self._settings
-        return ArchiveDownError(
-            sentence, bucket=settings.bucket, endpoint=settings.endpoint_url, key=key, cause=cause, remedy=remedy
-        )
+        return ArchiveDownError(detail, bucket=settings.bucket, endpoint=settings.endpoint_url, key=key, cause=cause)
 
     def _made(self) -> S3Client:
         # Imported late: it costs 80 ms, and a file archive needs none of it.
@@ -101,8 +89,7 @@ class S3Connection:
 
         settings = self._settings
         if settings.ca_file and not settings.ca_file.is_file():
-            remedy = "Put the certificate authority's file there, or correct archive.s3.ca_file"
-            raise self._down("The object store's certificate file is missing", settings.ca_file, None, remedy)
+            raise self._down("store_ca_file", settings.ca_file)
         secret = settings.secret_access_key
         session = Session(
             aws_access_key_id=settings.access_key_id,
@@ -117,8 +104,7 @@ class S3Connection:
                 config=self._config(),
             )
         except ValueError as error:
-            remedy = "Write archive.s3.endpoint_url as https://host or http://host:port"
-            raise self._down("The object store's address is no URL", error, None, remedy) from error
+            raise self._down("store_url", error) from error
         # `Expect: 100-continue` would cost every write a round trip before its first octet.
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client

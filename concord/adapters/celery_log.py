@@ -15,6 +15,7 @@ from concord import log
 from concord.adapters.task_names import ADVANCE_WORKFLOW, CANARY, DELIVER, POLL_EMAIL_ACCOUNT, PROCESS_EMAIL
 from concord.errors import SettingsError
 from concord.settings import LogSettings
+from concord.wording import english
 
 SHOWN_IDS = 5
 # Where Celery says that a task was received and how it ended.
@@ -35,7 +36,7 @@ def connect_logging(settings: LogSettings) -> None:
             _begin(settings)
         except SettingsError as error:
             # Celery would log what a signal's receiver raises, and go on without any log.
-            sys.exit(f"Error: {error.explain()}")
+            sys.exit(f"Error: {english.explain(error)}")
         # The watchdog ends what is stuck with SIGABRT: this leaves each thread's stack in the log, without its values.
         faulthandler.enable()
         for name in _TASK_LOGGERS:

@@ -40,11 +40,7 @@ def serving(settings: Settings) -> Iterator[None]:
         if error.errno not in _NOT_LISTENING and not isinstance(error, socket.gaierror):
             raise
         raise CannotListenError(
-            "Flower cannot listen there",
-            address=settings.flower.address,
-            port=settings.flower.port,
-            cause=error.strerror,
-            remedy="Stop what listens there ('ss -ltnp' names it), or correct flower.address and flower.port",
+            "flower", address=settings.flower.address, port=settings.flower.port, cause=error.strerror
         ) from error
     finally:
         notify.stopping()
@@ -83,11 +79,7 @@ def _password(chosen: FlowerSettings) -> str:
         return secrets.token_urlsafe(24)
     if not f"{chosen.user}{password}".isascii():
         # Flower compares with hmac.compare_digest, which takes no other text: nobody could log in.
-        raise SettingsError(
-            "Flower's user and password can only have ASCII characters",
-            setting="flower.password",
-            remedy="Choose another one for the credential file 'flower__password'",
-        )
+        raise SettingsError("flower_ascii", setting="flower.password")
     return password
 
 

@@ -13,9 +13,11 @@ import structlog
 from sqlalchemy import Engine
 
 from concord.adapters.sql import sealed
+from concord.adapters.sql.clean import LINE
 from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.vault import FernetVault, KeySet
 from concord.errors import ConcordError, SecretKeyError
+from concord.model.fault import dump
 from concord.model.key_ring import GRACE, KNOWN, KeyReport, Link, Phase
 from concord.ports import Clock
 
@@ -86,7 +88,7 @@ class KeyWatch:
         return self._made(keys.own, keys.fingerprints)
 
     def _made(self, own: frozenset[str], opens: frozenset[str], trouble: SecretKeyError | None = None) -> KeyReport:
-        told = trouble.message if trouble else None
+        told = dump(trouble, LINE) if trouble else None
         return KeyReport(daemon=self._daemon, own=own, opens=opens, trouble=told, seen_at=self._clock())
 
     def _is_news(self, report: KeyReport) -> bool:

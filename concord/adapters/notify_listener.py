@@ -43,12 +43,7 @@ class NotifyListener:
             self._inode = self.path.stat().st_ino
         except OSError as error:
             self._socket.close()
-            raise SettingsError(
-                "The socket that daemons report to cannot be made",
-                socket=self.path,
-                cause=error.strerror or error,
-                remedy="Make its directory, writable by the daemons' user, or set service.run_directory to another one",
-            ) from error
+            raise SettingsError("notify_socket", socket=self.path, cause=error.strerror or error) from error
         return self
 
     def __exit__(

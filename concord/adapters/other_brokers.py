@@ -32,9 +32,7 @@ class OtherBrokers:
         try:
             return app.send_task(name, args=list(args), queue=queue, task_id=task_id, retry=False, ignore_result=True)
         except (OperationalError, RedisError, OSError) as error:
-            raise HandlerError(
-                "The other application's broker did not answer", queue=queue, cause=type(error).__name__
-            ) from None
+            raise HandlerError("broker_down", queue=queue, cause=type(error).__name__) from None
 
     def _app(self, url: str, prefix: str) -> Celery:
         with self._lock:

@@ -32,7 +32,7 @@ class _Lane:
     def turn(self) -> Iterator[None]:
         """Raises PasswordsBusyError."""
         if not self._places.acquire(blocking=False):
-            raise PasswordsBusyError("Too many passwords are being checked just now", seconds=_BUSY_SECONDS)
+            raise PasswordsBusyError(seconds=_BUSY_SECONDS)
         try:
             with self._turns:
                 yield

@@ -63,7 +63,7 @@ class RedisPulse:
         try:
             self._app.send_task(CANARY, args=[token], queue=queue, ignore_result=True, priority=URGENT, retry=False)
         except (OperationalError, RedisError, OSError) as error:
-            raise QueueDownError("Redis did not answer", queue=queue, cause=error) from error
+            raise QueueDownError("no_answer", queue=queue, cause=error) from error
         return token
 
     def returned(self, token: str) -> str | None:

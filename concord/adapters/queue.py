@@ -129,7 +129,7 @@ class CeleryQueue:
             sent = self._app.send_task(name, args=args, priority=step, retry=False, ignore_result=True, **options)
         # kombu tells a lost connection and a server that says no as OperationalError, but not on every path.
         except (OperationalError, RedisError, OSError) as error:
-            raise QueueDownError("Redis did not answer", task=name, cause=error) from error
+            raise QueueDownError("no_answer", task=name, cause=error) from error
         return str(sent.id)
 
     @cached_property

@@ -92,7 +92,7 @@ class RedBeatSchedule:
     def _alone(self) -> Iterator[None]:
         lock = self._client.lock(self._lock_key, timeout=LOCK_SECONDS, sleep=0.05, blocking_timeout=LOCK_SECONDS)
         if not lock.acquire():
-            raise QueueDownError("Another sync of the schedule does not end", waited=LOCK_SECONDS)
+            raise QueueDownError("sync_stuck", waited=LOCK_SECONDS)
         try:
             yield
         finally:

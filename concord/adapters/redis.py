@@ -62,7 +62,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise QueueDownError("Redis did not answer", cause=error) from error
+        raise QueueDownError("no_answer", cause=error) from error
 
 
 def timeouts(settings: RedisSettings) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _scheme(settings: RedisSettings) -> str:
 def _database(settings: RedisSettings) -> int:
     path = urlsplit(settings.url.get_secret_value()).path.strip("/")
     if not path.isdecimal() and path:
-        raise SettingsError("The database in redis.url is not a number", database=path)
+        raise SettingsError("redis_database", database=path)
     return int(path or 0)
 
 
@@ -152,7 +152,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if not colon or text.endswith("]"):
         return text.strip("[]"), SENTINEL_PORT
     if not port.isdecimal():
-        raise SettingsError("A sentinel's port in redis.url is not a number", sentinel=text)
+        raise SettingsError("sentinel_port", sentinel=text)
     return host.strip("[]"), int(port)
 
 

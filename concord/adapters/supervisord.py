@@ -18,7 +18,6 @@ from concord.settings import ServiceSettings
 
 PROGRAMS_FILE: Final = ServiceSettings().programs_file
 _SHUTTING_DOWN: Final = 6  # supervisor.xmlrpc.Faults.SHUTDOWN_STATE
-_REMEDY: Final = "Start it: systemctl start concord-supervisor, or supervisord -c /etc/concord/supervisord.conf"
 
 
 class SupervisordSupervisor:
@@ -72,7 +71,7 @@ class SupervisordSupervisor:
             with supervisord(self._path, seconds=self._seconds) as server:
                 yield server
         except PermissionError as error:
-            raise SupervisorRefusedError("supervisord's socket is not for this user", file=self._path) from error
+            raise SupervisorRefusedError("supervisord", file=self._path) from error
         except TimeoutError as error:
             raise self._down(f"no answer within {self._seconds:.0f} s") from error
         except OSError as error:
@@ -85,4 +84,4 @@ class SupervisordSupervisor:
             ) from error
 
     def _down(self, cause: str) -> SupervisorDownError:
-        return SupervisorDownError("supervisord did not answer", file=self._path, cause=cause, remedy=_REMEDY)
+        return SupervisorDownError("supervisord", file=self._path, cause=cause)

@@ -26,11 +26,7 @@ _CANNOT_RUN: Final = (_NO_FILE, _NOT_EXECUTABLE)
 # It is as asked, or its state will tell why not.
 _HARMLESS: Final = (_SPAWN_ERROR, _ALREADY_STARTED, _NOT_RUNNING)
 
-_STILL: Final = {
-    Verb.START: "The daemon is still starting",
-    Verb.STOP: "The daemon is still stopping",
-    Verb.RESTART: "The daemon is still restarting",
-}
+_LATE: Final = {Verb.START: "start_late", Verb.STOP: "stop_late", Verb.RESTART: "restart_late"}
 _STOPPED: Final = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 
 Info = dict[str, Any]
@@ -45,7 +41,7 @@ def programs(server: Any) -> dict[str, Info]:
 def known(infos: dict[str, Info], name: str) -> Info:
     """The program of a daemon. Raises UnknownDaemonError."""
     if program_name(name) not in infos:
-        raise UnknownDaemonError("supervisord has no such program", daemon=name, program=program_name(name))
+        raise UnknownDaemonError("program", daemon=name, program=program_name(name))
     return infos[program_name(name)]
 
 
@@ -160,16 +156,16 @@ class Move:
         several = len(fallen) > 1
         files = dict.fromkeys(one.info["stdout_logfile"] for one, _cause in fallen)
         return DaemonFailedError(
-            "The daemon did not start again" if self._verb is Verb.RESTART else "The daemon did not start",
+            "restart_failed" if self._verb is Verb.RESTART else "start_failed",
             log=_told(one for one, _cause in fallen),
             daemon=", ".join(one.name for one, _cause in fallen),
             cause="; ".join(f"{one.name}: {cause}" if several else cause for one, cause in fallen),
-            remedy=f"More of what it wrote: {' '.join(files)}",
+            log_files=" ".join(files),
         )
 
     def _late(self, names: Sequence[str], cause: str, waiting: Sequence[_Daemon] = ()) -> DaemonFailedError:
         return DaemonFailedError(
-            _STILL[self._verb],
+            _LATE[self._verb],
             log=_told(waiting),
             daemon=", ".join(names),
             after=f"{self._timeout:.0f} s",

@@ -53,12 +53,7 @@ def write_programs(instances: Iterable[str], file: Path) -> bool:
                 return False
         _write(file, text)
     except OSError as error:
-        raise UsageError(
-            "supervisord's program file cannot be written",
-            file=file,
-            cause=error.strerror,
-            remedy="Run it as root or as the user 'concord'",
-        ) from None
+        raise UsageError("program_file", file=file, cause=error.strerror) from None
     return True
 
 
@@ -76,9 +71,9 @@ def take_up(socket: Path) -> None:
             for group in filter(_is_worker, added):
                 server.addProcessGroup(group)
     except RPC_ERRORS as error:
-        raise SupervisorDownError("supervisord does not answer", socket=socket, cause=error) from None
+        raise SupervisorDownError("supervisord_mute", socket=socket, cause=error) from None
     except xmlrpc.client.Fault as fault:
-        raise UsageError("supervisord did not take up its program files", cause=fault.faultString) from None
+        raise UsageError("programs_not_taken", cause=fault.faultString) from None
 
 
 def _is_worker(group: str) -> bool:

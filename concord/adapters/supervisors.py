@@ -30,12 +30,7 @@ def find_supervisor(settings: ServiceSettings, members: Callable[[], Sequence[st
         return systemd
     if not (why_not_supervisord := _why_not_supervisord(supervisord)):
         return supervisord
-    raise SupervisorDownError(
-        "Neither systemd nor supervisord has Concord's daemons",
-        systemd=why_not_systemd,
-        supervisord=why_not_supervisord,
-        remedy="Install the package, or start supervisord; in a checkout: make run",
-    )
+    raise SupervisorDownError("none", systemd=why_not_systemd, supervisord=why_not_supervisord)
 
 
 def _why_not_systemd(systemd: SystemdSupervisor) -> str:
@@ -44,7 +39,7 @@ def _why_not_systemd(systemd: SystemdSupervisor) -> str:
     try:
         found = systemd.target()
     except SupervisorDownError as error:
-        return f"{error.message}: {error.fields['cause']}"
+        return f"{error}: {error.facts['cause']}"
     return _TARGETS.get(found, f"its unit {TARGET} is {found}")
 
 
@@ -54,5 +49,5 @@ def _why_not_supervisord(supervisord: SupervisordSupervisor) -> str:
     except SupervisorRefusedError:
         return ""  # it is there; whatever is asked of it will say that this user may not
     except SupervisorDownError as error:
-        return f"no answer on {error.fields['file']}: {error.fields['cause']}"
+        return f"no answer on {error.facts['file']}: {error.facts['cause']}"
     return ""

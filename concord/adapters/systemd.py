@@ -20,16 +20,8 @@ from concord.model.daemon import SETTLE, TARGET, Activity, DaemonState, Verb, un
 LOG_LINES: Final = 15
 BOOTED: Final = Path("/run/systemd/system")
 
-_FAILED: Final = {
-    Verb.START: "The daemon did not start",
-    Verb.STOP: "The daemon did not stop",
-    Verb.RESTART: "The daemon did not start again",
-}
-_LATE: Final = {
-    Verb.START: "The daemon is still starting",
-    Verb.STOP: "The daemon is still stopping",
-    Verb.RESTART: "The daemon is still restarting",
-}
+_FAILED: Final = {Verb.START: "start_failed", Verb.STOP: "stop_failed", Verb.RESTART: "restart_failed"}
+_LATE: Final = {Verb.START: "start_late", Verb.STOP: "stop_late", Verb.RESTART: "restart_late"}
 
 
 def is_booted() -> bool:
@@ -82,7 +74,7 @@ class SystemdSupervisor:
         found = self._journal.tail(unit_name(name), lines)
         # A daemon that was taken away may still have its lines.
         if not found and self.states([name])[0].activity is Activity.ABSENT:
-            raise UnknownDaemonError("systemd has no such daemon", daemon=name, unit=unit_name(name))
+            raise UnknownDaemonError("unit", daemon=name, unit=unit_name(name))
         return found
 
     def adopt(self, instances: Sequence[str]) -> None:
@@ -106,7 +98,7 @@ class SystemdSupervisor:
             try:
                 await bus.manager("Reload")
             except BusError as error:
-                raise SupervisorRefusedError("systemd refuses to read its units anew", cause=error) from error
+                raise SupervisorRefusedError("reload", cause=error) from error
 
     async def _target(self) -> str:
         async with systemd_bus(self._address) as bus:
@@ -146,11 +138,11 @@ class SystemdSupervisor:
             for line in self._journal.last_words(unit, LOG_LINES, since)
         ]
         return DaemonFailedError(
-            (_LATE if is_late else _FAILED)[verb],
+            _LATE[verb] if is_late else _FAILED[verb],
             log=tuple(log),
             daemon=", ".join(one.daemon for one in shortfalls),
             after=f"{timeout:.0f} s" if is_late else None,
             state=", ".join(dict.fromkeys(one.state for one in culprits.values())),
             cause="; ".join(f"{unit}: {one.cause}" if several else one.cause for unit, one in culprits.items()),
-            remedy=f"More of what it wrote: journalctl -u {' -u '.join(culprits)}",
+            units=" -u ".join(culprits),
         )

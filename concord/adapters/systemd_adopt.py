@@ -39,35 +39,26 @@ class Adoption:
                 for unit in sorted(self._wanted - before):
                     await self._until_allowed(bus, unit)
         except TimeoutError as error:
-            raise DaemonFailedError(
-                "systemd has not taken note of the workers in time", after=f"{SECONDS:.0f} s", unit=SETTLE
-            ) from error
+            raise DaemonFailedError("workers_noted_late", after=f"{SECONDS:.0f} s", unit=SETTLE) from error
 
     async def _settle(self, bus: SystemdBus) -> None:
         for _ in range(_TRIES):
             result = await bus.result(await self._start(bus))
             if result != "done":
-                raise DaemonFailedError(
-                    "systemd could not take note of the workers",
-                    unit=SETTLE,
-                    cause=result,
-                    remedy=f"More of what it wrote: journalctl -u {SETTLE}",
-                )
+                raise DaemonFailedError("workers_not_noted", unit=SETTLE, cause=result)
             if await self._known(bus) == self._wanted:
                 return
-        raise DaemonFailedError("systemd took note of other workers than there are", unit=SETTLE)
+        raise DaemonFailedError("other_workers_noted", unit=SETTLE)
 
     async def _start(self, bus: SystemdBus) -> str:
         try:
             [job] = await bus.manager("StartUnit", "ss", SETTLE, "replace")
         except BusError as error:
             if error.name in REFUSED:
-                raise SupervisorRefusedError(
-                    "systemd refuses to take note of the workers for this user", unit=SETTLE
-                ) from error
+                raise SupervisorRefusedError("workers", unit=SETTLE) from error
             if error.name in UNKNOWN:
-                raise UnknownDaemonError("systemd has no unit that takes note of the workers", unit=SETTLE) from error
-            raise DaemonFailedError("systemd could not take note of the workers", unit=SETTLE, cause=error) from error
+                raise UnknownDaemonError("settle_unit", unit=SETTLE) from error
+            raise DaemonFailedError("workers_not_noted", unit=SETTLE, cause=error) from error
         return str(job)
 
     async def _known(self, bus: SystemdBus) -> set[str]:

@@ -128,7 +128,7 @@ class SystemdBus:
                 reply = await self._bus.call(message)
         except _UNREACHABLE as error:
             cause = f"no answer to {member} within {CALL_SECONDS:.0f} s" if late.expired() else _told(error)
-            raise SupervisorDownError("systemd did not answer", cause=cause) from error
+            raise SupervisorDownError("systemd", cause=cause) from error
         return _body(reply)
 
 
@@ -141,7 +141,7 @@ async def systemd_bus(address: str | None) -> AsyncIterator[SystemdBus]:
         async with asyncio.timeout(CALL_SECONDS):
             await bus.connect()
     except _UNREACHABLE as error:
-        raise SupervisorDownError("The system's D-Bus did not answer", cause=_told(error)) from error
+        raise SupervisorDownError("dbus", cause=_told(error)) from error
     try:
         yield SystemdBus(bus)
     finally:
@@ -153,12 +153,12 @@ async def systemd_bus(address: str | None) -> AsyncIterator[SystemdBus]:
 
 def _body(reply: Message | None) -> list[Any]:
     if reply is None:
-        raise SupervisorDownError("systemd did not answer", cause="the connection to its D-Bus was closed")
+        raise SupervisorDownError("systemd", cause="the connection to its D-Bus was closed")
     if reply.message_type is not MessageType.ERROR:
         return list(reply.body)
     name, text = str(reply.error_name), str(reply.body[0]) if reply.body else str(reply.error_name)
     if name.startswith(_NOBODY_THERE):
-        raise SupervisorDownError("systemd did not answer", cause=text)
+        raise SupervisorDownError("systemd", cause=text)
     raise BusError(name, text)
 
 

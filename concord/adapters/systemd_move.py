@@ -25,10 +25,6 @@ UNKNOWN: Final = {
     "org.freedesktop.systemd1.NoSuchUnit": "not-found",
     "org.freedesktop.systemd1.UnitMasked": "masked",
 }
-_UNMASK: Final = (
-    "The package concord-supervisor does that, and supervisord has the daemons then: "
-    "set service.supervisor to 'auto', or remove that package"
-)
 # What a unit cannot be without.
 _NEEDS: Final = ("Requires", "Requisite", "BindsTo")
 _MOVING: Final = (Activity.STARTING, Activity.STOPPING)
@@ -144,7 +140,7 @@ class Move:
             async with asyncio.timeout(REPORT_SECONDS):
                 return await self._judge_all(self._judge_late)
         except TimeoutError as error:
-            raise SupervisorDownError("systemd did not answer", cause="it takes no calls") from error
+            raise SupervisorDownError("systemd", cause="it takes no calls") from error
 
     async def _judge_late(self, name: str) -> Shortfall | None:
         unit = await self._bus.unit(unit_name(name))
@@ -163,10 +159,10 @@ class Move:
     def _translated(self, error: BusError, unit: str) -> Exception:
         daemon = next((name for name in self._names if unit_name(name) == unit), unit)
         if error.name in REFUSED:
-            return SupervisorRefusedError("systemd refuses to do this for this user", daemon=daemon, verb=self._verb)
+            return SupervisorRefusedError("systemd", daemon=daemon, verb=self._verb)
         if error.name in UNKNOWN:
             return _unknown(daemon, UNKNOWN[error.name])
-        return SupervisorDownError("systemd could not do this", daemon=daemon, verb=self._verb, cause=error)
+        return SupervisorDownError("systemd_failed", daemon=daemon, verb=self._verb, cause=error)
 
 
 _RESULTS: Final = {
@@ -182,8 +178,8 @@ _RESULTS: Final = {
 
 def _unknown(daemon: str, load_state: str) -> UnknownDaemonError:
     if load_state == "masked":
-        return UnknownDaemonError("systemd has this daemon masked", daemon=daemon, remedy=_UNMASK)
-    return UnknownDaemonError("systemd has no such daemon", daemon=daemon, unit=unit_name(daemon))
+        return UnknownDaemonError("masked", daemon=daemon)
+    return UnknownDaemonError("unit", daemon=daemon, unit=unit_name(daemon))
 
 
 def _shortfall(name: str, unit: dict[str, Any], cause: str, *, is_late: bool = False) -> Shortfall:

@@ -34,8 +34,6 @@ KEY_LENGTH: Final = 44  # 32 octets in base64
 # Between two looks for a key that opens the same secret.
 PAUSE: Final = 1.0
 _MOST_HOPELESS: Final = 1000
-_WRONG: Final = "Put the key that sealed it back, as one more line of the key file"
-_ELSEWHERE: Final = "Copy the key file of the host where 'concord secrets rotate' ran to this host, then try again"
 
 
 class KeySet:
@@ -55,7 +53,7 @@ class KeySet:
     def of(cls, lines: Sequence[str]) -> KeySet:
         """Of a key file's lines, the newest first. Raises SecretKeyError where there is none, or none that is one."""
         if not lines:
-            raise SecretKeyError("There is no key for stored secrets")
+            raise SecretKeyError("none")
         keys = {fingerprint(checked(key, line)): key for line, key in enumerate(lines, 1)}
         return cls(keys, sealing=next(iter(keys)), own=frozenset(keys))
 
@@ -75,7 +73,7 @@ class KeySet:
     def line(self, name: str) -> str:
         """The key with this fingerprint, as a line of the key file. Raises SecretKeyError."""
         if name not in self._keys:
-            raise SecretKeyError("The key is not among those at hand", fingerprint=name, remedy=_ELSEWHERE)
+            raise SecretKeyError("unknown_key", fingerprint=name)
         return self._keys[name]
 
     def joined(self, ring: KeyRing) -> KeySet:
@@ -110,7 +108,7 @@ class KeySet:
         try:
             return self._opener.decrypt(sealed).decode()
         except InvalidToken as error:
-            raise SecretKeyError("The key does not open this secret", remedy=_WRONG) from error
+            raise SecretKeyError("wrong") from error
 
     def reseal(self, sealed: bytes) -> bytes:
         """Seal a secret again under the current key; return it unchanged where that key sealed it."""
@@ -223,7 +221,7 @@ def checked(key: str, line: int) -> str:
         Fernet(key if len(key) == KEY_LENGTH else "")
     except ValueError:
         # The library's own words may quote the key; ours never do.
-        raise SecretKeyError("A key for stored secrets is malformed", line=line) from None
+        raise SecretKeyError("malformed", line=line) from None
     return key
 
 
@@ -249,7 +247,7 @@ def _read(file: Path) -> list[str]:
         return _lines(file.read_text(encoding="ascii"))
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise SecretKeyError("The file with the key cannot be read", file=file, cause=cause) from error
+        raise SecretKeyError("file_unreadable", file=file, cause=cause) from error
 
 
 def _lines(text: str) -> list[str]:

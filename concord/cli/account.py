@@ -18,6 +18,7 @@ from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
 from concord.model.account import Account, AuthKind, Mailbox, Priority, Tls
 from concord.services import accounts
+from concord.wording import english
 
 if TYPE_CHECKING:
     from concord.ports import CheckStep
@@ -148,11 +149,7 @@ def edit(
     }
     said = {key: value for key, value in given.items() if value is not None}
     if not said and not password_stdin and interval is None:
-        raise UsageError(
-            "Nothing to change is said",
-            account=name,
-            remedy=f"See 'concord account edit --help'; 'show {name}' tells how it is",
-        )
+        raise UsageError("nothing_to_change", account=name)
     said |= {"interval": None} if interval == 0 else {}
     # Before a password is asked for.
     mailbox = _which_mailbox(before, accounts.written(said, before), same=same_mailbox, another=another_mailbox)
@@ -220,28 +217,27 @@ def test(name: AccountName, json: Json = False) -> None:
     for step in accounts.test(here(), account, by=caller()):
         steps.append(step)
         if not json:
-            verdict(step.name, ok=step.ok, detail=step.detail, cause=step.cause, remedy=step.remedy)
+            verdict(**_told(step))
     if json:
-        emit(steps)
+        emit([{**_told(step), "facts": step.facts} for step in steps])
     if not all(step.ok for step in steps):
         raise typer.Exit(1)
+
+
+def _told(step: CheckStep) -> dict[str, Any]:
+    """A step in words."""
+    detail, todo = (english.sentence(step.error), english.remedy(step.error)) if step.error else (step.detail, "")
+    return {"name": step.name, "ok": step.ok, "detail": detail, "cause": step.cause, "remedy": todo}
 
 
 def _which_mailbox(before: Account, after: Account, *, same: bool, another: bool) -> Mailbox | None:
     """What a changed host or user means, as the options say it."""
     answer = Mailbox.SAME if same else Mailbox.ANOTHER if another else None
-    remedy = "Say --same-mailbox where the mailbox moved with its mail, --another-mailbox where it is a different one"
     if same and another:
-        raise UsageError("The mailbox cannot be both the same and another one", account=before.name, remedy=remedy)
+        raise UsageError("mailbox_both", account=before.name)
     for mistake in accounts.mailbox_mistakes(before, after, answer):
-        raise UsageError(
-            mistake.error.message, account=before.name, before=_address(before), after=_address(after), remedy=remedy
-        )
+        raise mistake.error
     return answer
-
-
-def _address(account: Account) -> str:
-    return f"{account.user} on {account.host}"
 
 
 def _absolute(ca_file: str | None) -> str | None:

@@ -18,6 +18,7 @@ from concord.cli.session import here, session
 from concord.cli.sync import tell_trouble
 from concord.errors import ConcordError, UsageError
 from concord.services import accounts
+from concord.wording import english
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +62,8 @@ def _refused(row: ImportRow) -> dict[str, object]:
 
 def _tell(right: Sequence[ImportRow], wrong: Sequence[ImportRow], file: Path) -> None:
     for row in wrong:
-        error: ConcordError = row.error or UsageError("It cannot be used")
-        typer.echo(f"{file}, line {row.place}: {error.explain()}", err=True)
+        error: ConcordError = row.error or UsageError("row_unusable")
+        typer.echo(f"{file}, line {row.place}: {english.explain(error)}", err=True)
     if right:
         say(f"{amount(len(right), 'account')} imported.")
     if wrong and not right:

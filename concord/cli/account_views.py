@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from concord.cli.output import amount, facts, local, plain, say, shown, table
 from concord.model.account import Account, AccountNote, AccountStatus, FolderCursor, StartKind, Tls
+from concord.model.fault import in_english
 from concord.model.message import MessageState
 
 Counts = Mapping[MessageState, int]
@@ -113,7 +114,7 @@ def _last_error(status: AccountStatus) -> str | None:
     if not status.last_error:
         return None
     when = local(status.last_error_at) if status.last_error_at else "once"
-    return f"{when}: {shown(status.last_error)}"
+    return f"{when}: {shown(in_english(status.last_error))}"
 
 
 def _counted(counts: Counts) -> str:

@@ -12,6 +12,7 @@ from concord.cli.options import Before, Json, Limit, Since, Until, window
 from concord.cli.output import amount, emit, say, table
 from concord.cli.session import here
 from concord.model.audit import AuditFilter
+from concord.model.fault import in_english
 from concord.services import audit as service
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Who asked for what, and what became of it.")
@@ -53,7 +54,8 @@ def list_entries(
         say("Nobody has asked for anything yet." if nobody else "Nothing is like that. Fewer options find more.")
     else:
         rows = [
-            (one.id, one.at, one.actor, one.via, one.action, one.subject, one.outcome, one.detail) for one in entries
+            (one.id, one.at, one.actor, one.via, one.action, one.subject, one.outcome, in_english(one.detail))
+            for one in entries
         ]
         table(("ID", "When", "Who", "Via", "Action", "Subject", "Outcome", "Detail"), rows)
         if len(entries) == limit:

@@ -1,8 +1,8 @@
 """The one place where a failure becomes words on standard error and an exit code.
 
 0: done. 1: what was asked for did not work. 2: it was asked for in a way that cannot work. 130: ^C.
-With --json the same failure also goes to standard output, as {"error": {code, message, facts, remedy}}, so that a
-program that reads the answer always finds one JSON document there.
+With --json the same failure also goes to standard output, as {"error": {code, situation, message, facts, remedy}}, so
+that a program that reads the answer always finds one JSON document there.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from concord.cli import session as sessions
 from concord.cli.output import shown
 from concord.cli.session import Session
 from concord.errors import ConcordError, DaemonFailedError, SecretKeyError, UsageError
+from concord.wording import english
 
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
-_INTERNAL: Final = "Run the same command as 'concord --debug …' to see where, and report it with that output"
 
 
 class UnexpectedError(ConcordError):
@@ -93,18 +93,20 @@ def problem(error: ConcordError) -> dict[str, Any]:
     """A failure as JSON."""
     told: dict[str, Any] = {
         "code": error.code,
-        "message": error.message,
-        "facts": {name: str(value) for name, value in error.fields.items() if value is not None},
-        "remedy": error.advice,
+        "situation": error.situation,
+        "message": english.sentence(error),
+        "facts": english.facts(error),
+        "remedy": english.remedy(error),
     }
     return told | {"log": list(error.log)} if isinstance(error, DaemonFailedError) else told
 
 
 def told_lines(error: ConcordError) -> list[str]:
     """A failure in words: the sentence, a line for each fact, the remedy."""
-    facts = [f"  {name}: {value}" for name, value in error.fields.items() if value not in (None, "")]
-    remedy = [f"What to do: {_sentence(error.advice)}"] if error.advice else []
-    return [f"Error: {_sentence(error.message)}", *facts, *_last_lines(error), *remedy]
+    facts = [f"  {name}: {value}" for name, value in english.facts(error).items()]
+    todo = english.remedy(error)
+    remedy = [f"What to do: {_sentence(todo)}"] if todo else []
+    return [f"Error: {_sentence(english.sentence(error))}", *facts, *_last_lines(error), *remedy]
 
 
 def _last_lines(error: ConcordError) -> list[str]:
@@ -132,7 +134,7 @@ def _told_usage(error: typer.TyperException, run: Session) -> int:
         return USAGE
     command = context.command_path if context else "concord"
     tell(
-        UsageError(_words(error), value=_refused_value(error), remedy=f"See '{command} --help'"),
+        UsageError("command", words=_words(error), value=_refused_value(error), command=command),
         run,
     )
     return error.exit_code
@@ -154,9 +156,7 @@ def _unexpected(error: Exception) -> ConcordError:
     """Without the exception's own words: nobody can say that no secret is among them."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else None
-    return UnexpectedError(
-        "Something happened that Concord did not expect", cause=type(error).__name__, at=place, remedy=_INTERNAL
-    )
+    return UnexpectedError("command", cause=type(error).__name__, at=place)
 
 
 def _never_fail_to_write() -> None:

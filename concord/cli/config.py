@@ -13,6 +13,7 @@ from concord.cli.output import emit, verdict
 from concord.cli.session import here
 from concord.cli.settings_view import as_toml, effective
 from concord.errors import ConcordError
+from concord.wording import english
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The settings.")
 
@@ -64,9 +65,9 @@ def _try(name: str, work: Callable[[], str]) -> Finding:
     try:
         return Finding(name=name, ok=True, detail=work())
     except ConcordError as error:
-        said = {key: value for key, value in error.fields.items() if value not in (None, "")}
-        facts = ", ".join(str(value) if key == "cause" else f"{key} {value}" for key, value in said.items())
-        return Finding(name=name, ok=False, detail=error.message, cause=facts, remedy=error.advice)
+        said = english.facts(error)
+        facts = ", ".join(value if key == "cause" else f"{key} {value}" for key, value in said.items())
+        return Finding(name=name, ok=False, detail=english.sentence(error), cause=facts, remedy=english.remedy(error))
 
 
 def _settings() -> str:

@@ -14,6 +14,7 @@ from concord.cli.options import Json
 from concord.cli.output import emit, say, warn
 from concord.cli.session import here
 from concord.errors import ConcordError, DatabaseDownError
+from concord.wording import english
 
 T = TypeVar("T")
 _BETWEEN_TRIES: Final = 2.0
@@ -34,7 +35,7 @@ def upgrade(
         before = _patiently(lambda: schema.version(here().engine), wait)
         version = _patiently(lambda: schema.upgrade(here().engine), wait)
     except ConcordError as error:
-        notify.status(error.explain())
+        notify.status(english.explain(error))
         raise
     notify.status(f"the database is at version {version}")
     if version != before:
@@ -70,8 +71,8 @@ def _patiently(work: Callable[[], T], seconds: int) -> T:
         except DatabaseDownError as error:
             if time.monotonic() >= end:
                 raise
-            notify.status(f"waiting for the database: {error.explain()}")
+            notify.status(f"waiting for the database: {english.explain(error)}")
             if not told:
-                warn(f"{error.explain()}. Waiting up to {seconds} s for it.")
+                warn(f"{english.explain(error)}. Waiting up to {seconds} s for it.")
             told = True
         time.sleep(_BETWEEN_TRIES)

@@ -13,6 +13,7 @@ from concord.cli.output import amount, emit, local, say, table, warn
 from concord.cli.session import here
 from concord.errors import UsageError
 from concord.model.delivery import DeliveryState
+from concord.model.fault import in_english
 from concord.services import deliveries as service
 
 if TYPE_CHECKING:
@@ -55,13 +56,11 @@ def retry(
 ) -> None:
     """Offer dead or waiting deliveries again now, their tries counted anew."""
     if bool(deliveries) is all_dead:
-        raise UsageError(
-            "It is not said which deliveries to retry", remedy="Give their numbers, or --all-dead, not both"
-        )
+        raise UsageError("retry_deliveries")
     ids = list(dict.fromkeys(deliveries or service.dead(here(), handler)))
     done = service.retry(here(), ids, by=caller())
     if done.trouble:
-        warn(f"{done.trouble.message}: the deliveries wait for the sweep, which queues them once it does.")
+        warn(f"{done.trouble}: the deliveries wait for the sweep, which queues them once it does.")
     if json:
         emit({"retried": done.changed, "unchanged": done.unchanged})
     else:
@@ -76,5 +75,5 @@ def _last(delivery: Delivery) -> object:
     if delivery.delivered_at:
         return delivery.delivered_at
     if delivery.held:
-        return f"held: {delivery.error}"
-    return delivery.error or f"due {local(delivery.due_at)}"
+        return f"held: {in_english(delivery.error)}"
+    return in_english(delivery.error) or f"due {local(delivery.due_at)}"

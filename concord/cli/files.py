@@ -42,9 +42,7 @@ def read_mail(name: str) -> bytes:
                 raw = Path(name).read_bytes()
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or str(error)
-            raise UsageError(
-                "The file cannot be read", file=name, cause=cause, remedy="Correct the path or the file's mode"
-            ) from None
+            raise UsageError("file_unreadable", file=name, cause=cause) from None
     if not raw:
-        raise UsageError("There is no mail in it", file=name, remedy="Give a file that holds a whole mail")
+        raise UsageError("file_no_mail", file=name)
     return raw

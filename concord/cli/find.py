@@ -13,19 +13,13 @@ from concord.ports import MessageFilter
 
 # What a database numbers its rows with.
 MOST_ID: Final = 2**63 - 1
-_SEE: Final = "See them with 'concord message list'"
 
 
 def find_message(text: str) -> Message:
     """One message. Raises UsageError where a Message-ID is that of several."""
     found = find_messages(text)
     if len(found) > 1:
-        raise UsageError(
-            "Several messages have this Message-ID",
-            message_id=text,
-            ids=", ".join(str(one.id) for one in found),
-            remedy="Give the number of the one that is meant",
-        )
+        raise UsageError("message_id_ambiguous", message_id=text, ids=", ".join(str(one.id) for one in found))
     return found[0]
 
 
@@ -36,7 +30,7 @@ def find_messages(text: str) -> list[Message]:
     for form in (text, f"<{text.strip('<>')}>"):
         if found := here().ledger.search(MessageFilter(message_id=form)):
             return found
-    raise NotFoundError("There is no such message", message_id=text, remedy=_SEE)
+    raise NotFoundError("message", message_id=text)
 
 
 def message_ids(texts: Sequence[str]) -> list[Message]:
@@ -48,7 +42,7 @@ def message_ids(texts: Sequence[str]) -> list[Message]:
 def row_id(text: str) -> int:
     """A number that a row can have. Raises NotFoundError."""
     if int(text) > MOST_ID:
-        raise NotFoundError("There is no such message", id=text, remedy=_SEE)
+        raise NotFoundError("message", id=text)
     return int(text)
 
 
@@ -57,8 +51,4 @@ def event_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise UsageError(
-            "This cannot be an event's id",
-            id=text,
-            remedy="It looks like 0b1c7a52-0d8e-5a4b-9d0b-6f2a3f1d9f10; see 'concord event list'",
-        ) from None
+        raise UsageError("event_id", id=text) from None

@@ -80,11 +80,7 @@ def _read(written: Sequence[str]) -> dict[str, Any]:
         key, equals, value = one.partition("=")
         if not equals or not key.strip():
             # The text is not shown again: it may be a secret in the wrong place.
-            raise UsageError(
-                "An option is not KEY=VALUE",
-                handler_option=len(options) + 1,
-                remedy="Write it as --option url=https://…",
-            )
+            raise UsageError("option_no_pair", handler_option=len(options) + 1)
         options[key.strip()] = _value(key, value)
     return options
 
@@ -96,7 +92,7 @@ def _value(key: str, value: str) -> Any:
     try:
         return jsons.loads(value)
     except ValueError as error:
-        raise UsageError("An option is not valid JSON", option=key, cause=error, remedy="Correct the JSON") from None
+        raise UsageError("option_no_json", option=key, cause=error) from None
 
 
 def _document(spec: HandlerSpec) -> dict[str, Any]:

@@ -55,9 +55,7 @@ def drop_root() -> None:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
-        raise UsageError(
-            "This does not run as root, and there is no user to run as", user=USER, remedy="Run it as another user"
-        ) from None
+        raise UsageError("no_user", user=USER) from None
     _become(user)
 
 

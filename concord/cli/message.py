@@ -11,6 +11,7 @@ from concord.cli.find import find_message
 from concord.cli.options import Before, Json, Limit, OfAccount, Since, Until, window
 from concord.cli.output import emit, facts, say, table
 from concord.cli.session import here
+from concord.model.fault import in_english
 from concord.model.listing import MessagesWanted
 from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
@@ -72,7 +73,7 @@ def show(
             "Account": found.account,
             "Place": f"{found.folder}, UIDVALIDITY {found.uidvalidity}, UID {found.uid}",
             "State": found.state,
-            "Reason": found.error,
+            "Reason": in_english(found.error),
             "Failures": found.failures,
             "Next try": found.due_at,
             "Priority": found.priority,
@@ -103,15 +104,11 @@ def _overview(found: Sequence[Message], limit: int) -> None:
 
 def _refuse_unknown(account: str) -> None:
     """Of a removed account the messages stay, so only a name that nothing has is a mistake."""
-    from concord.errors import NotFoundError, did_you_mean
+    from concord.errors import NotFoundError, nearest
 
     known = {one.name for one in here().accounts.all()} | set(here().ledger.counts())
     if account not in known:
-        raise NotFoundError(
-            "There is no such account",
-            account=account,
-            remedy=did_you_mean(account, known) or "See them with 'concord account list'",
-        )
+        raise NotFoundError("account", account=account, near=nearest(account, known))
 
 
 def _nothing(*, is_narrowed: bool) -> str:

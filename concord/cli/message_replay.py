@@ -17,6 +17,7 @@ from concord.errors import UsageError
 from concord.model.listing import MessagesWanted
 from concord.services import messages as service
 from concord.services.retrying import numbered
+from concord.wording import english
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +60,7 @@ def replay(
 def _chosen(messages: Sequence[str], account: str | None, since: str | None, until: str | None) -> list[int]:
     narrowed = account or since or until
     if bool(messages) is bool(narrowed):
-        raise UsageError(
-            "It is not said which messages to replay",
-            remedy="Give their numbers, or --account, --since, --until, not both",
-        )
+        raise UsageError("replay_messages")
     if messages:
         return [one.id for one in message_ids(messages)]
     begin, end = window(since, until)
@@ -93,4 +91,4 @@ def _tell(done: Sequence[Replayed], failed: Sequence[tuple[int, ConcordError]], 
         if again:
             say(f"{amount(again, 'message')} had no event yet, and will be processed like new mail.")
     for message_id, error in failed:
-        typer.echo(f"Message {message_id}: {shown(error.explain())}", err=True)
+        typer.echo(f"Message {message_id}: {shown(english.explain(error))}", err=True)

@@ -29,13 +29,11 @@ def retry(
 ) -> None:
     """Process quarantined or skipped messages again."""
     if bool(messages) is all_quarantined:
-        raise UsageError(
-            "It is not said which messages to retry", remedy="Give their numbers, or --all-quarantined, not both"
-        )
+        raise UsageError("retry_messages")
     found = message_ids(messages) if messages else list(service.quarantined(here(), account))
     done = service.retry(here(), found, by=caller()) if found else Retried(changed=())
     if done.trouble:
-        warn(f"{done.trouble.message}: the messages wait for the sweep, which queues them once it does.")
+        warn(f"{done.trouble}: the messages wait for the sweep, which queues them once it does.")
     if json:
         emit({"retried": done.changed, "unchanged": done.unchanged})
     else:

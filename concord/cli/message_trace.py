@@ -11,6 +11,7 @@ from concord.cli.find import find_messages
 from concord.cli.options import Json
 from concord.cli.output import emit, local, plain, say, shown, table
 from concord.cli.session import here
+from concord.model.fault import in_english
 
 if TYPE_CHECKING:
     from concord.model.delivery import Delivery
@@ -88,13 +89,13 @@ def _tell(message: Message) -> None:
         table(("Delivery", "Handler", "Round", "State", "Tries", "Last"), rows)
     if runs:
         print()
-        told = [(one.id, one.workflow, one.state, _standing(one), one.error) for one in runs]
+        told = [(one.id, one.workflow, one.state, _standing(one), in_english(one.error)) for one in runs]
         table(("Run", "Workflow", "State", "Step", "Error"), told)
 
 
 def _tell_step(step: Step) -> None:
     say(f"{local(step.at)}  {_SENTENCES.get(step.what, step.what)} [{step.what}]")
-    for line in _lines(step.detail):
+    for line in _lines({name: in_english(one) if isinstance(one, str) else one for name, one in step.detail.items()}):
         print(f"{'':21}{line}")
 
 
@@ -114,8 +115,8 @@ def _last(delivery: Delivery) -> object:
     if delivery.delivered_at:
         return delivery.delivered_at
     if delivery.held:
-        return f"held: {delivery.error}"
-    return delivery.error or f"due {local(delivery.due_at)}"
+        return f"held: {in_english(delivery.error)}"
+    return in_english(delivery.error) or f"due {local(delivery.due_at)}"
 
 
 def _standing(run: WorkflowRun) -> str:

@@ -123,10 +123,7 @@ def _pasted() -> dict[str, str]:
         text = sys.stdin.readline()
     said = {key: values[0] for key, values in parse_qs(urlsplit(text.strip()).query).items()}
     if not said.get("error") and not (said.get("code") and said.get("state")):
-        raise UsageError(
-            "This is not the address that the provider sends the browser to",
-            remedy="Copy all of it from the browser's address line: it has code=… and state=… in it",
-        )
+        raise UsageError("callback_address")
     return said
 
 

@@ -52,19 +52,12 @@ def moment(text: str | None, option: str) -> datetime | None:
         # A time without a zone is meant on this machine's clock.
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise UsageError(
-            "This cannot be a time",
-            option=option,
-            value=text,
-            remedy="Write 2026-01-31, 2026-01-31T09:30, 2026-01-31T09:30+08:00, or 90m, 2h, 7d for so long ago",
-        ) from None
+        raise UsageError("time", option=option, value=text) from None
 
 
 def window(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
     """Both ends; the second must come after the first."""
     begin, end = moment(since, "--since"), moment(until, "--until")
     if begin and end and begin >= end:
-        raise UsageError(
-            "This span of time is empty", since=since, until=until, remedy="Give a --since that is before --until"
-        )
+        raise UsageError("time_span", since=since, until=until)
     return begin, end

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import typer
 
+from concord.model.fault import spelt_out
+
 # As wide as a row needs: whoever reads a pipe wants one line for each.
 _PIPED: Final = 10_000
 # JSON leaves these as they are, and terminals obey them.
@@ -34,9 +36,9 @@ def plain(value: object) -> Any:  # noqa: PLR0911 - one line for each kind of va
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.repr}
+        return plain(spelt_out({field.name: getattr(value, field.name) for field in fields(value) if field.repr}))
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in spelt_out(value).items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(inner) for inner in value]
     return str(value)

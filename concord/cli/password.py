@@ -14,11 +14,9 @@ def take(noun: str, owner: str, *, from_stdin: bool) -> str:
     if sys.stdin.isatty():
         return str(typer.prompt(f"{noun.capitalize()} of {owner}", hide_input=True, default="", show_default=False))
     if not from_stdin:
-        raise UsageError(
-            f"No {noun} is given", name=owner, remedy=f"Pipe it in: … --{noun}-stdin < FILE; or run this at a terminal"
-        )
+        raise UsageError("secret_missing", name=owner, noun=noun)
     try:
         text = typer.get_binary_stream("stdin").read().decode()
     except UnicodeDecodeError:
-        raise UsageError(f"The {noun} is not UTF-8 text", name=owner, remedy="Check what is piped in") from None
+        raise UsageError("secret_no_utf8", name=owner, noun=noun) from None
     return text.removesuffix("\n").removesuffix("\r")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from concord.model.progress import Told
-from concord.model.template import fill
+from concord.wording.template import fill
 
 Item = TypeVar("Item")
 

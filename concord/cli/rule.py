@@ -105,7 +105,7 @@ def _headers(written: list[str]) -> dict[str, list[str]]:
     for one in written:
         name, colon, pattern = one.partition(":")
         if not colon or not pattern.strip():
-            raise UsageError("This cannot be a header's condition", header=one, remedy="Write it as 'List-Id:*news*'")
+            raise UsageError("header_condition", header=one)
         headers.setdefault(name.strip(), []).append(pattern.strip())
     return headers
 

@@ -19,6 +19,7 @@ from concord.errors import ArchiveLossError, ConcordError, PermanentError, Usage
 from concord.model.account import Priority
 from concord.model.message import AfterState, Message, MessageState
 from concord.ports import MessageFilter
+from concord.wording import english
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def test(
 ) -> None:
     """Show which rules match, which do not and why, and what would happen. Nothing is sent or changed."""
     if file and message:
-        raise UsageError("It is not said which mail to try", remedy="Give --file, or --message, not both")
+        raise UsageError("rule_trial_mail")
     trials: list[Trial] = []
     failed: list[tuple[Message, ConcordError]] = []
     if file:
@@ -143,7 +144,7 @@ def _tell(trials: Sequence[Trial], failed: Sequence[tuple[Message, ConcordError]
                 say(f"      {warning}")
         say(f"  → {_outcome(trial.decision)}")
     for message, error in failed:
-        typer.echo(f"{_title(message)}: {error.explain()}", err=True)
+        typer.echo(f"{_title(message)}: {english.explain(error)}", err=True)
 
 
 def _why(verdict: RuleVerdict) -> str:

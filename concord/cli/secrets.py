@@ -13,6 +13,7 @@ from concord.cli.output import amount, aside, emit, facts, say, table, warn
 from concord.cli.session import here, is_watched
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
+from concord.model.fault import in_english
 
 if TYPE_CHECKING:
     from concord.services.rotation import Rotated
@@ -88,7 +89,10 @@ def status(json: Json = False) -> None:
             "the old key still opens": found.old_key_opens,
         }
     )
-    rows = [(one.daemon, one.running, one.opens, one.restarted, one.trouble, one.seen_at) for one in found.daemons]
+    rows = [
+        (one.daemon, one.running, one.opens, one.restarted, in_english(one.trouble), one.seen_at)
+        for one in found.daemons
+    ]
     if rows:
         table(("DAEMON", "RUNS", "OPENS", "OWN FILE HAS IT", "TROUBLE", "SEEN"), rows)
 
@@ -126,9 +130,7 @@ def _nothing(_names: list[str]) -> None:
 
 def _ask_to_forget(names: list[str]) -> None:
     if not is_watched():
-        raise UsageError(
-            "Secrets would be dropped for good", of=", ".join(names), remedy="Say --yes, or run this at a terminal"
-        )
+        raise UsageError("forget_unconfirmed", of=", ".join(names))
     typer.confirm(f"Drop the secrets of {', '.join(names)} for good?", abort=True, err=True)
 
 

@@ -172,12 +172,7 @@ def _follow(only: str | None, lines: int) -> NoReturn:
         try:
             os.execvp(command[0], command)  # noqa: S606 - names are of the allow-list, and no shell is involved
         except OSError as error:
-            raise UsageError(
-                "The logs cannot be followed",
-                command=command[0],
-                cause=error.strerror,
-                remedy="Without --follow, the last lines are shown",
-            ) from None
+            raise UsageError("logs_follow", command=command[0], cause=error.strerror) from None
 
 
 def _log_files(names: list[str]) -> list[str]:
@@ -189,7 +184,7 @@ def _log_files(names: list[str]) -> list[str]:
         with supervisord(path) as server:
             programs = {one["name"]: one["stdout_logfile"] for one in server.getAllProcessInfo()}
     except RPC_ERRORS as error:
-        raise SupervisorDownError("supervisord did not answer", socket=path, cause=error) from None
+        raise SupervisorDownError("supervisord.socket", socket=path, cause=error) from None
     # Workers share a file.
     return list(dict.fromkeys(programs[program] for name in names if (program := program_name(name)) in programs))
 

@@ -10,6 +10,7 @@ from concord.cli.border import problem
 from concord.cli.output import amount, plain, shown, verdict
 from concord.manager.status import DaemonRow, Status, Verdict
 from concord.model.daemon import ADMIN, BEAT, Activity, Verb
+from concord.wording import english
 
 if TYPE_CHECKING:
     from concord.manager.control import Moved
@@ -52,8 +53,13 @@ def show(status: Status) -> None:
             verdict(row.name, ok=False, detail=_ailment(row, status.at), remedy=_remedy(row))
     for trouble in status.troubles:
         error = trouble.error
-        facts = ", ".join(f"{name} {value}" for name, value in error.fields.items() if value not in (None, ""))
-        verdict(f"{trouble.what} not known", ok=False, detail=error.message, cause=facts, remedy=error.advice)
+        verdict(
+            f"{trouble.what} not known",
+            ok=False,
+            detail=english.sentence(error),
+            cause=", ".join(f"{name} {value}" for name, value in english.facts(error).items()),
+            remedy=english.remedy(error),
+        )
     print(summary(status))
 
 

@@ -134,7 +134,7 @@ def set_values(
     for pair in values:
         key, sign, value = pair.partition("=")
         if not sign:
-            raise UsageError("This is no KEY=VALUE", value=pair, remedy="Write concurrency=4")
+            raise UsageError("pair", value=pair)
         tree[key] = _number(value)
     tree = {key: value for key, value in tree.items() if value != ""}
     changed = workers.change(here(), name, tree, by=caller())

@@ -11,6 +11,7 @@ from concord.cli.identity import caller
 from concord.cli.options import Before, Json, Limit
 from concord.cli.output import amount, emit, facts, say, table, warn
 from concord.cli.session import here
+from concord.model.fault import in_english
 from concord.model.workflow import RunState
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def show(
             "Event": found.event_id,
             "State": found.state,
             "Step": standing(found),
-            "Error": found.error,
+            "Error": in_english(found.error),
             "Begun": found.created_at,
             "Ended": found.finished_at,
         }
@@ -71,7 +72,11 @@ def show(
     for position, spec in enumerate(found.specs):
         step = done.get(position)
         rows.append(
-            (spec.name, spec.kind, *((step.state, step.attempts, step.error) if step else ("waiting", 0, None)))
+            (
+                spec.name,
+                spec.kind,
+                *((step.state, step.attempts, in_english(step.error)) if step else ("waiting", 0, None)),
+            )
         )
     table(("Step", "Kind", "State", "Tries", "Error"), rows)
 
@@ -86,7 +91,7 @@ def retry(
 
     done = workflows.retry_runs(here(), runs, by=caller())
     if done.trouble:
-        warn(f"{done.trouble.message}: the runs wait for the sweep, which queues them once it does.")
+        warn(f"{done.trouble}: the runs wait for the sweep, which queues them once it does.")
     if json:
         emit({"retried": done.changed, "unchanged": done.unchanged})
     else:

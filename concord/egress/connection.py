@@ -56,9 +56,7 @@ class GuardedNetwork(httpcore.NetworkBackend):
                 return TimedStream(socket.create_connection((address, port), timeout=seconds), host, self._deadline)
             except OSError as error:
                 trouble = error
-        raise HandlerError(
-            "The receiver cannot be reached", host=host, port=port, cause=trouble, remedy="Check that it is running"
-        ) from trouble
+        raise HandlerError("unreachable", host=host, port=port, cause=trouble) from trouble
 
 
 class TimedStream(httpcore.NetworkStream):
@@ -77,7 +75,7 @@ class TimedStream(httpcore.NetworkStream):
         except TimeoutError:
             _too_late(self._host)
         except OSError as error:
-            raise HandlerError("The receiver hung up", host=self._host, cause=error) from error
+            raise HandlerError("hung_up", host=self._host, cause=error) from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         del timeout
@@ -107,12 +105,7 @@ class TimedStream(httpcore.NetworkStream):
             _too_late(self._host)
         except OSError as error:
             self.close()
-            raise HandlerError(
-                "No trusted TLS connection to the receiver",
-                host=self._host,
-                cause=error,
-                remedy="Its certificate must be valid, for this name, and signed by an authority this machine trusts",
-            ) from error
+            raise HandlerError("tls", host=self._host, cause=error) from error
         return TimedStream(secured, self._host, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
@@ -121,8 +114,4 @@ class TimedStream(httpcore.NetworkStream):
 
 
 def _too_late(host: str) -> NoReturn:
-    raise HandlerError(
-        "The receiver did not answer in time",
-        host=host,
-        remedy="It should answer first and work afterwards; 'timeout' may be raised",
-    ) from None
+    raise HandlerError("timeout", host=host) from None

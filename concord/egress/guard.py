@@ -67,12 +67,7 @@ class EgressGuard:
         found = _within(self.resolve, host, port, seconds)
         for address in found:
             if not self.permits(address):
-                raise AddressForbiddenError(
-                    "Calling this address is not allowed",
-                    host=host,
-                    address=address,
-                    remedy=self._remedy(),
-                )
+                raise AddressForbiddenError(host=host, address=address, allow_in=self.setting)
         return found
 
     def permits(self, address: str) -> bool:
@@ -82,12 +77,6 @@ class EgressGuard:
         if any(candidate in network for network in self.allow for candidate in (plain, inner) if candidate):
             return True
         return is_public(plain) if inner is None else is_public(inner)
-
-    def _remedy(self) -> str | None:
-        """None: the error's own, which is translated."""
-        if self.setting == WEBHOOKS:
-            return None
-        return f"If it is meant to be on a private network, list that network in {self.setting}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +138,7 @@ def _within(resolve: Resolver, host: str, port: int, seconds: float) -> list[str
     try:
         answer = answers.get(timeout=max(seconds, 0))
     except Empty:
-        raise HandlerError("The receiver's name was not resolved in time", host=host) from None
+        raise HandlerError("dns_timeout", host=host) from None
     if isinstance(answer, Exception) or not answer:
-        raise HandlerError(
-            "The receiver's name has no address",
-            host=host,
-            cause=answer or "the answer is empty",
-            remedy="Check the spelling of the URL and this machine's DNS",
-        )
+        raise HandlerError("no_address", host=host, cause=answer or "the answer is empty")
     return answer

@@ -15,7 +15,6 @@ from concord.errors import UsageError
 from concord.handlers.tools import HandlerTools
 
 _PORT: Final = 6379
-_REMEDY: Final = "Give the same address as in the option url, with user and password: redis://:PASSWORD@HOST:6379/0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +78,9 @@ def check_secret(secret: str) -> Address:
     try:
         address = parse_address(secret)
     except ValueError as error:
-        raise UsageError("A Redis' secret cannot be used", cause=error, remedy=_REMEDY) from None
+        raise UsageError("redis_secret", cause=error) from None
     if not address.password:
-        raise UsageError("A Redis' secret cannot be used", cause="it has no password", remedy=_REMEDY)
+        raise UsageError("redis_secret", cause="it has no password")
     return address
 
 
@@ -89,14 +88,14 @@ def address_of(url: str | None, secret: str | None) -> Address | None:
     """Where a handler's Redis is; None: it is Concord's own. Raises UsageError where url and secret differ."""
     if url is None:
         if secret:
-            raise UsageError("A Redis' secret cannot be used", cause="the handler has no url", remedy=_REMEDY)
+            raise UsageError("redis_secret", cause="the handler has no url")
         return None
     address = parse_public_address(url)
     if secret is None:
         return address
     sealed = check_secret(secret)
     if sealed.place != address.place:
-        raise UsageError("A Redis' secret cannot be used", cause="it is for another address", remedy=_REMEDY)
+        raise UsageError("redis_secret", cause="it is for another address")
     return sealed
 
 

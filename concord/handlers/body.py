@@ -27,13 +27,7 @@ def fit(event: Mapping[str, Any], document: bytes, limit: int) -> Load:
             return load
         load = _without(load, name)
     if len(load.document) > limit:
-        raise HandlerRefusedError(
-            "The event is too big for this handler, even without its text",
-            size=len(load.document),
-            limit=limit,
-            remedy="Raise the handler's limit (webhook.max_body_bytes, or the option max_bytes), "
-            "then 'concord delivery retry ID'",
-        )
+        raise HandlerRefusedError("too_big", size=len(load.document), limit=limit)
     return load
 
 

@@ -16,6 +16,4 @@ def refuse_crowded(tools: HandlerTools) -> None:
     memory = tools.memory()
     allowed = min(tools.broker_bytes, memory.limit // 2) if memory.limit else tools.broker_bytes
     if memory.used > allowed:
-        raise BrokerCrowdedError(
-            "Concord's own Redis is too full for events", used=memory.used, limit=allowed, busy=True, retry_after=_AGAIN
-        )
+        raise BrokerCrowdedError(used=memory.used, limit=allowed, busy=True, retry_after=_AGAIN)

@@ -61,7 +61,7 @@ class Endpoint:
                 if answer.status not in _REDIRECTS:
                     return answer
                 url = self._follow(url, answer)
-        raise HandlerError("The receiver redirects too often", host=self.host, limit=self._tools.webhook.max_redirects)
+        raise HandlerError("redirect_loop", host=self.host, limit=self._tools.webhook.max_redirects)
 
     def _once(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> Answer:
         """One connection for one call: each is resolved and checked anew."""
@@ -75,7 +75,7 @@ class Endpoint:
             with pool, pool.stream("POST", target, headers=_encoded(sent), content=body) as response:
                 answer = self._answer(response)
         except httpcore.ProtocolError as error:
-            raise HandlerError("The receiver's answer is not HTTP", host=self.host, cause=error) from error
+            raise HandlerError("answer_no_http", host=self.host, cause=error) from error
         self._tools.observe(_exchange(answer, len(body), sent, time.monotonic() - begun))
         return answer
 
@@ -106,14 +106,9 @@ class Endpoint:
         try:
             onward = parse_url(str(url.join(answer.headers.get("location", ""))))
         except (httpx.InvalidURL, ValueError) as error:
-            raise HandlerError("The receiver redirects to no usable URL", host=self.host, cause=error) from error
+            raise HandlerError("redirect_unusable", host=self.host, cause=error) from error
         if onward.host != url.host or onward.scheme not in ("https", url.scheme):
-            raise HandlerError(
-                "The receiver redirects to another place, and Concord does not follow",
-                host=self.host,
-                place=f"{onward.scheme}://{onward.host}",
-                remedy="If the receiver has moved, change the handler's url",
-            )
+            raise HandlerError("redirect_elsewhere", host=self.host, place=f"{onward.scheme}://{onward.host}")
         return onward
 
 

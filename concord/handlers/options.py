@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from concord.errors import Mistake, UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, nearest
 
 # By the checker's own code for what is wrong.
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -61,19 +61,15 @@ def option_mistakes(model: type[Options], options: Mapping[str, Any], *, kind: s
 def _told(mistake: ErrorDetails, model: type[Options], kind: str) -> UsageError:
     option = ".".join(str(part) for part in mistake["loc"]) or "(the whole)"
     known = sorted(model.model_fields)
-    remedy = f"The options of '{kind}' are {', '.join(known)}" if known else f"'{kind}' takes no options"
+    facts: dict[str, object] = {"kind": kind, "option": option, "known": ", ".join(known) or None}
     if mistake["type"] == "extra_forbidden":
-        return UsageError(
-            "There is no such option", kind=kind, option=option, remedy=did_you_mean(option, known) or remedy
-        )
+        return UsageError("option_unknown", near=nearest(option, known), **facts)
     if mistake["type"] == "missing":
-        return UsageError("An option is missing", kind=kind, option=option, remedy=f"Give '{option}'; {remedy}")
+        return UsageError("option_missing", **facts)
     about = _own_words(mistake)
     cause = about[0] if about else _SENTENCES.get(mistake["type"], mistake["msg"])
-    facts = {"limit": _limit(mistake), "header": about[1] if len(about) > 1 else None}
-    return UsageError(
-        "An option cannot be used", kind=kind, option=option, cause=cause, **facts, remedy="Correct the option"
-    )
+    header = about[1] if len(about) > 1 else None
+    return UsageError("option_unusable", kind=kind, option=option, cause=cause, limit=_limit(mistake), header=header)
 
 
 def _own_words(mistake: ErrorDetails) -> tuple[str, ...]:

@@ -65,9 +65,5 @@ def _guarded(point: EntryPoint, work: Callable[[], Any]) -> Any:
 
 def _refused(point: EntryPoint, cause: str) -> HandlerRefusedError:
     return HandlerRefusedError(
-        "An installed package's handler or step cannot be used",
-        kind=point.name,
-        distribution=point.dist.name if point.dist else point.value,
-        cause=cause,
-        remedy="Mend or remove that package, restart the workers, then retry",
+        "package", kind=point.name, distribution=point.dist.name if point.dist else point.value, cause=cause
     )

@@ -39,9 +39,7 @@ def refuse_own_key(key: str, prefix: str) -> None:
     if prefix and not key.startswith(prefix):
         return
     if key.removeprefix(prefix).startswith(_OURS):
-        raise UsageError(
-            "A stream's key is one of Concord's own", key=key, remedy="Take another key, such as concord:events"
-        )
+        raise UsageError("stream_key_reserved", key=key)
 
 
 class RedisStreamOptions(Options):
@@ -90,25 +88,19 @@ class RedisStreamHandler:
         try:
             entry = client.eval(_ADD, len(keys), *keys, *values)
         except (OutOfMemoryError, ReadOnlyError) as error:
-            raise self._down("Redis takes nothing in", error) from error
+            raise self._down("redis_full", error) from error
         except ResponseError as error:
-            raise HandlerRefusedError(
-                "Redis refuses to add to this stream",
-                stream=options.key,
-                cause=error,
-                remedy="Check that the key is a stream and that Concord's Redis user may write it, "
-                "then 'concord delivery retry ID'",
-            ) from error
+            raise HandlerRefusedError("stream", stream=options.key, cause=error) from error
         except RedisError as error:
-            raise self._down("Redis did not answer", error) from error
+            raise self._down("no_answer", error) from error
         return {"stream": options.key, "entry": entry.decode() if isinstance(entry, bytes) else str(entry)}
 
-    def _down(self, sentence: str, error: RedisError) -> ConcordError:
+    def _down(self, detail: str, error: RedisError) -> ConcordError:
         """Our own Redis is infrastructure; another one is a receiver like any other."""
         stream = self._options.key
         if self._address is None:
-            return QueueDownError(sentence, stream=stream, cause=error)
-        return HandlerError(sentence, host=self._address.host, stream=stream, cause=type(error).__name__)
+            return QueueDownError(detail, stream=stream, cause=error)
+        return HandlerError(detail, host=self._address.host, stream=stream, cause=type(error).__name__)
 
     def _client(self) -> redis.Redis:
         if self._address is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from concord.errors import ConcordError, HandlerRefusedError, Mistake, UsageError, did_you_mean
+from concord.errors import ConcordError, HandlerRefusedError, Mistake, UsageError, nearest
 from concord.handlers import plugins
 from concord.handlers.address import check_secret
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
@@ -114,9 +114,7 @@ class Handlers:
                 raise _unknown(spec.kind, self.kinds())
             return plugins.make_handler(spec.kind, {**spec.options, **({"secret": secret} if secret else {})})
         except UsageError as error:
-            raise HandlerRefusedError(
-                error.message, remedy=error.advice, **({"handler": spec.name} | error.fields)
-            ) from error
+            raise error.recast(HandlerRefusedError, handler=spec.name) from error
 
 
 def takes_secret(kind: str) -> bool:
@@ -126,16 +124,12 @@ def takes_secret(kind: str) -> bool:
 
 
 def _useless_secret(kind: str) -> UsageError:
-    return UsageError("This kind of handler has no use for a secret", kind=kind, remedy="Leave the secret out")
+    return UsageError("secret_useless", kind=kind)
 
 
 def _as_usage(error: ConcordError) -> UsageError:
-    return UsageError(error.message, remedy=error.advice, **error.fields)
+    return error.recast(UsageError)
 
 
 def _unknown(kind: str, known: tuple[str, ...]) -> UsageError:
-    return UsageError(
-        "There is no such kind of handler",
-        kind=kind,
-        remedy=did_you_mean(kind, known) or f"The kinds are {', '.join(known)}",
-    )
+    return UsageError("handler_kind", kind=kind, near=nearest(kind, known), known=", ".join(known))

@@ -42,13 +42,9 @@ def restored(kind: str, options: Mapping[str, Any], kept: Mapping[str, Any]) -> 
     values = before if isinstance(before, Mapping) else {}
     for name in (name for name, value in headers.items() if value == HIDDEN):
         if name not in values:
-            raise UsageError("A header has no value", header=name, remedy="Type the value that is to be sent")
+            raise UsageError("header_no_value", header=name)
         if _receiver(options) != _receiver(kept):
-            raise UsageError(
-                "The receiver is another one: it gets no header that was meant for the one before",
-                header=name,
-                remedy="Type the values of the headers again, or take the headers out",
-            )
+            raise UsageError("headers_elsewhere", header=name)
     return {**options, "headers": {name: values[name] if value == HIDDEN else value for name, value in headers.items()}}
 
 

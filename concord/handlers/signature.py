@@ -71,8 +71,4 @@ def _key(word: str) -> bytes:
 
 
 def _malformed(wrong: str) -> UsageError:
-    return UsageError(
-        "A webhook's secret cannot be used",
-        cause=_SENTENCES[wrong],
-        remedy=f"Make one with: echo {PREFIX}$(head -c 32 /dev/urandom | base64)",
-    )
+    return UsageError("webhook_secret", cause=_SENTENCES[wrong])

@@ -31,14 +31,7 @@ class HostSlots:
     def _take(self, host: str, limit: int) -> None:
         with self._lock:
             if self._taken[host] >= limit:
-                raise HandlerError(
-                    "All calls allowed to this receiver at a time are under way",
-                    host=host,
-                    limit=limit,
-                    busy=True,
-                    retry_after=WAIT_SECONDS,
-                    remedy="It is tried again in a moment; raise webhook.concurrency if it lasts",
-                )
+                raise HandlerError("slots_taken", host=host, limit=limit, busy=True, retry_after=WAIT_SECONDS)
             self._taken[host] += 1
 
     def _give_back(self, host: str) -> None:

@@ -58,7 +58,7 @@ def attempt(spec: HandlerSpec, consignment: Consignment, tools: HandlerTools) ->
     except ConcordError as error:
         trouble = error
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything at all
-        trouble = HandlerError("The handler failed in a way of its own", cause=f"{type(error).__name__}: {error}")
+        trouble = HandlerError("unexpected", cause=f"{type(error).__name__}: {error}")
     words = _secrets(spec, tools)
     return Trial(
         facts=facts,
@@ -84,9 +84,7 @@ def _told(exchange: Exchange, words: tuple[str, ...]) -> Call:
 
 def _without(error: ConcordError, words: tuple[str, ...]) -> ConcordError:
     """The same without what a receiver says, which is told with its call, and without secrets that it may repeat."""
-    error.fields = {
-        name: _hide(str(value), words) for name, value in error.fields.items() if name != "answer" and value is not None
-    }
+    error.facts = {name: _hide(str(value), words) for name, value in error.facts.items() if name != "answer"}
     return error
 
 

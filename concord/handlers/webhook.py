@@ -83,9 +83,9 @@ def judge(answer: Answer, now: datetime) -> None:
     if answer.accepted:
         return
     if answer.status == 410:  # noqa: PLR2004 - Gone
-        raise HandlerRefusedError("The receiver is gone for good", host=answer.host, status=answer.status)
+        raise HandlerRefusedError("gone", host=answer.host, status=answer.status)
     raise HandlerError(
-        "The receiver did not accept the event",
+        "not_accepted",
         host=answer.host,
         status=answer.status,
         answer=_shown(answer.body),

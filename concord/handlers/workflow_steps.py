@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from concord.errors import HandlerError, HandlerRefusedError, Mistake, UsageError, did_you_mean
+from concord.errors import HandlerError, HandlerRefusedError, Mistake, UsageError, nearest
 from concord.handlers import plugins
 from concord.handlers.address import address_of
 from concord.handlers.body import fit
@@ -42,13 +42,13 @@ class WorkflowSteps:
             return self._own[kind]
         if kind in self.kinds():
             return FunctionStep(kind, plugins.load_step(kind))
-        raise HandlerRefusedError("There is no such kind of step", kind=kind, remedy=_remedy(kind, self.kinds()))
+        raise HandlerRefusedError("step_kind", kind=kind, **_kinds(kind, self.kinds()))
 
     @classmethod
     def check(cls, kind: str, options: Mapping[str, Any]) -> None:
         """Refuse what cannot be used before it is kept. Raises UsageError; HandlerRefusedError for a broken package."""
         if kind not in cls.kinds():
-            raise UsageError("There is no such kind of step", kind=kind, remedy=_remedy(kind, cls.kinds()))
+            raise UsageError("step_kind", kind=kind, **_kinds(kind, cls.kinds()))
         if kind in _OPTIONS:
             read(_OPTIONS[kind], options, kind=kind)
         else:
@@ -63,7 +63,7 @@ class WorkflowSteps:
         try:
             cls.check(kind, options)
         except (UsageError, HandlerRefusedError) as error:
-            return [Mistake(("kind",), UsageError(error.message, remedy=error.advice, **error.fields))]
+            return [Mistake(("kind",), error.recast(UsageError))]
         return []
 
 
@@ -122,10 +122,7 @@ class FunctionStep:
             return {}
         if not isinstance(output, Mapping) or not _is_json(output):
             raise HandlerRefusedError(
-                "A workflow step answered with something that cannot be kept",
-                kind=self._kind,
-                cause="a step answers with a mapping that JSON can hold, or None",
-                remedy="Mend the package that brings the step, then retry the run",
+                "step_answer", kind=self._kind, cause="a step answers with a mapping that JSON can hold, or None"
             )
         return output
 
@@ -139,11 +136,11 @@ def _json(answer: Answer) -> object:
     if "json" not in answer.headers.get("content-type", ""):
         return None
     if not answer.whole:
-        raise HandlerError("The receiver's answer is cut short or too long", host=answer.host, octets=len(answer.body))
+        raise HandlerError("answer_length", host=answer.host, octets=len(answer.body))
     try:
         return json.loads(answer.body)
     except ValueError as error:
-        raise HandlerError("The receiver's answer is not the JSON it says", host=answer.host, cause=error) from error
+        raise HandlerError("answer_no_json", host=answer.host, cause=error) from error
 
 
 def _is_json(output: Mapping[str, object]) -> bool:
@@ -154,5 +151,5 @@ def _is_json(output: Mapping[str, object]) -> bool:
     return True
 
 
-def _remedy(kind: str, known: tuple[str, ...]) -> str:
-    return did_you_mean(kind, known) or f"The kinds are {', '.join(known)}"
+def _kinds(kind: str, known: tuple[str, ...]) -> dict[str, str | None]:
+    return {"near": nearest(kind, known), "known": ", ".join(known)}

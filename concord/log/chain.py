@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ from concord.log import journal
 from concord.log.fields import JournalHandler, keep_facts
 from concord.log.files import RotatedFileHandler, file_name, open_file
 from concord.log.hiding import hide_secrets, without_logins
+from concord.wording import english
 
 # Neither style shows the local variables of a traceback's frames: a password may be one of them.
 _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
@@ -100,12 +102,12 @@ def _tell_errors(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     """Spread an `error=` field that is one of ours into its sentence, code, facts and remedy."""
     error = event.get("error")
     if isinstance(error, ConcordError):
-        event["error"] = error.message
+        event["error"] = english.sentence(error)
         event["error_code"] = error.code
-        if error.advice:
-            event["remedy"] = error.advice
-        for name, value in error.fields.items():
-            event.setdefault(name, value)
+        if todo := english.remedy(error):
+            event["remedy"] = todo
+        for name, value in error.facts.items():
+            event.setdefault(name, english.value(value) if isinstance(value, Mapping) else value)
     return event
 
 

@@ -40,12 +40,11 @@ def open_file(directory: Path, name: str) -> RotatedFileHandler:
         return RotatedFileHandler(directory / name)
     except OSError as error:
         raise SettingsError(
-            "The log directory cannot be written",
+            _detail(error),
             setting="log.directory",
             directory=directory,
             file=name,
             cause=error.strerror,
-            remedy=_remedy(error, directory),
         ) from error
 
 
@@ -115,9 +114,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _remedy(error: OSError, directory: Path) -> str:
+def _detail(error: OSError) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return f"Create it for the daemons' user: install -d -m 0750 -o concord -g concord {directory}"
-    if isinstance(error, PermissionError):
-        return f"Give it to the daemons' user: chown concord:concord {directory}, and the files in it"
-    return "Mend the file system, or unset log.directory"
+        return "log_directory.absent"
+    return "log_directory.permission" if isinstance(error, PermissionError) else "log_directory"

@@ -16,23 +16,22 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from concord.errors import Mistake, MistakesError, SettingsError, UsageError, did_you_mean
+from concord.errors import Mistake, MistakesError, SettingsError, UsageError, nearest
 from concord.model.daemon import INSTANCE
 from concord.model.worker import BUILT_IN, WorkerConfig, WorkerType
 from concord.settings import WorkerSettings
 
-_REMEDY: Final = "Correct the file; 'concord worker schema' says what may stand in it"
 _WHOLE: Final = "(the whole)"
-# By pydantic's name for what is wrong with a value; all else is told in pydantic's own words.
-_SENTENCES: Final[Mapping[str, str]] = {
-    "extra_forbidden": "There is no such key",
-    "greater_than_equal": "This number is too small",
-    "less_than_equal": "This number is too great",
-    "int_type": "This must be a whole number",
-    "int_parsing": "This must be a whole number",
-    "int_from_float": "This must be a whole number",
-    "enum": "There is no such type of worker",
-    "model_type": "This must be one JSON object: {…}",
+# By pydantic's name for what is wrong with a value; all else is said in pydantic's own words.
+_MISTAKES: Final[Mapping[str, str]] = {
+    "extra_forbidden": "worker_key",
+    "greater_than_equal": "number_small",
+    "less_than_equal": "number_great",
+    "int_type": "number",
+    "int_parsing": "number",
+    "int_from_float": "number",
+    "enum": "worker_kind",
+    "model_type": "json_object",
 }
 
 
@@ -63,7 +62,7 @@ def read(text: str, *, file: object) -> WorkerDocument:
         tree = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         cause = _place(error)
-        raise SettingsError("A worker's file is not JSON", file=file, cause=cause, remedy=_REMEDY) from None
+        raise SettingsError("worker_no_json", file=file, cause=cause) from None
     return check(tree, file=file)
 
 
@@ -74,11 +73,10 @@ def check(tree: Any, *, file: object) -> WorkerDocument:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or _WHOLE
-        cause, remedy = first["msg"], _REMEDY
+        cause, near = first["msg"], None
         if first["type"] == "extra_forbidden":
-            cause = "there is no such key"
-            remedy = did_you_mean(key, WorkerDocument.model_fields) or _REMEDY
-        raise SettingsError("A worker's file cannot be used", file=file, key=key, cause=cause, remedy=remedy) from None
+            cause, near = "there is no such key", nearest(key, WorkerDocument.model_fields)
+        raise SettingsError("worker_unusable", file=file, key=key, cause=cause, near=near) from None
 
 
 def read_form(text: str, instance: str, settings: WorkerSettings) -> WorkerDocument:
@@ -86,7 +84,7 @@ def read_form(text: str, instance: str, settings: WorkerSettings) -> WorkerDocum
     try:
         tree = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise _mistaken(Mistake((), UsageError("This is not JSON", cause=_place(error)))) from None
+        raise _mistaken(Mistake((), UsageError("no_json", cause=_place(error)))) from None
     return check_form(tree, instance, settings)
 
 
@@ -99,7 +97,8 @@ def check_form(tree: Any, instance: str, settings: WorkerSettings) -> WorkerDocu
     try:
         resolve(instance, document, settings, file="")
     except SettingsError as error:
-        raise _mistaken(Mistake((str(error.fields.pop("key")),), error)) from None
+        key = str(error.facts.pop("key"))
+        raise _mistaken(Mistake((key,), error)) from None
     return document
 
 
@@ -107,27 +106,11 @@ def resolve(instance: str, document: WorkerDocument, settings: WorkerSettings, *
     """The settings in force. Raises SettingsError where the document does not fit the instance."""
     kind = document.type or (WorkerType(instance) if instance in BUILT_IN else None)
     if kind is None:
-        raise SettingsError(
-            "A worker's file does not say its type",
-            file=file,
-            key="type",
-            remedy='Add "type": "mail", "type": "poll" or "type": "deliver"',
-        )
+        raise SettingsError("worker_no_type", file=file, key="type")
     if instance in BUILT_IN and kind.value != instance:
-        raise SettingsError(
-            "The workers poll, mail and deliver are of the type that their name says",
-            worker=instance,
-            file=file,
-            key="type",
-            remedy="Take its type out",
-        )
+        raise SettingsError("worker_type", worker=instance, file=file, key="type")
     if document.poll_interval and kind is not WorkerType.POLL:
-        raise SettingsError(
-            "Only poll workers have a poll_interval",
-            file=file,
-            key="poll_interval",
-            remedy="Take it out, or put it into poll.json",
-        )
+        raise SettingsError("poll_interval", file=file, key="poll_interval")
     given = document.model_dump(exclude_none=True, exclude={"type"})
     base: BaseModel = getattr(settings, kind.value)
     return WorkerConfig(instance=instance, type=kind, **{**base.model_dump(), **given})
@@ -136,11 +119,7 @@ def resolve(instance: str, document: WorkerDocument, settings: WorkerSettings, *
 def refuse_bad_name(instance: str) -> None:
     """Raises UsageError for what cannot be a unit's instance, a program's and a node's name at once."""
     if not INSTANCE.fullmatch(instance):
-        raise UsageError(
-            "This cannot be a worker's name",
-            name=instance,
-            remedy="Begin with a letter; small letters, digits and underscores, 31 at most",
-        )
+        raise UsageError("worker_name", name=instance)
 
 
 def poll_interval(configs: Iterable[WorkerConfig], default: int) -> int:
@@ -155,19 +134,18 @@ def json_schema() -> Mapping[str, Any]:
 
 def _mistake(found: Mapping[str, Any]) -> Mistake:
     path = tuple(found["loc"])
-    sentence = _SENTENCES.get(found["type"])
-    if sentence is None:
-        return Mistake(path, UsageError("This value cannot be used", cause=found["msg"]))
+    if found["type"] not in _MISTAKES:
+        return Mistake(path, UsageError("value", cause=found["msg"]))
     limits = found.get("ctx", {})
-    remedy = did_you_mean(str(path[-1]), WorkerDocument.model_fields) if found["type"] == "extra_forbidden" else None
+    near = nearest(str(path[-1]), WorkerDocument.model_fields) if found["type"] == "extra_forbidden" else None
     error = UsageError(
-        sentence, least=limits.get("ge"), most=limits.get("le"), known=limits.get("expected"), remedy=remedy
+        _MISTAKES[found["type"]], least=limits.get("ge"), most=limits.get("le"), types=limits.get("expected"), near=near
     )
     return Mistake(path, error)
 
 
 def _mistaken(*mistakes: Mistake) -> MistakesError:
-    return MistakesError("A worker's settings cannot be used", mistakes=mistakes)
+    return MistakesError("worker", mistakes=mistakes)
 
 
 def _place(error: json.JSONDecodeError | RecursionError) -> str:

@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 LOG_LINES: Final = 15
 _NO_REDIS: Final = {
-    Verb.START: "Redis did not answer, so nothing was started",
-    Verb.RESTART: "Redis did not answer, so nothing was restarted",
+    Verb.START: "nothing_started",
+    Verb.RESTART: "nothing_restarted",
 }
 
 
@@ -141,20 +141,14 @@ class Manager:
         try:
             return self._ports.sync()
         except ConcordError as error:
-            raise NotSyncedError(
-                "The daemons run, but their schedule could not be made equal to the accounts", cause=error.explain()
-            ) from error
+            raise NotSyncedError(cause=error) from error
 
     def _refuse_without_redis(self, verb: Verb) -> None:
         """Better nothing than daemons that only wait."""
         try:
             self._ports.queue().depth()
         except QueueDownError as error:
-            raise QueueDownError(
-                _NO_REDIS[verb],
-                cause=error.fields.get("cause"),
-                remedy="Check that Redis runs and that redis.url is right, then do this again",
-            ) from error
+            raise QueueDownError(_NO_REDIS[verb], cause=error.facts.get("cause")) from error
 
     def _prove(self, configs: dict[str, WorkerConfig], *, beat: bool, told: Told) -> None:
         timeout = self._settings.service.canary_timeout
@@ -162,7 +156,7 @@ class Manager:
         try:
             proof.wait(configs, beat=beat, timeout=timeout, told=told)
         except NotConsumingError as error:
-            first = str(error.fields["daemon"]).partition(",")[0]
+            first = str(error.facts["daemon"]).partition(",")[0]
             with suppress(ConcordError):
                 error.log = tuple(self._ports.supervisor().log_tail(first, LOG_LINES))
             raise

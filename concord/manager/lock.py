@@ -61,12 +61,12 @@ class ToggleLock:
         except FileExistsError:
             return os.open(self._path, _FLAGS)
         except FileNotFoundError:
-            cause, remedy = "the directory is not there", "Make it, or name another as service.run_directory"
+            error = UsageError("lock.no_directory", file=self._path, cause="the directory is not there")
         except PermissionError:
-            cause, remedy = "this user may not write there", "Run it as root or as the user 'concord'"
-        except OSError as error:
-            cause, remedy = error.strerror or type(error).__name__, "Look at that file"
-        raise UsageError("The lock that toggles take cannot be used", file=self._path, cause=cause, remedy=remedy)
+            error = UsageError("lock.permission", file=self._path, cause="this user may not write there")
+        except OSError as met:
+            error = UsageError("lock", file=self._path, cause=met.strerror or type(met).__name__)
+        raise error
 
     def _make(self) -> int:
         handle = os.open(self._path, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE)
@@ -92,14 +92,9 @@ class ToggleLock:
 
 def _busy(holder: Holder | None) -> ConflictError:
     if holder is None:
-        return ConflictError("Another toggle is under way", remedy="Try again in a minute")
+        return ConflictError("toggle_running.unknown")
     since = datetime.fromisoformat(holder.since).astimezone().strftime("%H:%M:%S")
-    return ConflictError(
-        "Another toggle is under way",
-        what=f"{holder.verb} by {holder.actor} since {since}",
-        pid=holder.pid,
-        remedy="Wait until it is done, then see 'concord service status'",
-    )
+    return ConflictError("toggle_running", what=f"{holder.verb} by {holder.actor} since {since}", pid=holder.pid)
 
 
 def _holder(handle: int) -> Holder | None:

@@ -42,7 +42,7 @@ class Proof:
     _sent_at: datetime | None = None
     _begun: datetime | None = None
     _tick: datetime | None = None
-    _cause: str = ""
+    _cause: QueueDownError | None = None
 
     def wait(self, configs: Mapping[str, WorkerConfig], *, beat: bool, timeout: float, told: Told) -> None:
         """Until each works. Raises NotConsumingError, which names those that do not, and Redis where it is away."""
@@ -101,9 +101,9 @@ class Proof:
         try:
             yield
         except QueueDownError as error:
-            self._cause = error.explain()
+            self._cause = error
         else:
-            self._cause = ""
+            self._cause = None
 
     def _tell(self, told: Told) -> None:
         """What is still waited for."""
@@ -117,9 +117,8 @@ class Proof:
 
     def _failure(self, timeout: float) -> NotConsumingError:
         names = list(self._waiting)
-        sentence = "Daemons run, but do not work" if len(names) > 1 else "A daemon runs, but does not work"
         return NotConsumingError(
-            sentence,
+            "several" if len(names) > 1 else "one",
             daemon=", ".join(names),
             waited=f"{timeout:.0f} s",
             no_task_from=", ".join(name for name, queue in self._waiting.items() if queue),

@@ -116,7 +116,7 @@ class _Look:
         except ConcordError as error:
             self.redis_is_away = self.redis_is_away or isinstance(error, QueueDownError)
             # One Redis behind three questions is one trouble.
-            if not any(one.error.explain() == error.explain() for one in self.troubles):
+            if not any(one.error.is_like(error) for one in self.troubles):
                 self.troubles.append(Trouble(what=what, error=error))
             return None
 

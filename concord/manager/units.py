@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from concord.errors import UnknownDaemonError, did_you_mean
+from concord.errors import UnknownDaemonError, nearest
 from concord.model.daemon import ADMIN, BEAT, FLOWER, SETTLE, TARGET, USER, WORKER_PREFIX, unit_name, worker
 
 _KINDS: Final = (BEAT, "worker", FLOWER)
@@ -63,11 +63,7 @@ def chosen(only: str | None, instances: Sequence[str]) -> list[str]:
     if only in (*whole, ADMIN):
         return [only]
     known = selectors(instances)
-    raise UnknownDaemonError(
-        "This is not one of Concord's daemons",
-        name=only,
-        remedy=did_you_mean(only, known) or f"Name one of {', '.join(known)}",
-    )
+    raise UnknownDaemonError("name", name=only, near=nearest(only, known), known=", ".join(known))
 
 
 def selectors(instances: Sequence[str]) -> list[str]:

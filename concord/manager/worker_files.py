@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from concord.errors import NotFoundError, SettingsError, UsageError, did_you_mean
+from concord.errors import NotFoundError, SettingsError, UsageError, nearest
 from concord.manager.config import WorkerDocument, read, refuse_bad_name, resolve
 from concord.model.daemon import INSTANCE
 from concord.model.worker import BUILT_IN, WorkerConfig
@@ -68,16 +68,11 @@ class WorkerFiles:
         except FileNotFoundError:
             if instance in BUILT_IN:
                 return WorkerDocument()
-            remedy = did_you_mean(instance, self.instances()) or f"concord worker add {instance} --type mail"
-            raise NotFoundError("There is no such worker", name=instance, file=path, remedy=remedy) from None
+            near = nearest(instance, self.instances())
+            raise NotFoundError("worker", name=instance, file=path, near=near) from None
         except (OSError, UnicodeDecodeError) as error:
             cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise SettingsError(
-                "A worker's file cannot be read",
-                file=path,
-                cause=cause,
-                remedy="Correct the file, its owner and its mode",
-            ) from None
+            raise SettingsError("worker_unreadable", file=path, cause=cause) from None
 
     def path(self, instance: str) -> Path:
         """Where its file is, or would be."""
@@ -147,4 +142,4 @@ def _text(path: Path) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError("A worker's file cannot be written", file=path, cause=error.strerror, remedy="Run it as root")
+    return UsageError("worker_unwritable", file=path, cause=error.strerror)

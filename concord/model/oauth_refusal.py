@@ -1,4 +1,4 @@
-"""What a provider's refusal means, and what to do about it.
+"""What a provider's refusal means.
 
 Codes: RFC 6749 sections 4.1.2.1 and 5.2, OpenID Connect Core 3.1.2.6, Google's "Authorization errors", and Microsoft's
 "Microsoft Entra authentication and authorization error codes" (AADSTS…).
@@ -13,52 +13,34 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """In words for an operator. A `passing` one may be gone at the next try."""
+    """Its word in situations, and the cause for an operator. A `passing` one may be gone at the next try."""
 
+    word: str
     cause: str
-    remedy: str
     passing: bool = False
 
 
-_AGAIN: Final = "Sign in again at /admin/settings, or with 'concord oauth login NAME'"
-_CLIENT: Final = "Correct the OAuth2 client at /admin/settings/oauth"
-_RENEW: Final = (
-    "Make a new secret at the provider and give its value, not its id, to the OAuth2 client at /admin/settings/oauth"
-)
-_CONSENT: Final = "Have an administrator of the organisation consent to the application, then sign in again"
-_TENANT: Final = (
-    "Correct the tenant of the OAuth2 client at /admin/settings/oauth, or sign in with an account of that tenant"
-)
-_REDIRECT: Final = "Register exactly the redirect URI that /admin/settings/oauth shows with the application"
-
-_EXPIRED: Final = Refusal(cause="the sign-in has expired or was taken back", remedy=_AGAIN)
-_UNUSED: Final = Refusal(cause="the sign-in was not used for so long that it has expired", remedy=_AGAIN)
-_SECRET_WRONG: Final = Refusal(cause="the OAuth2 client's secret is wrong", remedy=_RENEW)
-_SECRET_EXPIRED: Final = Refusal(cause="the OAuth2 client's secret has expired", remedy=_RENEW)
-_DECLINED: Final = Refusal(
-    cause="the access to the mailbox was declined", remedy="Sign in again and allow the access to mail"
-)
-_UNCONSENTED: Final = Refusal(cause="nobody has consented to this access yet", remedy=_CONSENT)
-_ELSEWHERE: Final = Refusal(cause="the account is not in the tenant of the OAuth2 client", remedy=_TENANT)
-_UNKNOWN_CLIENT: Final = Refusal(cause="the provider knows no application with this client id", remedy=_CLIENT)
+_EXPIRED: Final = Refusal(word="expired", cause="the sign-in has expired or was taken back")
+_UNUSED: Final = Refusal(word="unused", cause="the sign-in was not used for so long that it has expired")
+_SECRET_WRONG: Final = Refusal(word="secret_wrong", cause="the OAuth2 client's secret is wrong")
+_SECRET_EXPIRED: Final = Refusal(word="secret_expired", cause="the OAuth2 client's secret has expired")
+_DECLINED: Final = Refusal(word="declined", cause="the access to the mailbox was declined")
+_UNCONSENTED: Final = Refusal(word="unconsented", cause="nobody has consented to this access yet")
+_ELSEWHERE: Final = Refusal(word="other_tenant", cause="the account is not in the tenant of the OAuth2 client")
+_UNKNOWN_CLIENT: Final = Refusal(word="no_client", cause="the provider knows no application with this client id")
 _PROOF: Final = Refusal(
+    word="proof",
     cause="the organisation asks for a further proof of who signs in, or allows no sign-in from here",
-    remedy="Sign in again; if that does not help, have an administrator except Concord from the conditional access",
 )
-_SIGNED_OUT: Final = Refusal(cause="the password was changed, or all sign-ins of the account were ended", remedy=_AGAIN)
-_PLACE: Final = Refusal(cause="the application does not have Concord's redirect URI", remedy=_REDIRECT)
-_DISABLED: Final = Refusal(
-    cause="the account is disabled at the provider", remedy="Enable it there, then sign in again"
+_SIGNED_OUT: Final = Refusal(
+    word="signed_out", cause="the password was changed, or all sign-ins of the account were ended"
 )
-_SCOPE: Final = Refusal(
-    cause="the application may not have the permissions it asks for",
-    remedy="Give the application the permission for IMAP at the provider, then sign in again",
-)
-_POLICY: Final = Refusal(
-    cause="the organisation does not allow this application",
-    remedy="Have an administrator of the organisation allow it, then sign in again",
-)
-_FLOW: Final = Refusal(cause="the application may not sign in this way", remedy=_CLIENT)
+_PLACE: Final = Refusal(word="redirect", cause="the application does not have Concord's redirect URI")
+_DISABLED: Final = Refusal(word="disabled", cause="the account is disabled at the provider")
+_SCOPE: Final = Refusal(word="scope", cause="the application may not have the permissions it asks for")
+_POLICY: Final = Refusal(word="policy", cause="the organisation does not allow this application")
+_FLOW: Final = Refusal(word="flow", cause="the application may not sign in this way")
+_BUSY: Final = Refusal(word="busy", cause="the provider is busy", passing=True)
 
 _MICROSOFT: Final[dict[str, Refusal]] = {
     **dict.fromkeys(("65004",), _DECLINED),
@@ -73,7 +55,7 @@ _MICROSOFT: Final[dict[str, Refusal]] = {
     **dict.fromkeys(("50057",), _DISABLED),
     **dict.fromkeys(("50011", "500112"), _PLACE),
     **dict.fromkeys(("70011", "28003", "650053", "650057"), _SCOPE),
-    **dict.fromkeys(("90033", "50196"), Refusal(cause="the provider is busy", remedy="", passing=True)),
+    **dict.fromkeys(("90033", "50196"), _BUSY),
 }
 _CODES: Final[dict[str, Refusal]] = {
     "access_denied": _DECLINED,
@@ -82,7 +64,9 @@ _CODES: Final[dict[str, Refusal]] = {
     "login_required": _EXPIRED,
     "account_selection_required": _EXPIRED,
     "invalid_grant": _EXPIRED,
-    "invalid_client": Refusal(cause="the provider does not take the OAuth2 client's id and secret", remedy=_CLIENT),
+    "invalid_client": Refusal(
+        word="client_refused", cause="the provider does not take the OAuth2 client's id and secret"
+    ),
     "unauthorized_client": _FLOW,
     "unsupported_grant_type": _FLOW,
     "invalid_scope": _SCOPE,
@@ -91,15 +75,12 @@ _CODES: Final[dict[str, Refusal]] = {
     "org_internal": _POLICY,
     "disallowed_useragent": _POLICY,
     "deleted_client": _UNKNOWN_CLIENT,
-    "disabled_client": Refusal(cause="the application is disabled at the provider", remedy=_CLIENT),
-    "temporarily_unavailable": Refusal(cause="the provider is busy", remedy="", passing=True),
-    "server_error": Refusal(cause="the provider has trouble of its own", remedy="", passing=True),
-    "slow_down": Refusal(cause="the provider is busy", remedy="", passing=True),
+    "disabled_client": Refusal(word="client_disabled", cause="the application is disabled at the provider"),
+    "temporarily_unavailable": _BUSY,
+    "server_error": Refusal(word="trouble", cause="the provider has trouble of its own", passing=True),
+    "slow_down": _BUSY,
 }
-_UNKNOWN: Final = Refusal(
-    cause="the provider refused for a reason of its own",
-    remedy="See the provider's words; correct the OAuth2 client at /admin/settings/oauth, or sign in again",
-)
+_UNKNOWN: Final = Refusal(word="other", cause="the provider refused for a reason of its own")
 _NUMBER: Final = re.compile(r"AADSTS(\d+)")
 # A provider's words are a stranger's: one line, not endlessly long.
 LONGEST: Final = 300

@@ -17,7 +17,6 @@ from concord.errors import Mistake, UsageError
 from concord.model.account import Account, AfterKind, AuthKind, Mailbox, Tls
 
 LONGEST_NAME: Final = 100
-MAILBOX_QUESTION: Final = "The host or the user changes: the same mailbox, moved, or another one?"
 MOST_PORT: Final = 65_535
 # As poll.interval: a second to a month.
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 1, 30 * 86_400
@@ -34,14 +33,8 @@ _SENTENCES: Final = {
     "nameless": "a folder has no name",
     "twice": "a folder is named twice",
 }
-_REMEDIES: Final = {
-    "url": "Give the host name alone",
-    "brackets": "Write it without brackets",
-    "port": "Give the host alone, and the port as the port",
-    "letters": "Correct the host name",
-    "nameless": "Name at least one folder, as INBOX, or '*' for all",
-    "twice": "Name each folder once",
-}
+_HOSTS: Final = {"url": "host.url", "brackets": "host.brackets", "port": "host.port", "letters": "host.letters"}
+_FOLDERS: Final = {"nameless": "folders.nameless", "twice": "folders.twice"}
 
 
 def check_account(account: Account, *, today: date) -> None:
@@ -76,25 +69,15 @@ def check_secret(account: Account, password: str | None) -> None:
     if not account.auth.is_oauth:
         check_password(account.name, password or "")
     elif password:
-        raise UsageError(
-            "A mailbox that is opened by OAuth2 has no password",
-            account=account.name,
-            remedy="Leave the password out, or take 'password' as the kind of login",
-        )
+        raise UsageError("password_with_oauth", account=account.name)
 
 
 def check_password(account: str, password: str) -> None:
     """Raise UsageError for a password that no server could be told; it is never shown."""
     if not password:
-        raise UsageError(
-            "The password is empty", account=account, remedy="Give the mailbox's password, or an app password"
-        )
+        raise UsageError("password_empty", account=account)
     if any(sign in password for sign in "\r\n\0"):
-        raise UsageError(
-            "The password has more than one line",
-            account=account,
-            remedy="Give the password alone; only one line end after it is taken off",
-        )
+        raise UsageError("password_lines", account=account)
 
 
 def check_keeps_secret(before: Account, after: Account) -> None:
@@ -107,18 +90,8 @@ def check_keeps_secret(before: Account, after: Account) -> None:
     if not elsewhere and not in_clear:
         return
     if after.auth.is_oauth:
-        raise UsageError(
-            "The token is for the server it was given for",
-            account=before.name,
-            host=before.host,
-            remedy="Add a new mailbox for the other server, and sign in there",
-        )
-    raise UsageError(
-        "The password is for the server it was given for",
-        account=before.name,
-        host=before.host,
-        remedy="Give the password again, together with the other server or kind of connection",
-    )
+        raise UsageError("token_elsewhere", account=before.name, host=before.host)
+    raise UsageError("password_elsewhere", account=before.name, host=before.host)
 
 
 def is_elsewhere(before: Account, after: Account) -> bool:
@@ -132,11 +105,10 @@ def begins_another(before: Account, after: Account, answer: Mailbox | None) -> b
         return False
     if answer is None:
         raise UsageError(
-            MAILBOX_QUESTION,
+            "mailbox_question",
             account=before.name,
             before=f"{before.user} on {before.host}",
             after=f"{after.user} on {after.host}",
-            remedy="Set 'mailbox' to 'same' if the mailbox moved with its mail, to 'another' if it is a different one",
         )
     return answer is Mailbox.ANOTHER
 
@@ -150,10 +122,9 @@ def _check_name(account: Account) -> None:
     fits = name.isprintable() and 0 < len(name) <= LONGEST_NAME and not name.startswith("-") and "/" not in name
     if not fits:
         raise UsageError(
-            "An account cannot have this name",
+            "account_name",
             account=name,
             cause="a name is 1 to 100 printable characters, without '/', not beginning with '-'",
-            remedy="Choose another name",
         )
 
 
@@ -195,53 +166,34 @@ def _is_host_name(host: str) -> bool:
 
 
 def _bad_host(account: Account, why: str) -> UsageError:
-    return UsageError(
-        "This cannot be a host", account=account.name, host=account.host, cause=_SENTENCES[why], remedy=_REMEDIES[why]
-    )
+    return UsageError(_HOSTS[why], account=account.name, host=account.host, cause=_SENTENCES[why])
 
 
 def _check_port(account: Account) -> None:
     if not 1 <= account.port <= MOST_PORT:
-        raise UsageError(
-            "This cannot be a port",
-            account=account.name,
-            port=account.port,
-            cause="ports are 1 to 65535",
-            remedy="Usually it is 993 with implicit TLS, 143 with STARTTLS",
-        )
+        raise UsageError("port", account=account.name, port=account.port, cause="ports are 1 to 65535")
 
 
 def _check_user(account: Account) -> None:
     if not account.user or not account.user.isprintable():
         raise UsageError(
-            "This cannot be a user",
+            "mail_user",
             account=account.name,
             user=account.user,
             cause="a user name is not empty and has no control characters",
-            remedy="Give the login name, often the whole mail address",
         )
 
 
 def _check_oauth_client(account: Account) -> None:
     if account.auth is AuthKind.OAUTH2_APP and not account.oauth_client:
-        raise UsageError(
-            "The account names no OAuth2 client",
-            account=account.name,
-            remedy="Name the client whose secret opens the mailbox; /admin/settings/oauth has them",
-        )
+        raise UsageError("account_oauth_client", account=account.name)
 
 
 def _check_ca_file(account: Account) -> None:
     if account.ca_file is None:
         return
     if account.tls is Tls.NONE:
-        raise UsageError(
-            "A CA file has no use without TLS",
-            account=account.name,
-            ca_file=account.ca_file,
-            cause="tls is none",
-            remedy="Leave the CA file out, or choose tls implicit or starttls",
-        )
+        raise UsageError("ca_file_without_tls", account=account.name, ca_file=account.ca_file, cause="tls is none")
     try:
         # Devices and pipes are never read to their end.
         if not stat.S_ISREG(Path(account.ca_file).stat().st_mode):
@@ -256,13 +208,7 @@ def _check_ca_file(account: Account) -> None:
 
 
 def _bad_ca_file(account: Account, cause: str) -> UsageError:
-    return UsageError(
-        "The CA file cannot be used",
-        account=account.name,
-        ca_file=account.ca_file,
-        cause=cause,
-        remedy="Give a file that Concord may read, with the authority's certificate in PEM form",
-    )
+    return UsageError("ca_file", account=account.name, ca_file=account.ca_file, cause=cause)
 
 
 def _check_folders(account: Account) -> None:
@@ -276,42 +222,29 @@ def _check_folders(account: Account) -> None:
 
 def _bad_folders(account: Account, why: str) -> UsageError:
     return UsageError(
-        "These folders cannot be polled",
+        _FOLDERS[why],
         account=account.name,
         folders=", ".join(account.folders) or "none",
         cause=_SENTENCES[why],
-        remedy=_REMEDIES[why],
     )
 
 
 def _check_after(account: Account) -> None:
     if account.after.kind is AfterKind.MOVE and account.after.folder in account.folders:
         raise UsageError(
-            "Mail would be moved into a folder that is polled",
+            "after_folder",
             account=account.name,
             after=account.after,
             cause="where mail is moved to is among the folders",
-            remedy="Move to another folder, or take this one out of the folders",
         )
 
 
 def _check_start(account: Account, today: date) -> None:
     if account.start.since and account.start.since > today:
-        raise UsageError(
-            "The start point is in the future",
-            account=account.name,
-            start=account.start,
-            remedy="Give a past day, or 'new' for mail from now on",
-        )
+        raise UsageError("start_future", account=account.name, start=account.start)
 
 
 def _check_interval(account: Account) -> None:
     interval = account.interval
     if interval is not None and not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
-        raise UsageError(
-            "The interval is out of bounds",
-            account=account.name,
-            interval=interval,
-            cause="it is 1 to 2592000 seconds",
-            remedy="Give a number of seconds within them; most providers want 60 or more",
-        )
+        raise UsageError("interval", account=account.name, interval=interval, cause="it is 1 to 2592000 seconds")

@@ -7,15 +7,15 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from concord.errors import Mistake, UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, nearest
 from concord.model.account import Account, AfterAction, AuthKind, Mailbox, Priority, StartPoint, Tls, one_inbox
 
 PORTS: Final[Mapping[Tls, int]] = {Tls.IMPLICIT: 993, Tls.STARTTLS: 143, Tls.NONE: 143}
-_REMEDIES: Final = {"tls": "Write 'implicit' (port 993), 'starttls' (port 143) or 'none'"}
+_UNUSABLE: Final = {"tls": "account_value.tls"}
 _REQUIRED: Final[Mapping[str, str]] = {
-    "name": "An account has no name",
-    "host": "An account has no host",
-    "user": "An account has no user",
+    "name": "account_no_name",
+    "host": "account_no_host",
+    "user": "account_no_user",
 }
 _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
@@ -50,12 +50,11 @@ def take_mailbox(document: Mapping[str, Any]) -> tuple[dict[str, Any], Mailbox |
     answer = document.get("mailbox") or None
     if answer is not None and answer not in list(Mailbox):
         raise UsageError(
-            "An account's value cannot be used",
+            "account_value",
             account=document.get("name"),
             key="mailbox",
             value=answer,
             cause=f"it is one of {', '.join(Mailbox)}",
-            remedy="Correct that value",
         )
     return rest, None if answer is None else Mailbox(answer)
 
@@ -94,26 +93,22 @@ def _value(key: str, written: object, account: object) -> Any:
     reader = _READERS.get(key)
     if reader is None:
         raise UsageError(
-            "An account has a key that does not exist",
-            account=account,
-            key=key,
-            remedy=did_you_mean(key, _READERS) or f"The keys are {', '.join(_READERS)}",
+            "account_key", account=account, key=key, near=nearest(key, _READERS), known=", ".join(_READERS)
         )
     try:
         return reader(written)
     except ValueError as error:
         raise UsageError(
-            "An account's value cannot be used",
+            _UNUSABLE.get(key, "account_value"),
             account=account,
             key=key,
             value=written,
             cause=error,
-            remedy=_REMEDIES.get(key, "Correct that value"),
         ) from None
 
 
 def _missing(key: str, values: Mapping[str, Any]) -> Mistake:
-    error = UsageError(_REQUIRED[key], account=values.get("name"), remedy="Say it, for it has no default")
+    error = UsageError(_REQUIRED[key], account=values.get("name"))
     return Mistake((key,), error)
 
 

@@ -38,7 +38,7 @@ def read_rows(path: Path, *, environ: Mapping[str, str], taken: Collection[str],
             seen[row.name] = f"it stands at {place} already"
         rows.append(row)
     if not rows:
-        raise UsageError("The file has no accounts", file=path, remedy="Add a line for each account below the header")
+        raise UsageError("file_no_accounts", file=path)
     return rows
 
 
@@ -56,15 +56,13 @@ def _row(place: int, entry: Mapping[str, Any], source: SecretSource, seen: Mappi
 
 def _refuse_taken(name: str, seen: Mapping[str, str]) -> None:
     if name in seen:
-        raise UsageError("The name is taken", account=name, cause=seen[name], remedy="Take another name")
+        raise UsageError("import_name_taken", account=name, cause=seen[name])
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(
-            "The file cannot be read", file=path, cause=error.strerror, remedy="Correct the path or the file's mode"
-        ) from None
+        raise UsageError("file_unreadable", file=path, cause=error.strerror) from None
     except UnicodeDecodeError:
-        raise UsageError("The file is not UTF-8 text", file=path, remedy="Save it as CSV in UTF-8") from None
+        raise UsageError("file_no_utf8.csv", file=path) from None

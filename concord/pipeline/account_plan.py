@@ -66,12 +66,7 @@ def plan_rows(entries: Iterable[Entry], *, known: Iterable[Account], vault: Vaul
 
 def _refuse_twice(name: str, seen: Mapping[str, int]) -> None:
     if name and name in seen:
-        raise UsageError(
-            "The name stands there twice",
-            account=name,
-            cause=f"it stands at {seen[name]} already",
-            remedy="Keep one of them",
-        )
+        raise UsageError("name_twice", account=name, cause=f"it stands at {seen[name]} already")
 
 
 def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Vault, today: date) -> PlannedRow:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import UsageError, nearest
 from concord.pipeline.wanted import parse_toml
 
 COLUMNS: Final = (
@@ -30,7 +30,7 @@ def entries(text: str, *, is_toml: bool, file: object) -> Iterator[Entry]:
 def _toml_entries(text: str, file: object) -> Iterator[Entry]:
     found = parse_toml(text, file).get("accounts", [])
     if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
-        raise UsageError("Accounts are not a list of tables", file=file, remedy="Begin each with [[accounts]]")
+        raise UsageError("accounts_no_list", file=file)
     yield from enumerate(found, start=1)
 
 
@@ -49,9 +49,7 @@ def _csv_entries(text: str, file: object) -> Iterator[Entry]:
             elif any(cell.strip() for cell in cells):
                 yield begins, _entry(columns, cells)
     except csv.Error as error:
-        raise UsageError(
-            "The file is not valid CSV", file=file, line=reader.line_num, cause=error, remedy="Correct that line"
-        ) from None
+        raise UsageError("file_no_csv", file=file, line=reader.line_num, cause=error) from None
 
 
 def _columns(file: object, cells: list[str]) -> list[str]:
@@ -59,19 +57,11 @@ def _columns(file: object, cells: list[str]) -> list[str]:
     for column in columns:
         if column not in COLUMNS:
             raise UsageError(
-                "The header has a column that does not exist",
-                file=file,
-                column=column,
-                remedy=did_you_mean(column, COLUMNS) or f"The columns are {', '.join(COLUMNS)}",
+                "column_unknown", file=file, column=column, near=nearest(column, COLUMNS), known=", ".join(COLUMNS)
             )
     missing = [column for column in _REQUIRED if column not in columns]
     if missing:
-        raise UsageError(
-            "The header lacks a column",
-            file=file,
-            column=", ".join(missing),
-            remedy=f"The first line names the columns, of: {', '.join(COLUMNS)}",
-        )
+        raise UsageError("column_missing", file=file, column=", ".join(missing), known=", ".join(COLUMNS))
     return columns
 
 

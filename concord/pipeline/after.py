@@ -104,15 +104,10 @@ class AfterActions:
 
     def _refusal(self, one: PendingAfter, facts: MailFacts) -> ConcordError | None:
         if one.size is None or facts.size != one.size:
-            return AfterSizeError(
-                "The server's size of a message is not the size that was archived",
-                uid=one.uid,
-                size=facts.size,
-                archived=one.size,
-            )
+            return AfterSizeError(uid=one.uid, size=facts.size, archived=one.size)
         stored = self.archive.stat(one.archive_key) if one.archive_key else None
         if stored is None or stored.size != one.size:
-            return AfterNotArchivedError("The archive does not have a message whole", uid=one.uid, key=one.archive_key)
+            return AfterNotArchivedError(uid=one.uid, key=one.archive_key)
         return None
 
     def _hold(self, one: PendingAfter, refusal: ConcordError) -> None:

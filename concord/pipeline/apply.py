@@ -271,9 +271,5 @@ def _with_secret_mark(entry: WantedHandler, before: HandlerSpec | None) -> Handl
 
 def _required_password(entry: WantedAccount) -> str:
     if entry.password is None:
-        raise UsageError(
-            "A new account has no password",
-            account=entry.account.name,
-            remedy="Name a file that holds it with password_file, or a variable with password_env",
-        )
+        raise UsageError("password_missing", account=entry.account.name)
     return entry.password

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from concord.errors import Mistake, UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, nearest
 from concord.model.rule import HandlerSpec, WorkflowSpec, WorkflowStepSpec
 from concord.pipeline.naming import name_mistake
 
@@ -18,9 +18,9 @@ _KEYS: Final[Mapping[str, Sequence[str]]] = {
     "step": ("name", "kind", "options"),
 }
 _STRANGE: Final[Mapping[str, str]] = {
-    "handler": "A handler has a key that does not exist",
-    "workflow": "A workflow has a key that does not exist",
-    "step": "A step has a key that does not exist",
+    "handler": "handler_key",
+    "workflow": "workflow_key",
+    "step": "step_key",
 }
 
 
@@ -86,13 +86,12 @@ class _Entry:
         self._where = {**where, noun: self.name or None}
         for key in document:
             if key not in _KEYS[noun]:
-                remedy = did_you_mean(key, _KEYS[noun]) or f"The keys are {', '.join(_KEYS[noun])}"
-                self.refuse(_STRANGE[noun], key, key=key, remedy=remedy)
+                near = nearest(key, _KEYS[noun])
+                self.refuse(UsageError(_STRANGE[noun], key=key, near=near, known=", ".join(_KEYS[noun])), key)
 
-    def refuse(self, message: str, *path: str | int, remedy: str, **fields: object) -> None:
+    def refuse(self, error: UsageError, *path: str | int) -> None:
         """Keep a mistake."""
-        error = UsageError(message, remedy=remedy, **self._where, **fields)
-        self.mistakes.append(Mistake((*self._path, *path), error))
+        self.mistakes.append(Mistake((*self._path, *path), error.recast(UsageError, **self._where)))
 
     def value(self, key: str, default: object) -> object:
         """What is said; a key without a value says nothing."""
@@ -103,7 +102,7 @@ class _Entry:
         kind = self.value("kind", "")
         if isinstance(kind, str) and kind:
             return kind
-        self.refuse("An entry has no kind", "kind", remedy='Say its kind, as in kind = "webhook"')
+        self.refuse(UsageError("entry_no_kind"), "kind")
         return ""
 
     def options(self) -> dict[str, Any]:
@@ -111,30 +110,24 @@ class _Entry:
         if isinstance(options, Mapping):
             read: dict[str, Any] = plain(options)
             return read
-        self.refuse("Options are not a table", "options", remedy='Write them as options = { url = "…" }')
+        self.refuse(UsageError("options_no_table"), "options")
         return {}
 
     def enabled(self) -> bool:
         enabled = self.value("enabled", default=True)
         if isinstance(enabled, bool):
             return enabled
-        self.refuse("A value is neither true nor false", "enabled", key="enabled", remedy="Write true or false")
+        self.refuse(UsageError("no_boolean", key="enabled"), "enabled")
         return True
 
 
 def _steps(entry: _Entry) -> Sequence[Mapping[str, Any]]:
     steps = entry.value("steps", [])
     if not isinstance(steps, list) or not steps or not all(isinstance(step, Mapping) for step in steps):
-        remedy = 'Give it some: steps = [{ name = "…", kind = "webhook", options = { url = "…" } }]'
-        entry.refuse("A workflow has no steps", "steps", remedy=remedy)
+        entry.refuse(UsageError("workflow_no_steps"), "steps")
         return []
     if len(steps) > MOST_STEPS:
-        entry.refuse(
-            "A workflow has too many steps",
-            "steps",
-            limit=MOST_STEPS,
-            remedy="Let one step do more, or make two workflows",
-        )
+        entry.refuse(UsageError("workflow_long", limit=MOST_STEPS), "steps")
         return []
     return steps
 
@@ -150,7 +143,5 @@ def _said_twice(workflow: str, names: Sequence[str]) -> Iterator[Mistake]:
     """Outputs go by the step's name."""
     for place, name in enumerate(names):
         if name and name in names[:place]:
-            error = UsageError(
-                "Two steps have one name", workflow=workflow, step=name, remedy="Give one of them another name"
-            )
+            error = UsageError("step_name_twice", workflow=workflow, step=name)
             yield Mistake(("steps", place, "name"), error)

@@ -118,10 +118,7 @@ class Dispatcher:
     def _refuse_killer(self, delivery: Delivery) -> None:
         """What is over the limit already has been the end of worker after worker, in its handler and alone."""
         if delivery.failures >= self.settings.max_attempts:
-            raise HandlerRefusedError(
-                "The worker died each time it made this delivery",
-                remedy="See the workers' log for what killed them, then 'concord delivery retry ID'",
-            )
+            raise HandlerRefusedError("delivery_kills")
 
     def _consignment(self, delivery: Delivery) -> Consignment:
         document = self.documents.read(delivery.event_id, delivery.message_id, delivery.archive_key)
@@ -154,5 +151,5 @@ def _held_because(handler: str, specs: Mapping[str, HandlerSpec]) -> ConcordErro
     """Why deliveries to this handler have to wait; None where they have not."""
     spec = specs.get(handler)
     if spec is None:
-        return HandlerMissingError("No handler of that name is configured", handler=handler)
-    return None if spec.enabled else HandlerDisabledError("The handler is disabled", handler=handler)
+        return HandlerMissingError(handler=handler)
+    return None if spec.enabled else HandlerDisabledError(handler=handler)

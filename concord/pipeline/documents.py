@@ -75,5 +75,5 @@ class Documents:
 def _checked(key: str, content: bytes) -> bytes:
     named = _NAMED.search(key)
     if named and (found := hashlib.sha256(content).hexdigest())[:16] != named[1]:
-        raise ArchiveDamagedError("An archived object is damaged", key=key, sha256=found)
+        raise ArchiveDamagedError("object", key=key, sha256=found)
     return content

@@ -100,9 +100,9 @@ def from_document(document: bytes) -> dict[str, Any]:
     try:
         found = json.loads(document)
     except ValueError as error:
-        raise ArchiveDamagedError("An event document is not valid JSON", size=len(document)) from error
+        raise ArchiveDamagedError("event_no_json", size=len(document)) from error
     if not isinstance(found, dict):
-        raise ArchiveDamagedError("An event document is not a JSON object", size=len(document))
+        raise ArchiveDamagedError("event_no_object", size=len(document))
     return found
 
 

@@ -27,6 +27,7 @@ from concord.errors import (
     SessionLostError,
 )
 from concord.model.account import Account, AccountNote, AfterKind, FolderCursor, PollLease, Priority, StartKind
+from concord.model.fault import Fault, dump
 from concord.model.message import FetchedMail, MessageState, Peek, SeenMail
 from concord.model.rule import Rule
 from concord.pipeline import health
@@ -105,8 +106,6 @@ class Take:
 
 class LeaseLostError(PollBudgetError):
     """Another worker polls this account now; whatever this one had in hand is the other's to take."""
-
-    remedy = "Nothing to do: the poll that took over goes on from the cursor"
 
 
 class FolderVisit:
@@ -396,7 +395,7 @@ class FolderVisit:
     def _is_loss(self, trouble: MailboxError, mails: list[SeenMail], *, alone: bool, is_fair: bool) -> bool:
         """Whether the session ended because of what was being fetched, as far as can be told."""
         # A line that is slow or breaks, and brings another piece of the message each time, says nothing of it.
-        if trouble.fields.get("kept"):
+        if trouble.kept:
             return False
         if not isinstance(trouble, PollBudgetError):
             return health.ends_session(trouble)
@@ -417,9 +416,7 @@ class FolderVisit:
         deaths = cursor.deaths + 1 if cursor.died_uid == uid else 1
         log.warning("folder.session_lost", folder=self.name, uid=uid, deaths=deaths, cause=cause)
         if again or deaths >= DEATHS:
-            error = MessageEndsSessionError(
-                "Fetching a message ended the session each time", folder=self.name, uid=uid, cause=cause
-            )
+            error = MessageEndsSessionError(folder=self.name, uid=uid, cause=cause)
             return replace(cursor, died_uid=None, deaths=0), [unfetched_mail(uid, error)]
         cursor = cursor if self._is_careful(uid) else replace(cursor, careful_low=uid, careful_high=uid)
         return replace(cursor, died_uid=uid, deaths=deaths), []
@@ -427,13 +424,7 @@ class FolderVisit:
     def _session_lost(self, trouble: MailboxError, rest: list[int]) -> MailboxError:
         if not health.ends_session(trouble) or not rest:
             return trouble
-        lost = SessionLostError(
-            "The session with the IMAP server ended while messages were fetched",
-            account=self._account.name,
-            folder=self.name,
-            uid=rest[0],
-            cause=trouble.message,
-        )
+        lost = SessionLostError(account=self._account.name, folder=self.name, uid=rest[0], cause=trouble.situation)
         lost.__cause__ = trouble
         return lost
 
@@ -519,7 +510,7 @@ class FolderVisit:
             self._record(cursor, [])
             return
         if refs is None:
-            raise LeaseLostError("Another worker polls this account now", account=self._account.name)
+            raise LeaseLostError(account=self._account.name)
         self._cursor = cursor
         self.taken += Take.of(mails, new=len(refs))
         self._ports.queue.process(refs)
@@ -550,7 +541,7 @@ class FolderVisit:
             flags=mail.flags,
             priority=wanted,
             peek=peek,
-            error="It was there before the account began" if backfill and self._predates(mail) else None,
+            error=Fault("before_start").dump() if backfill and self._predates(mail) else None,
         )
 
     def _peeked(self, mail: FetchedMail, *, late: bool) -> tuple[Peek, Priority]:
@@ -610,7 +601,7 @@ class FolderVisit:
 
     def _store(self, cursor: FolderCursor) -> None:
         if not self._ports.accounts.save_cursor(self._lease, cursor):
-            raise LeaseLostError("Another worker polls this account now", account=self._account.name)
+            raise LeaseLostError(account=self._account.name)
         self._cursor = cursor
 
     def _mind_the_time(self) -> None:
@@ -618,7 +609,7 @@ class FolderVisit:
             raise self._out_of_time()
 
     def _out_of_time(self) -> PollBudgetError:
-        return PollBudgetError("The poll's time is used up", account=self._account.name, folder=self.name)
+        return PollBudgetError(account=self._account.name, folder=self.name)
 
     def _has_fair_time(self) -> bool:
         return self._deadline - self._ports.clock() >= self._fair_time
@@ -633,18 +624,17 @@ def _head(mail: FetchedMail) -> bytes:
 
 def _unreadable(item: Unreadable) -> SeenMail:
     if item.oversized:
-        reason = "It is larger than poll.max_message_bytes"
-        return SeenMail(uid=item.uid, state=MessageState.SKIPPED, size=item.size, error_code="oversized", error=reason)
-    code = getattr(item.error, "code", "message_unreadable")
-    return SeenMail(uid=item.uid, state=MessageState.UNFETCHED, size=item.size, error_code=code, error=str(item.error))
+        why = Fault("oversized").dump()
+        return SeenMail(uid=item.uid, state=MessageState.SKIPPED, size=item.size, error_code="oversized", error=why)
+    return replace(unfetched_mail(item.uid, item.error), size=item.size)
 
 
 def unfetched_mail(uid: int, error: ConcordError) -> SeenMail:
     """A message that is still to be fetched, and why it was not."""
-    return SeenMail(uid=uid, state=MessageState.UNFETCHED, error_code=error.code, error=error.explain())
+    return SeenMail(uid=uid, state=MessageState.UNFETCHED, error_code=error.code, error=dump(error))
 
 
 def fault(error: Exception, **facts: Any) -> PollFaultError:
     """Name what Concord itself did wrong; the log has the traceback."""
     cause = error.code if isinstance(error, ConcordError) else type(error).__name__
-    return PollFaultError("Concord itself failed while it polled an account", cause=cause, **facts)
+    return PollFaultError(cause=cause, **facts)

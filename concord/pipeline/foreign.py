@@ -81,14 +81,10 @@ class ForeignCalls:
                 raise
             if is_running:
                 # Celery's soft time limit, in a worker of processes.
-                raise LingersError(
-                    HandlerTimeLimitError("The handler was interrupted: its worker's time is up")
-                ) from error
+                raise LingersError(HandlerTimeLimitError("interrupted")) from error
             is_ended = True
         if not is_ended and call.give_up():
-            raise LingersError(
-                HandlerTimeLimitError("The handler took too long; its answer counts no more", limit=self._limit)
-            )
+            raise LingersError(HandlerTimeLimitError("exceeded", limit=self._limit))
         return call.answer()
 
     def _go_alone(self, call: _Call[T], alone: Alone) -> None:

@@ -100,7 +100,7 @@ class Hands:
         if not self._unrecorded:
             return
         if not self._recording.acquire(blocking=False):
-            raise DatabaseDownError("Outcomes wait to be recorded", outcomes=len(self._unrecorded))
+            raise DatabaseDownError("unrecorded", outcomes=len(self._unrecorded))
         try:
             for key, record in list(self._unrecorded.items()):
                 self._record(record)

@@ -30,6 +30,7 @@ from concord.errors import (
     SessionLostError,
 )
 from concord.model.account import AccountState, AccountStatus
+from concord.model.fault import dump
 from concord.settings import PollSettings
 
 DENIED_FIRST: Final = timedelta(minutes=15)
@@ -68,7 +69,7 @@ def failed(status: AccountStatus, error: MailboxError, now: datetime, settings: 
         state=next((state for kind, state in _STATES if isinstance(error, kind)), AccountState.BACKING_OFF),
         failures=failures,
         last_poll=now,
-        last_error=error.explain(),
+        last_error=dump(error),
         last_error_code=error.code,
         last_error_at=now,
         next_try=now + pause(error, failures, settings) if backs_off(error) else None,
@@ -91,7 +92,7 @@ def waits(status: AccountStatus, now: datetime, settings: PollSettings) -> bool:
 def backs_off(error: MailboxError) -> bool:
     """A trouble of one folder, a full mailbox or a full connection budget does not keep the rest from being polled."""
     if isinstance(error, MailboxServerError):
-        return "folder" not in error.fields
+        return error.folder is None
     return not isinstance(error, _OF_A_FOLDER | MailboxBudgetError)
 
 
@@ -102,8 +103,8 @@ def ends_session(error: MailboxError) -> bool:
 
 def pause(error: MailboxError, failures: int, settings: PollSettings) -> timedelta:
     """How long to leave the server alone. Jitter (half to whole) keeps accounts from coming back in step."""
-    asked = error.fields.get("retry_after")
-    if isinstance(asked, int | float) and asked >= 0:  # false for NaN, too
+    asked = error.retry_after
+    if asked is not None and asked >= 0:  # false for NaN, too
         return timedelta(seconds=min(asked, RETRY_AFTER_MOST.total_seconds()))
     base, most = timedelta(seconds=settings.backoff_base), timedelta(seconds=settings.backoff_max)
     if isinstance(error, MailboxDeniedError):

@@ -39,45 +39,28 @@ def client_mistakes(client: OAuthClient, secret: str | None) -> Iterator[Mistake
 
 def _check_name(client: OAuthClient) -> None:
     if not _NAME.fullmatch(client.name):
-        raise UsageError(
-            "An OAuth2 client cannot have this name",
-            oauth_client=client.name,
-            remedy="Letters, digits, spaces and . @ + - _, 64 at most",
-        )
+        raise UsageError("oauth_client_name", oauth_client=client.name)
 
 
 def _check_id(client: OAuthClient) -> None:
     if not _VISIBLE.fullmatch(client.client_id) or len(client.client_id) > _LONGEST:
-        raise UsageError(
-            "This cannot be a client id",
-            remedy="Copy it from the application's page at the provider; Microsoft calls it application (client) ID",
-        )
+        raise UsageError("client_id")
 
 
 def _check_secret(secret: str | None) -> None:
     if secret and (not _VISIBLE.fullmatch(secret) or len(secret) > _LONGEST_SECRET):
-        raise UsageError(
-            "This cannot be a client secret",
-            remedy="Copy the secret's value from the provider, without spaces or line ends",
-        )
+        raise UsageError("client_secret")
 
 
 def _check_tenant(client: OAuthClient) -> None:
     if client.tenant is not None and not _TENANT.fullmatch(client.tenant):
-        raise UsageError(
-            "This cannot be a tenant",
-            tenant=client.tenant,
-            remedy="Give the directory (tenant) ID, or the organisation's domain at Microsoft",
-        )
+        raise UsageError("tenant", tenant=client.tenant)
 
 
 def _check_issuer(client: OAuthClient) -> None:
     if client.issuer is None:
         if client.provider is OAuthProvider.OTHER:
-            raise UsageError(
-                "The provider's issuer is missing",
-                remedy="Give the address below which .well-known/openid-configuration lies",
-            )
+            raise UsageError("issuer_missing")
         return
     try:
         place = urlsplit(client.issuer)
@@ -86,11 +69,9 @@ def _check_issuer(client: OAuthClient) -> None:
         fits = False
         place = urlsplit("")
     if not fits or place.query or place.fragment or place.username or not _VISIBLE.fullmatch(client.issuer):
-        raise UsageError(
-            "This cannot be an issuer", remedy="Give an address that begins with https://, without ?, # or a login"
-        )
+        raise UsageError("issuer")
 
 
 def _check_scopes(client: OAuthClient) -> None:
     if len(client.scopes) > _MOST_SCOPES or not all(_SCOPE.fullmatch(scope) for scope in client.scopes):
-        raise UsageError("These cannot be scopes", remedy="Separate them by spaces; leave them out for the usual ones")
+        raise UsageError("scopes")

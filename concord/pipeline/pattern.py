@@ -32,7 +32,7 @@ _COUNT: Final = re.compile(r"\{((?:[\s\d]|#.*\n)+)")
 def compiled(pattern: str) -> regex.Pattern[str]:
     """Read a pattern. Raises UsageError for an expression that is none."""
     if len(pattern) > LONGEST:
-        raise UsageError("A pattern is too long", length=len(pattern), limit=LONGEST, remedy="Write a shorter one")
+        raise UsageError("pattern_long", length=len(pattern), limit=LONGEST)
     if not pattern.startswith(EXPRESSION):
         glob = _plain(pattern).replace("[", "[[]")
         return regex.compile(fnmatch.translate(glob), regex.IGNORECASE)
@@ -41,23 +41,14 @@ def compiled(pattern: str) -> regex.Pattern[str]:
     try:
         return regex.compile(expression, regex.IGNORECASE)
     except (regex.error, RecursionError, ValueError, LookupError, OverflowError) as error:
-        raise UsageError(
-            "A pattern is not a regular expression",
-            pattern=pattern,
-            cause=error,
-            remedy="Correct what follows 're:', or leave 're:' out to use * and ?",
-        ) from error
+        raise UsageError("pattern_invalid", pattern=pattern, cause=error) from error
 
 
 def _refuse_huge(expression: str) -> None:
     """No sign is unrolled more often than all counts multiplied say."""
     counts = (re.sub(r"\s|#.*\n", "", found) for found in _COUNT.findall(expression))
     if len(expression) * math.prod(max(1, int(count or "1")) for count in counts) > _MOST:
-        raise UsageError(
-            "A pattern repeats something too often",
-            pattern=expression,
-            remedy="Write smaller numbers between { and }, or use * or +",
-        )
+        raise UsageError("pattern_repeats", pattern=expression)
 
 
 class Matcher:

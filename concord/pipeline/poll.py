@@ -193,15 +193,10 @@ class Poller:
         """Fine where something was taken or checked; a server that is too slow for either might as well be down."""
         if visit.trouble:
             return self._failed(visit, visit.trouble)
-        if visit.has_progress or error.fields.get("kept"):
+        if visit.has_progress or error.kept:
             visit.remember_turn()
             return visit.report(PollOutcome.PARTIAL)
-        slow = MailboxDownError(
-            "The IMAP server is so slow that a whole poll brought nothing",
-            host=visit.account.host,
-            seconds=self.ports.settings.budget,
-            remedy="See whether the server is overloaded; a longer poll.budget gives it more time",
-        )
+        slow = MailboxDownError("too_slow", host=visit.account.host, seconds=self.ports.settings.budget)
         return self._failed(visit, slow)
 
 
@@ -239,7 +234,7 @@ class _Visit:
         while self._steps:
             if self._ports.clock() >= self.deadline:
                 # Before the next one is taken off: it has had no turn.
-                raise PollBudgetError("The poll's time is used up", account=self.account.name)
+                raise PollBudgetError(account=self.account.name)
             step = self._steps.popleft()
             step.visit.use(source)
             self._take(step)

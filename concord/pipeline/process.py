@@ -50,37 +50,25 @@ _DOWN: Final = (ArchiveDownError, DatabaseDownError, QueueDownError)
 class WorkerLostError(PermanentError):
     """The worker died each time it had this message in hand."""
 
-    remedy = "See the workers' log for what killed them; 'concord message retry ID' tries again"
-
 
 class TooSlowError(TransientError):
     """A message alone took longer than a task may take."""
-
-    remedy = "If such messages are wanted, raise process.soft_time_limit and process.time_limit"
 
 
 class TooMuchMemoryError(TransientError):
     """A message alone took more memory than there is."""
 
-    remedy = "If such messages are wanted, give the worker more memory"
-
 
 class OutOfTimeError(InfrastructureError):
     """The time of a task was used up before all of its messages were processed."""
-
-    remedy = "Nothing to do: it is processed with the next task"
 
 
 class WorkerStoppedError(InfrastructureError):
     """The worker was stopped before it was done."""
 
-    remedy = "Nothing to do: it is processed once a worker runs"
-
 
 class ClaimLostError(InfrastructureError):
     """The claim lapsed, and another worker has the message."""
-
-    remedy = "Nothing to do: the other worker processes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +107,7 @@ class Processor:
         try:
             return self._process(hand)
         except self.interrupts as error:
-            left = OutOfTimeError("The time of this task was used up", cause=type(error).__name__)
+            left = OutOfTimeError("task", cause=type(error).__name__)
             raise left from error
         except ArchiveDownError as error:
             left = error
@@ -172,7 +160,7 @@ class Processor:
             hand.stage = None
             # Written down only where a death in it would count, so that the normal way costs nothing.
             if claim.message.suspect and not self.ledger.enter(claim, stage):
-                raise ClaimLostError("Another worker has this message by now", message_id=claim.message.id)
+                raise ClaimLostError(message_id=claim.message.id)
             hand.stage = stage
 
         return lambda: read(claim.message, self.archive, book, enter)
@@ -181,7 +169,7 @@ class Processor:
         """The border of one message: whatever it does, it does to itself alone."""
         with bound_contextvars(message=claim.message.id, account=claim.message.account):
             if claim.message.failures >= self.settings.max_attempts:
-                self._settle(hand, claim, WorkerLostError("The worker died each time it had this message in hand"))
+                self._settle(hand, claim, WorkerLostError())
                 return None
             hand.begin(claim)
             try:
@@ -273,8 +261,8 @@ class Processor:
 
 def _reason(left: BaseException | None) -> Exception:
     if left is None:
-        return OutOfTimeError("The messages before it used up the time of this task")
-    return left if isinstance(left, Exception) else WorkerStoppedError("The worker was stopped before it was done")
+        return OutOfTimeError("others")
+    return left if isinstance(left, Exception) else WorkerStoppedError()
 
 
 def _uncounted(claim: Claim) -> int:
@@ -284,8 +272,8 @@ def _uncounted(claim: Claim) -> int:
 
 def _too_dear(error: BaseException, stage: str) -> Exception:
     if isinstance(error, MemoryError):
-        return TooMuchMemoryError("There was not enough memory to process this message", stage=stage)
-    return TooSlowError("Processing this message took longer than process.soft_time_limit", stage=stage)
+        return TooMuchMemoryError(stage=stage)
+    return TooSlowError(stage=stage)
 
 
 def _processed(claim: Claim, reading: Reading, book: Book) -> Processed:

@@ -93,7 +93,7 @@ def _judge(message: Message, mail: ParsedMail, book: Book) -> Reading:
 def raw_of(message: Message, archive: Archive) -> bytes:
     """The octets as they came. Raises ArchiveDownError, ArchiveMissingError, ArchiveDamagedError."""
     if message.archive_key is None:
-        raise ArchiveMissingError("This message was never archived", message_id=message.id)
+        raise ArchiveMissingError("never_archived", message_id=message.id)
     return archive.read(message.archive_key, sha256=message.sha256)
 
 

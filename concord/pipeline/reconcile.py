@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from concord.errors import FolderRenumberedError, MailboxError, NotFoundError, PollBudgetError
 from concord.model.account import Account, AccountNote, AccountState, AccountStatus, FolderCursor
+from concord.model.fault import Fault
 from concord.model.message import MessageState, SeenMail
 from concord.pipeline.listing import Listing
 from concord.pipeline.poll import folders_of
@@ -30,7 +31,7 @@ AGAIN: Final = timedelta(minutes=5)
 # So many of a folder are asked for again at once; the next look finds the rest.
 MOST: Final = 500
 LEASE: Final = timedelta(seconds=30)
-REASON: Final = "The server has it, and the ledger had not"
+REASON: Final = Fault("unaccounted").dump()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

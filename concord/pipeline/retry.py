@@ -53,7 +53,7 @@ def next_try(error: Exception, *, failures: int, settings: DispatchSettings, now
     says "in one second" each time would use up all attempts within minutes.
     """
     asked = asked_for(error, most=settings.retry_max)
-    if isinstance(error, InfrastructureError) or getattr(error, "fields", {}).get("busy"):
+    if isinstance(error, InfrastructureError) or getattr(error, "busy", False):
         return Retry(due_at=now + (asked or own_pause(error)), counts=False)
     if isinstance(error, PermanentError) or failures >= settings.max_attempts:
         return None
@@ -73,7 +73,7 @@ def bug(error: Exception) -> Exception | None:
 
 def asked_for(error: Exception, *, most: float) -> timedelta | None:
     """The wait that the other side suggested, if it did; no longer than `most` seconds."""
-    seconds = getattr(error, "fields", {}).get("retry_after")
+    seconds = getattr(error, "retry_after", None)
     if not isinstance(seconds, int | float) or math.isnan(seconds):
         return None
     return timedelta(seconds=float(min(max(seconds, 0), most)))

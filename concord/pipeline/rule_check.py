@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from concord.errors import Mistake, UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, nearest
 from concord.model.rule import Match, Rule
 from concord.pipeline.naming import name_mistake
 from concord.pipeline.pattern import compiled
@@ -17,8 +17,8 @@ _HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
 FARTHEST: Final = 2**31 - 1
 _BIGGEST: Final = 2**63 - 1
 _UNKNOWN: Final = {
-    "handler": "A rule names a handler that does not exist",
-    "workflow": "A rule names a workflow that does not exist",
+    "handler": "rule_handler",
+    "workflow": "rule_workflow",
 }
 
 
@@ -39,12 +39,7 @@ def rule_mistakes(
     if not -FARTHEST <= rule.position <= FARTHEST:
         yield Mistake(
             ("position",),
-            UsageError(
-                "A rule's position is too far out",
-                rule=rule.name,
-                position=rule.position,
-                remedy="Give one nearer to 0",
-            ),
+            UsageError("rule_position", rule=rule.name, position=rule.position),
         )
     yield from _size_mistakes(rule)
     yield from _header_mistakes(rule)
@@ -52,12 +47,7 @@ def rule_mistakes(
     if rule.skip and rule.match == Match():
         yield Mistake(
             ("skip",),
-            UsageError(
-                "A rule would skip every mail",
-                rule=rule.name,
-                cause="it has no condition",
-                remedy='Give it a condition; if all mail is meant, say match.account = "*"',
-            ),
+            UsageError("rule_skips_all", rule=rule.name, cause="it has no condition"),
         )
     yield from _name_mistakes(rule, "handler", rule.handlers, handlers)
     yield from _name_mistakes(rule, "workflow", rule.workflows, workflows)
@@ -67,53 +57,33 @@ def _size_mistakes(rule: Rule) -> Iterator[Mistake]:
     larger, smaller = rule.match.larger, rule.match.smaller
     for name, size in (("larger", larger), ("smaller", smaller)):
         if size is not None and size < 0:
-            error = UsageError(
-                "A size is negative", rule=rule.name, condition=name, size=size, remedy="Give it in octets, or as 10MB"
-            )
+            error = UsageError("size_negative", rule=rule.name, condition=name, size=size)
             yield Mistake(("match", name), error)
         elif size is not None and size > _BIGGEST:
-            error = UsageError(
-                "A size is bigger than any mail", rule=rule.name, condition=name, size=size, remedy="Give a smaller one"
-            )
+            error = UsageError("size_too_big", rule=rule.name, condition=name, size=size)
             yield Mistake(("match", name), error)
     if smaller == 0 or (larger is not None and smaller is not None and larger >= smaller - 1):
-        error = UsageError(
-            "No mail has such a size",
-            rule=rule.name,
-            larger=larger,
-            smaller=smaller,
-            remedy="Make 'larger' the lower limit and 'smaller' the upper one",
-        )
+        error = UsageError("size_range", rule=rule.name, larger=larger, smaller=smaller)
         yield Mistake(("match", "smaller"), error)
 
 
 def _header_mistakes(rule: Rule) -> Iterator[Mistake]:
     for name in rule.match.header:
         if not _HEADER_NAME.fullmatch(name):
-            error = UsageError(
-                "A header name cannot be one",
-                rule=rule.name,
-                header=name,
-                remedy="Write the name alone, without colon or spaces: List-Id",
-            )
+            error = UsageError("header_name", rule=rule.name, header=name)
             yield Mistake(("match", "header", name), error)
 
 
 def _pattern_mistakes(rule: Rule) -> Iterator[Mistake]:
     for condition, path, pattern in _patterns(rule.match):
         if not pattern.strip():
-            error = UsageError(
-                "A pattern is empty",
-                rule=rule.name,
-                condition=condition,
-                remedy="Use * for any value, re:^$ for an empty one, or leave the condition out",
-            )
+            error = UsageError("pattern_empty", rule=rule.name, condition=condition)
             yield Mistake(path, error)
             continue
         try:
             compiled(pattern)
         except UsageError as wrong:
-            error = UsageError(wrong.message, remedy=wrong.advice, rule=rule.name, condition=condition, **wrong.fields)
+            error = wrong.recast(UsageError, rule=rule.name, condition=condition)
             yield Mistake(path, error)
 
 
@@ -135,7 +105,7 @@ def _name_mistakes(rule: Rule, noun: str, names: tuple[str, ...], known: Collect
                 _UNKNOWN[noun],
                 rule=rule.name,
                 **{noun: name},
-                remedy=did_you_mean(name, known)
-                or f"Add the {noun} first; known: {', '.join(sorted(known)) or 'none'}",
+                near=nearest(name, known),
+                known=", ".join(sorted(known)) or "none",
             )
             yield Mistake((f"{noun}s", place), error)

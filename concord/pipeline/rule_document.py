@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from concord.errors import Mistake, UsageError, did_you_mean
+from concord.errors import Mistake, UsageError, nearest
 from concord.model.account import Priority
 from concord.model.rule import Match, Rule
 
@@ -14,7 +14,6 @@ _UNITS: Final = {
     "": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3,
 }  # fmt: skip
 _SIZE: Final = re.compile(r"(-?\d+)\s*([a-z]*)", re.IGNORECASE)
-_NO_BETTER: Final = "Correct it where the rule is written"
 
 
 def rule_from_document(document: Mapping[str, Any]) -> Rule:
@@ -29,7 +28,7 @@ def read_rule(document: Mapping[str, Any]) -> tuple[Rule, list[Mistake]]:
     """Whatever can be read of the written form, and what cannot: a form shows all mistakes at once."""
     name, mistakes = document.get("name"), []
     if not isinstance(name, str) or not name.strip():
-        mistakes.append(Mistake(("name",), UsageError("A rule has no name", remedy='Give it one with name = "…"')))
+        mistakes.append(Mistake(("name",), UsageError("rule_no_name")))
         name = ""
     reading = _Reading(name)
     values = reading.values({key: value for key, value in document.items() if key not in ("name", "match")}, _RULE)
@@ -157,22 +156,12 @@ class _Reading:
         return values
 
     def _refuse(self, path: tuple[str, ...], written: object, cause: object) -> None:
-        error = UsageError(
-            "A rule's value cannot be used",
-            rule=self._rule,
-            key=path[-1],
-            value=written,
-            cause=cause,
-            remedy=_NO_BETTER,
-        )
+        error = UsageError("rule_value", rule=self._rule, key=path[-1], value=written, cause=cause)
         self.mistakes.append(Mistake(path, error))
 
     def _unknown(self, path: tuple[str, ...], known: Sequence[str]) -> None:
         error = UsageError(
-            "A rule has a key that does not exist",
-            rule=self._rule,
-            key=path[-1],
-            remedy=did_you_mean(path[-1], known) or f"The keys are {', '.join(known)}",
+            "rule_key", rule=self._rule, key=path[-1], near=nearest(path[-1], known), known=", ".join(known)
         )
         self.mistakes.append(Mistake(path, error))
 

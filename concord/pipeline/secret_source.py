@@ -27,37 +27,23 @@ class SecretSource:
         rest = {key: value for key, value in document.items() if key not in names}
         given = [name for name in names if document.get(name)]
         if len(given) > 1:
-            raise UsageError(
-                "A password or secret is given twice", name=owner, keys=" and ".join(given), remedy="Keep one of them"
-            )
+            raise UsageError("secret_twice", name=owner, keys=" and ".join(given))
         if not given:
             return rest, None
         value = document[given[0]]
         if not isinstance(value, str):
-            raise UsageError(
-                "A password or secret is not text", name=owner, key=given[0], remedy="Put it in quotation marks"
-            )
+            raise UsageError("secret_no_text", name=owner, key=given[0])
         return rest, self._read(given[0], value, owner)
 
     def _read(self, key: str, value: str, owner: object) -> str:
         if key != self.word and not self.allows_reference:
-            raise UsageError(
-                "A password or secret is to be read from this machine",
-                name=owner,
-                key=key,
-                remedy=f"Write it under '{self.word}'; only 'concord apply' and imports at the command line read files",
-            )
+            raise UsageError("secret_from_machine", name=owner, key=key, word=self.word)
         if key.endswith("_file"):
             return self._from_file(value, owner)
         if key.endswith("_env"):
             return self._from_environment(value, owner)
         if not self.allows_literal:
-            raise UsageError(
-                "A password or secret stands in the file itself",
-                name=owner,
-                key=key,
-                remedy=f"Put it into a file of its own (mode 0600), and name that file with {self.word}_file",
-            )
+            raise UsageError("secret_in_file", name=owner, key=key, word=self.word)
         return value
 
     def _from_file(self, name: str, owner: object) -> str:
@@ -68,20 +54,9 @@ class SecretSource:
             cause = error.strerror or str(error)
         except UnicodeDecodeError:
             cause = "it is not UTF-8 text"
-        raise UsageError(
-            "The file of a password or secret cannot be read",
-            name=owner,
-            file=path,
-            cause=cause,
-            remedy="Correct the path or the file",
-        )
+        raise UsageError("secret_file", name=owner, file=path, cause=cause)
 
     def _from_environment(self, variable: str, owner: object) -> str:
         if not self.environ.get(variable):
-            raise UsageError(
-                "The variable for a password or secret is not set",
-                name=owner,
-                variable=variable,
-                remedy=f"Set it in the environment, or use {self.word}_file",
-            )
+            raise UsageError("secret_variable", name=owner, variable=variable, word=self.word)
         return self.environ[variable]

@@ -20,6 +20,7 @@ from concord.auditing import audited
 from concord.errors import ConcordError, NotFoundError, ProviderDownError, SecretKeyError, TokenRefusedError
 from concord.model.account import Account, AuthKind
 from concord.model.caller import Caller
+from concord.model.fault import dump
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthProvider, Tokens
 from concord.model.provider import provider_of
 from concord.pipeline import health
@@ -113,12 +114,7 @@ class TokenKeeper:
         try:
             client = self.clients.get(account.oauth_client)
         except NotFoundError as error:
-            raise TokenRefusedError(
-                "The account's OAuth2 client is not there",
-                account=account.name,
-                oauth_client=account.oauth_client,
-                remedy="Add it at /admin/settings/oauth, or give the account another one",
-            ) from error
+            raise TokenRefusedError("no_client", account=account.name, oauth_client=account.oauth_client) from error
         refuse_stranger(account, client)
         return client
 
@@ -173,13 +169,13 @@ class TokenKeeper:
         try:
             tokens = self._ask(account, client, grant)
         except TokenRefusedError as error:
-            error.fields.setdefault("account", account.name)
-            if self.grants.refused(grant, code=error.code, error=error.explain()):
+            error.add(account=account.name)
+            if self.grants.refused(grant, code=error.code, error=dump(error)):
                 self._alarm(account, error)
             raise
         except ProviderDownError as error:
             if kept is None:
-                error.fields.setdefault("account", account.name)
+                error.add(account=account.name)
                 raise
             log.warning("oauth.not_renewed", error=error)
             return kept
@@ -212,10 +208,10 @@ class TokenKeeper:
             if kept := self._kept(grant, refused):
                 return kept
             if grant.refused_at:
-                raise TokenRefusedError("The provider gives no token", account=account.name, cause="see its last error")
+                raise TokenRefusedError("no_token", account=account.name, cause="see its last error")
             if self._hold(account.id):
                 return self._renewed(account, client, refused)
-        raise ProviderDownError("Another process fetches the token, and does not come to an end", account=account.name)
+        raise ProviderDownError("renewal_stuck", account=account.name)
 
     def _alarm(self, account: Account, error: ConcordError) -> None:
         """Once for each time that it stops working: nobody has to be told every quarter of an hour."""
@@ -231,16 +227,8 @@ def refuse_stranger(account: Account, client: OAuthClient) -> None:
     """
     at_home = client.issuer or client.provider is OAuthProvider.OTHER
     if not at_home and provider_of(account.host).oauth != client.provider.value:
-        raise TokenRefusedError(
-            "The OAuth2 client's tokens are for its provider's own mail servers",
-            account=account.name,
-            host=account.host,
-            oauth_client=client.name,
-            remedy="Correct the account's host, or give it another OAuth2 client",
-        )
+        raise TokenRefusedError("foreign_server", account=account.name, host=account.host, oauth_client=client.name)
 
 
 def _not_signed_in(account: Account, cause: str) -> TokenRefusedError:
-    return TokenRefusedError(
-        "Nobody has signed in for this account yet", account=account.name, user=account.user, cause=cause or None
-    )
+    return TokenRefusedError("not_signed_in", account=account.name, user=account.user, cause=cause or None)

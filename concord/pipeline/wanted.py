@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import UsageError, nearest
 from concord.model.account import Account, Mailbox
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
 from concord.pipeline.account_document import account_from_document, take_mailbox
@@ -19,10 +19,10 @@ from concord.pipeline.secret_source import SecretSource
 
 SECTIONS: Final = ("accounts", "handlers", "workflows", "rules")
 _TWICE: Final = {
-    "accounts": "Two accounts have one name",
-    "handlers": "Two handlers have one name",
-    "workflows": "Two workflows have one name",
-    "rules": "Two rules have one name",
+    "accounts": "accounts_twice",
+    "handlers": "handlers_twice",
+    "workflows": "workflows_twice",
+    "rules": "rules_twice",
 }
 
 
@@ -60,10 +60,7 @@ def read_wanted(path: Path, environ: Mapping[str, str]) -> Wanted:
     for name in document:
         if name not in SECTIONS:
             raise UsageError(
-                "The file has a section that does not exist",
-                file=path,
-                section=name,
-                remedy=did_you_mean(name, SECTIONS) or f"The sections are {', '.join(SECTIONS)}",
+                "section_unknown", file=path, section=name, near=nearest(name, SECTIONS), known=", ".join(SECTIONS)
             )
     entries = {section: _entries(document.get(section, []), section, path) for section in SECTIONS}
     password, secret = (SecretSource(word=word, folder=path.parent, environ=environ) for word in ("password", "secret"))
@@ -81,11 +78,9 @@ def load_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(path.read_text(encoding="utf-8-sig"), path)
     except OSError as error:
-        raise UsageError(
-            "The file cannot be read", file=path, cause=error.strerror, remedy="Correct the path or the file's mode"
-        ) from None
+        raise UsageError("file_unreadable", file=path, cause=error.strerror) from None
     except UnicodeDecodeError:
-        raise UsageError("The file is not UTF-8 text", file=path, remedy="Save it as UTF-8") from None
+        raise UsageError("file_no_utf8", file=path) from None
 
 
 def parse_toml(text: str, file: object) -> dict[str, Any]:
@@ -93,9 +88,7 @@ def parse_toml(text: str, file: object) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            "The file is not valid TOML", file=file, cause=error, remedy="Correct it at the place named"
-        ) from None
+        raise UsageError("file_no_toml", file=file, cause=error) from None
 
 
 def wanted_account(entry: Mapping[str, Any], source: SecretSource, *, base: Account | None = None) -> WantedAccount:
@@ -115,13 +108,8 @@ def _handler(entry: Mapping[str, Any], source: SecretSource) -> WantedHandler:
 
 def _entries(written: object, section: str, path: Path) -> Sequence[Mapping[str, Any]]:
     if not isinstance(written, list) or not all(isinstance(entry, Mapping) for entry in written):
-        raise UsageError(
-            "A section is not a list of tables",
-            file=path,
-            section=section,
-            remedy=f"Begin each entry with [[{section}]]",
-        )
+        raise UsageError("section_no_list", file=path, section=section)
     for name, count in Counter(str(entry.get("name")) for entry in written if entry.get("name")).items():
         if count > 1:
-            raise UsageError(_TWICE[section], file=path, name=name, remedy="Rename or remove one")
+            raise UsageError(_TWICE[section], file=path, name=name)
     return written

@@ -119,10 +119,7 @@ class WorkflowRunner:
     def _refuse_killer(self, run: WorkflowRun) -> None:
         """What is over the limit already has been the end of worker after worker, in its step and alone."""
         if run.failures >= self.settings.max_attempts:
-            raise HandlerRefusedError(
-                "The worker died each time it took this step",
-                remedy="See the workers' log for what killed them, then 'concord workflow retry ID'",
-            )
+            raise HandlerRefusedError("step_kills")
 
     def _settle(self, run: WorkflowRun, error: Exception) -> None:
         step = run.specs[run.position].name

@@ -15,6 +15,7 @@ from concord.auditing import audited
 from concord.errors import ExistsError, Mistake, UsageError
 from concord.model.account import Account, Mailbox
 from concord.model.caller import Caller
+from concord.model.fault import Fault, dump
 from concord.pipeline.account_check import (
     account_mistakes,
     begins_another,
@@ -82,11 +83,7 @@ def mailbox_mistakes(before: Account, after: Account, answer: Mailbox | None) ->
 def refuse_taken(parts: Concord, name: str) -> None:
     """Raises ExistsError. Good to know before a password is asked for; `add` looks again."""
     if any(account.name == name for account in parts.accounts.all()):
-        raise ExistsError(
-            "There is an account of that name already",
-            account=name,
-            remedy=f"Take another name, or change that one with 'concord account edit {name}'",
-        )
+        raise ExistsError("account", account=name)
 
 
 def check_client(parts: Concord, account: Account) -> None:
@@ -177,8 +174,14 @@ def test(parts: Concord, account: Account, *, by: Caller) -> Iterator[CheckStep]
     with audited(parts.audit, by, "account.test", account.name) as note:
         for step in parts.sources.test(account):
             if not step.ok:
-                note.failed(f"{step.name}: {step.detail}")
+                note.failed(_why(step))
             yield step
+
+
+def _why(step: CheckStep) -> str:
+    """What an audit row keeps of the step that failed."""
+    fault = Fault.of(step.error) if step.error else Fault("unexpected")
+    return Fault(fault.situation, {"step": step.name, **fault.facts}).dump()
 
 
 def poll(parts: Concord, name: str, *, by: Caller) -> PollReport:
@@ -193,7 +196,7 @@ def poll(parts: Concord, name: str, *, by: Caller) -> PollReport:
             report = report.followed_by(parts.backfiller.backfill(account_id))
         note.detail = f"{report.outcome}: {report.archived} archived"
         if report.outcome in (PollOutcome.FAILED, PollOutcome.BUSY):
-            note.failed(report.error.explain() if report.error else note.detail)
+            note.failed(dump(report.error) if report.error else note.detail)
         return report
 
 

@@ -54,15 +54,7 @@ def adopt(parts: Concord, *, even_lacking: bool = False, by: Caller) -> ArchiveF
     with audited(parts.audit, by, "archive.adopt", parts.archive.place) as note:
         facts = look(parts)
         if facts.sampled and not facts.found and not even_lacking:
-            raise WrongArchiveError(
-                "The archive holds nothing of what this database knows",
-                place=facts.place,
-                sampled=facts.sampled,
-                remedy=(
-                    "Mount the right disk, or correct the setting; where the former archive is lost for good, "
-                    "'concord archive adopt --even-lacking' goes on without it"
-                ),
-            )
+            raise WrongArchiveError("nothing_known.adopting", place=facts.place, sampled=facts.sampled)
         note.detail = f"id {parts.archive.identity.adopt()}"
         parts.archive.check()
         return look(parts)

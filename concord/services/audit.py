@@ -31,12 +31,12 @@ _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MARK: Final = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
 
-_SENTENCES: Final = {
-    Breach.UNTIED: "A row of the audit, or one just before it, was changed, added or taken away",
-    Breach.CUT: "The newest rows of the audit are gone",
-    Breach.ADDED: "Something else than Concord added rows to the audit",
-    Breach.UNMARKED: "The audit does not remember any more which row is its newest",
-    Breach.FORGOTTEN: "The row that was noted is not in the audit",
+_BREACHES: Final = {
+    Breach.UNTIED: "untied",
+    Breach.CUT: "cut",
+    Breach.ADDED: "added",
+    Breach.UNMARKED: "unmarked",
+    Breach.FORGOTTEN: "forgotten",
 }
 
 
@@ -50,7 +50,7 @@ class Form(StrEnum):
 def look(parts: Concord, *, noted: AuditMark | None = None) -> AuditVerdict:
     """Look at every row: ten seconds for half a million. Raises ConflictError while another looks: it takes a core."""
     if not _looking.acquire(blocking=False):
-        raise ConflictError("The audit is being verified just now", remedy="Ask again in some seconds")
+        raise ConflictError("audit_verifying")
     try:
         return parts.audit.verify(noted=noted)
     finally:
@@ -61,18 +61,14 @@ def verify(parts: Concord, *, noted: AuditMark | None = None) -> AuditVerdict:
     """The same. Raises AuditBrokenError too, which says where it broke."""
     verdict = look(parts, noted=noted)
     if verdict.breach:
-        raise AuditBrokenError(_SENTENCES[verdict.breach], row=verdict.at, rows_before=verdict.rows)
+        raise AuditBrokenError(_BREACHES[verdict.breach], row=verdict.at, rows_before=verdict.rows)
     return verdict
 
 
 def read_mark(text: str) -> AuditMark:
     """`ROW:HASH`, as `verify` gives it and people note it. Raises UsageError."""
     if not (found := _MARK.fullmatch(text.strip())):
-        raise UsageError(
-            "This cannot be a row and its hash",
-            value=text,
-            remedy="Give both as 'concord audit verify' shows them: 812:9f86d081…",
-        )
+        raise UsageError("audit_mark", value=text)
     return AuditMark(id=int(found[1]), hash=found[2])
 
 

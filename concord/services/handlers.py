@@ -18,12 +18,13 @@ from concord.errors import (
     NotFoundError,
     QueueDownError,
     UsageError,
-    did_you_mean,
+    nearest,
 )
 from concord.handlers import Handlers, WorkflowSteps, reach
 from concord.handlers.showing import HIDDEN, restored, shown
 from concord.handlers.trial import Trial, attempt
 from concord.model.caller import Caller
+from concord.model.fault import dump
 from concord.model.rule import HandlerSpec, Rule, WorkflowStepSpec
 from concord.pipeline.book_document import handler_to_document, read_handler
 from concord.pipeline.dispatch import BUILT_IN
@@ -53,14 +54,14 @@ class HandlerChecks:
             if secret is not None:
                 Handlers.check_secret(handler.kind, secret)
         except ConcordError as error:
-            raise UsageError(error.message, remedy=error.advice, handler=handler.name, **error.fields) from error
+            raise error.recast(UsageError, handler=handler.name) from error
 
     def step(self, step: WorkflowStepSpec) -> None:
         """Raises UsageError, which names the step."""
         try:
             WorkflowSteps.check(step.kind, step.options)
         except ConcordError as error:
-            raise UsageError(error.message, remedy=error.advice, step=step.name, **error.fields) from error
+            raise error.recast(UsageError, step=step.name) from error
 
 
 def specs(parts: Concord) -> list[HandlerSpec]:
@@ -72,11 +73,7 @@ def find(parts: Concord, name: str) -> HandlerSpec:
     """Raises NotFoundError."""
     known = {spec.name: spec for spec in specs(parts)}
     if name not in known:
-        raise NotFoundError(
-            "There is no such handler",
-            handler=name,
-            remedy=did_you_mean(name, known) or "See them with 'concord handler list'",
-        )
+        raise NotFoundError("handler", handler=name, near=nearest(name, known))
     return known[name]
 
 
@@ -102,8 +99,7 @@ def read_form(
     unread = any(one.path[:2] == ("options", "url") for one in mistakes)
     refused = None if unread else reach.refusal(spec.kind, spec.options, parts.tools)
     if refused:
-        told = UsageError(refused.message, remedy=refused.advice, **refused.fields)
-        mistakes.append(Mistake(("options", "url"), told))
+        mistakes.append(Mistake(("options", "url"), refused.recast(UsageError)))
     return spec, mistakes
 
 
@@ -123,15 +119,11 @@ def prepared(parts: Concord, spec: HandlerSpec, *, replacing: bool = False) -> H
     """
     known = {one.name: one for one in parts.rulebook.handlers()}
     if spec.name in known and not replacing:
-        raise ExistsError(
-            "There is a handler of that name already",
-            handler=spec.name,
-            remedy="Take another name, or change the handler that is there: with --replace on the command line",
-        )
+        raise ExistsError("handler", handler=spec.name)
     spec = replace(spec, secret=known[spec.name].secret) if spec.name in known else spec
     HandlerChecks().handler(spec, None)
     if refused := reach.refusal(spec.kind, spec.options, parts.tools):
-        raise UsageError(refused.message, remedy=refused.advice, handler=spec.name, **refused.fields)
+        raise refused.recast(UsageError, handler=spec.name)
     return spec
 
 
@@ -188,16 +180,9 @@ def remove(parts: Concord, name: str, *, by: Caller) -> int:
     with audited(parts.audit, by, "handler.remove", name):
         find(parts, name)
         if users := users_of(parts, name):
-            raise ConflictError(
-                "The handler is in use",
-                handler=name,
-                rules=", ".join(rule.name for rule in users),
-                remedy="Take it out of these rules first",
-            )
+            raise ConflictError("handler_used", handler=name, rules=", ".join(rule.name for rule in users))
         if not any(one.name == name for one in parts.rulebook.handlers()):
-            raise ConflictError(
-                "The handler is built in", handler=name, remedy="Switch it off if nothing is to be sent to it"
-            )
+            raise ConflictError("handler_built_in", handler=name)
         parts.rulebook.remove_handler(name)
     return waiting_for(parts, name)
 
@@ -221,7 +206,7 @@ def try_draft(
         consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
         trial = attempt(spec, consignment, parts.tools)
         if trial.error:
-            note.failed(trial.error.explain())
+            note.failed(dump(trial.error))
         return trial
 
 

@@ -55,11 +55,7 @@ class Identity:
         """Raises UsageError, ExistsError."""
         with audited(self._parts.audit, by, "user.add", name, detail=f"role {role}"):
             if not NAME.fullmatch(name):
-                raise UsageError(
-                    "This cannot be a user's name",
-                    name=name,
-                    remedy="Letters, digits and . @ + - _, no spaces, 64 at most; a mail address will do",
-                )
+                raise UsageError("user_name", name=name)
             check_password(name, password)
             return self._parts.users.add(name, role, self._parts.passwords.hash(password))
 
@@ -85,7 +81,7 @@ class Identity:
         if is_proved(session, self._clock()):
             return
         if not password:
-            raise ProofNeededError("This needs your own password")
+            raise ProofNeededError
         self._check_own(session.user, password, by=by)
         self._parts.sessions.prove(session.id)
 
@@ -94,7 +90,7 @@ class Identity:
         key = f"own:{user.id}"
         self._take_turn((Pauses(key, FREE_HERE),))
         if not self._parts.passwords.verify(user.password, password, known=True):
-            error = SignInRefusedError("The present password is wrong", remedy="Type the password you signed in with")
+            error = SignInRefusedError("present_password")
             self._parts.refusals.sign_in(user.name, user.name, error, by=by)
             raise error
         self._parts.throttle.forget(key)
@@ -143,7 +139,7 @@ class Identity:
     def _checked(self, user: User | None, password: str, *, known: bool) -> User:
         good = self._parts.passwords.verify(user.password if user else None, password, known=known)
         if user is None or not good or not user.enabled:
-            raise SignInRefusedError("The name or the password is wrong")
+            raise SignInRefusedError("wrong")
         return user
 
     def sign_out(self, session_id: int, *, by: Caller) -> None:
@@ -160,11 +156,11 @@ class Identity:
             self._parts.audit, by, "token.create", name, detail=f"for {user.name}: {', '.join(sorted(wanted))}"
         ):
             if not name.strip():
-                raise UsageError("A token has no name", remedy="Say what it is for, so that it can be told from others")
+                raise UsageError("token_no_name")
             if not wanted:
-                raise UsageError("A token has no scope", remedy="Give it at least one: read, say")
+                raise UsageError("token_no_scope")
             if days is not None and not 1 <= days <= LONGEST_TOKEN_DAYS:
-                raise UsageError("A token cannot live so long", days=days, remedy="Give 1 to 3650 days")
+                raise UsageError("token_days", days=days)
             self.refuse_beyond(wanted, user.role.permissions)
             expires = None if days is None else self._clock() + timedelta(days=days)
             return self._parts.api_tokens.add(name.strip(), user, wanted, expires_at=expires)
@@ -173,11 +169,7 @@ class Identity:
     def refuse_beyond(wanted: frozenset[Permission], allowed: frozenset[Permission]) -> None:
         """No token does more than whoever makes it. Raises UsageError."""
         if beyond := wanted - allowed:
-            raise UsageError(
-                "A token cannot do more than whoever makes it",
-                scopes=", ".join(sorted(beyond)),
-                remedy="Leave these scopes out, or ask somebody who has them",
-            )
+            raise UsageError("token_scopes", scopes=", ".join(sorted(beyond)))
 
     def revoke_token(self, token_id: int, *, of: User | None = None, by: Caller) -> ApiToken:
         """Only one of that user's, if said. Raises NotFoundError."""
@@ -196,9 +188,7 @@ class Identity:
 
     def _take_turn(self, limits: Sequence[Limit]) -> None:
         if wait := self._parts.throttle.attempt(limits):
-            raise TooManyAttemptsError(
-                "There were too many attempts to sign in", seconds=max(1, ceil(wait.total_seconds()))
-            )
+            raise TooManyAttemptsError("sign_in", seconds=max(1, ceil(wait.total_seconds())))
 
 
 def _pauses(limits: Sequence[Limit]) -> list[str]:
@@ -225,8 +215,4 @@ def check_password(name: str, password: str) -> None:
     elif is_common(password):
         cause = "it is one of those that everybody tries first"
     if cause:
-        raise UsageError(
-            "This password cannot be used",
-            cause=cause,
-            remedy="Take 12 characters or more; a few words that do not belong together are good",
-        )
+        raise UsageError("password_weak", cause=cause)

@@ -50,18 +50,13 @@ class Imported:
 def decoded(octets: bytes) -> str:
     """The list's text. Raises UsageError where it is too long, empty or no text."""
     if len(octets) > MOST_OCTETS:
-        raise UsageError(
-            "The list is too long",
-            octets=len(octets),
-            limit=MOST_OCTETS,
-            remedy="Send it in parts, or use 'concord account import' at the command line",
-        )
+        raise UsageError("list_too_long", octets=len(octets), limit=MOST_OCTETS)
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError("The list is not UTF-8 text", remedy="Save it as CSV in UTF-8") from None
+        raise UsageError("list_no_utf8") from None
     if not text.strip():
-        raise UsageError("The list is empty", remedy="Choose a file, or write a line for each account below the header")
+        raise UsageError("list_empty")
     return text
 
 
@@ -74,13 +69,9 @@ def plan(parts: Concord, text: str) -> list[PlannedRow]:
     """What each row would change; changes nothing. Raises UsageError where the list cannot be read, SecretKeyError."""
     found = list(islice(entries(text, is_toml=is_toml(text), file=_LIST), MOST_ROWS + 1))
     if len(found) > MOST_ROWS:
-        raise UsageError(
-            "The list has too many accounts",
-            limit=MOST_ROWS,
-            remedy="Send it in parts, or use 'concord account import' at the command line",
-        )
+        raise UsageError("list_too_many", limit=MOST_ROWS)
     if not found:
-        raise UsageError("The list has no accounts", remedy="Add a line for each account below the header")
+        raise UsageError("list_no_accounts")
     return plan_rows(found, known=parts.accounts.all(), vault=parts.sealing(), today=datetime.now(UTC).date())
 
 

@@ -90,10 +90,7 @@ class Jobs:
         """Raises NotFoundError."""
         found = self._jobs.get(name)
         if found is None:
-            raise NotFoundError(
-                "This action is not known any more",
-                remedy="The admin service may have been started anew since; the audit says what became of it",
-            )
+            raise NotFoundError("action")
         return found
 
     def recent(self) -> list[Job]:
@@ -168,10 +165,9 @@ class Jobs:
 
 def _busy(job: Job) -> ConflictError:
     return ConflictError(
-        "Another action of this kind is under way",
+        "action_running",
         what=f"{job.action} {job.subject}".rstrip(),
         by=job.by.actor,
         since=f"{job.started_at:%H:%M:%S} UTC",
         job=job.id,
-        remedy="Wait until it is done",
     )

@@ -26,10 +26,7 @@ def place() -> Path:
         return settings.secret_key_file
     if folder:
         return folder / f"{credential_prefix(folder)}{_NAME}"
-    raise UsageError(
-        "It is not said where the key is to be",
-        remedy="Give --file FILE, set secret_key_file in the configuration, or name the folder in CONCORD_CREDENTIALS",
-    )
+    raise UsageError("key_place")
 
 
 def of_settings(settings: Settings) -> Path:
@@ -39,11 +36,7 @@ def of_settings(settings: Settings) -> Path:
     # The environment is stronger than the credential file: changing that one would change nothing.
     from_environment = not settings.secret_key_file and any(name.upper() == _VARIABLE for name in os.environ)
     if path is None or from_environment or not path.is_file():
-        raise SecretKeyError(
-            "The key is in no file that could be changed",
-            file=path,
-            remedy="Put it into the file that secret_key_file names, and take it out of the environment",
-        )
+        raise SecretKeyError("no_file", file=path)
     return path
 
 
@@ -52,7 +45,7 @@ def keys(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretKeyError("The file with the key cannot be read", file=path, cause=error) from None
+        raise SecretKeyError("file_unreadable", file=path, cause=error) from None
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -63,15 +56,9 @@ def create(path: Path, key: str) -> None:
         _write(path, [key])
         _give_to_owner_of_folder(path)
     except FileExistsError:
-        raise ExistsError(
-            "There is a key already",
-            file=path,
-            remedy="Keep it: without it no stored password opens; 'concord secrets rotate' makes a new one",
-        ) from None
+        raise ExistsError("key", file=path) from None
     except OSError as error:
-        raise UsageError(
-            "The key file cannot be made", file=path, cause=error.strerror, remedy="Choose a folder that can be written"
-        ) from None
+        raise UsageError("key_file_not_made", file=path, cause=error.strerror) from None
 
 
 def _give_to_owner_of_folder(path: Path) -> None:
@@ -90,9 +77,7 @@ def locked(path: Path) -> Iterator[None]:
             # The folder itself: whatever lies in it becomes a credential.
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConflictError(
-                "Another 'concord secrets rotate' runs on this host", file=path, remedy="Wait until it has ended"
-            ) from None
+            raise ConflictError("rotation_running", file=path) from None
         yield
     finally:
         os.close(folder)
@@ -112,12 +97,7 @@ def replace(path: Path, lines: Sequence[str]) -> None:
         fresh.replace(path)
         _keep(path.parent)
     except OSError as error:
-        raise UsageError(
-            "The key file cannot be changed",
-            file=path,
-            cause=error.strerror,
-            remedy="Run this as the user that owns it, in a folder that can be written",
-        ) from None
+        raise UsageError("key_file_unchanged", file=path, cause=error.strerror) from None
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

@@ -31,8 +31,6 @@ _CHUNK: Final = 256 * 1024
 class MailTooBigError(PermanentError):
     """It can be had as it is, not shown."""
 
-    remedy = "Download the raw mail and open it in a mail program"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownPart:
@@ -106,7 +104,7 @@ def look_at(concord: Concord, message: Message) -> ShownMail:
     if message.archive_key is None:
         raise _never_archived(message)
     if (message.size or 0) > MOST_READ:
-        raise MailTooBigError("The mail is too big to be shown", octets=message.size)
+        raise MailTooBigError(octets=message.size)
     return _of_mail(message, mime.read(concord.archive.read(message.archive_key, sha256=message.sha256)))
 
 
@@ -127,18 +125,12 @@ def _document(concord: Concord, event: EventRow) -> dict[str, Any]:
 
 def _part(mail: ShownMail, number: int) -> ShownPart:
     if not 0 <= number < len(mail.parts):
-        raise NotFoundError(
-            "The mail has no such attachment", attachment=number, remedy="Look at the list of its attachments"
-        )
+        raise NotFoundError("attachment", attachment=number)
     return mail.parts[number]
 
 
 def _never_archived(message: Message) -> ArchiveMissingError:
-    return ArchiveMissingError(
-        "This message was never archived",
-        message_id=message.id,
-        remedy="Its bytes are asked for again while it is not fetched; its trace says why they are not here",
-    )
+    return ArchiveMissingError("never_archived.retrying", message_id=message.id)
 
 
 def _pieces(stream: BinaryIO) -> Generator[bytes, None, None]:

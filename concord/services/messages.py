@@ -15,7 +15,7 @@ from concord.errors import (
     PermanentError,
     QueueDownError,
     UsageError,
-    did_you_mean,
+    nearest,
 )
 from concord.model.caller import Caller
 from concord.model.listing import Mark, MessagesWanted, View
@@ -172,11 +172,7 @@ def refuse_unknown(parts: Concord, handlers: Sequence[str]) -> None:
     known = handler_names(parts)
     for name in handlers:
         if name not in known:
-            raise UsageError(
-                "There is no such handler",
-                handler=name,
-                remedy=did_you_mean(name, known) or "See them with 'concord handler list'",
-            )
+            raise UsageError("handler_unknown", handler=name, near=nearest(name, known))
 
 
 def handler_names(parts: Concord) -> list[str]:
@@ -212,5 +208,5 @@ def _each(
             yield message_id, error
         except InfrastructureError as error:
             # Those before it are on their way: begun again, it must not repeat them.
-            error.fields |= {"replayed": done, "stopped_at_message": message_id}
+            error.add(replayed=done, stopped_at_message=message_id)
             raise

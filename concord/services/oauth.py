@@ -14,6 +14,7 @@ from concord.auditing import audited
 from concord.errors import ConsentFailedError, UsageError
 from concord.model.account import Account, AuthKind
 from concord.model.caller import Caller
+from concord.model.fault import dump
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthRequest, Tokens
 from concord.model.oauth_refusal import refusal_of, words
 from concord.pipeline.tokens import refuse_stranger
@@ -104,14 +105,9 @@ def declined(parts: Concord, state: str, error: str, description: str, *, by: Ca
         request = _answered(parts, state, by)
         account = parts.accounts.get(request.account_id)
         note.subject = account.name
-        note.failed(f"{found.cause}; {told}")
-    return ConsentFailedError(
-        "The sign-in did not end with access to the mailbox",
-        account=account.name,
-        cause=found.cause,
-        answer=told,
-        remedy=found.remedy or None,
-    )
+        failure = ConsentFailedError(f"refused.{found.word}", account=account.name, cause=found.cause, answer=told)
+        note.failed(dump(failure))
+    return failure
 
 
 def app_only(parts: Concord, name: str, client: str | None = None, *, by: Caller) -> SignedIn:
@@ -123,11 +119,7 @@ def app_only(parts: Concord, name: str, client: str | None = None, *, by: Caller
     chosen = _client(parts, account, client)
     with audited(parts.audit, by, "oauth.app_only", name, detail=f"with {chosen.name}"):
         if not chosen.offers_app_only:
-            raise UsageError(
-                "This OAuth2 client cannot open mailboxes by itself",
-                oauth_client=chosen.name,
-                remedy="That takes a client with a secret, of Microsoft or of a provider of your own; else sign in",
-            )
+            raise UsageError("oauth_app_only", oauth_client=chosen.name)
         refuse_stranger(account, chosen)
         tokens = parts.sign_ins.app_only(chosen, parts.sealing().unseal(chosen.secret))
         done = _keep(parts, account, chosen, OAuthFlow.APP_ONLY, tokens)
@@ -137,11 +129,7 @@ def app_only(parts: Concord, name: str, client: str | None = None, *, by: Caller
 def _client(parts: Concord, account: Account, named: str | None) -> OAuthClient:
     name = named or account.oauth_client
     if name is None:
-        raise UsageError(
-            "No OAuth2 client is named",
-            account=account.name,
-            remedy="Say which one: 'concord oauth client list' or /admin/settings/oauth has them",
-        )
+        raise UsageError("oauth_client_missing", account=account.name)
     return parts.oauth_clients.get(name)
 
 
@@ -149,9 +137,7 @@ def _answered(parts: Concord, state: str, by: Caller) -> OAuthRequest:
     found = parts.oauth_grants.answered(_digest(state), user_id=_user_id(parts, by))
     if found is None:
         raise ConsentFailedError(
-            "This sign-in is not under way",
-            cause="it was used already, is older than ten minutes, or was begun by somebody else",
-            remedy="Begin it again from the mailbox's page",
+            "not_under_way", cause="it was used already, is older than ten minutes, or was begun by somebody else"
         )
     return found
 

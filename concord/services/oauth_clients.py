@@ -32,13 +32,9 @@ def save(parts: Concord, client: OAuthClient, *, secret: str | None, replacing: 
     before = _find(parts, client.name)
     _refuse_mistakes(before, client, secret)
     if before and not replacing:
-        raise ExistsError(
-            "There is an OAuth2 client of that name already",
-            oauth_client=client.name,
-            remedy="Take another name, or change that one",
-        )
+        raise ExistsError("oauth_client", oauth_client=client.name)
     if replacing and not before:
-        raise NotFoundError("There is no such OAuth2 client", oauth_client=client.name)
+        raise NotFoundError("oauth_client", oauth_client=client.name)
     told = differing(document(before) if before else {}, document(client), *(("secret",) if secret else ()))
     verb = "edit" if before else "add"
     with audited(parts.audit, by, f"oauth_client.{verb}", client.name, detail=told or "nothing changed"):
@@ -67,13 +63,10 @@ def document(client: OAuthClient) -> dict[str, Any]:
 def _refuse_mistakes(before: OAuthClient | None, client: OAuthClient, secret: str | None) -> None:
     mistakes = list(client_mistakes(client, secret))
     if before and before.secret and not secret and _elsewhere(before, client):
-        error = UsageError(
-            "The secret is for the application it was given for",
-            remedy="Give the secret again, together with the other provider, issuer or client id",
-        )
+        error = UsageError("secret_elsewhere")
         mistakes.append(Mistake(("secret",), error))
     if mistakes:
-        raise MistakesError("The OAuth2 client cannot be kept", mistakes=tuple(mistakes), oauth_client=client.name)
+        raise MistakesError("oauth_client", mistakes=tuple(mistakes), oauth_client=client.name)
 
 
 def _elsewhere(before: OAuthClient, after: OAuthClient) -> bool:

@@ -72,9 +72,7 @@ class ReplayPreview:
 def refuse_everything(choice: Replay) -> None:
     """Raises UsageError where nothing is said of which messages are meant."""
     if not choice.ids and choice.wanted == _ANY:
-        raise UsageError(
-            "It is not said which messages to replay", remedy="Choose a mailbox, a time or words, or single messages"
-        )
+        raise UsageError("replay_messages.choice")
 
 
 def preview(parts: Concord, choice: Replay, *, told: Told = untold) -> ReplayPreview:

@@ -141,7 +141,7 @@ class _Run:
         deadline, told = time.monotonic() + self._patience, ""
         while pending := ", ".join(self._pending()):
             if time.monotonic() >= deadline:
-                raise KeyNotSharedError("Daemons cannot open secrets with the new key yet", daemons=pending)
+                raise KeyNotSharedError(daemons=pending)
             if pending != told:
                 self._tell(f"Waiting for {pending}")
                 told = pending

@@ -103,7 +103,7 @@ def try_rule(
 
 def _tried(parts: Concord, message: Message, name: str, now: Book, then: Book) -> Tried:
     if message.archive_key is None:
-        raise ArchiveMissingError("This message was never archived", message_id=message.id)
+        raise ArchiveMissingError("never_archived", message_id=message.id)
     mail = mime.read(parts.archive.read(message.archive_key, sha256=message.sha256))
     verdicts = explain(then.rules, subject_of(message, mail))
     return Tried(
@@ -118,11 +118,7 @@ def _messages(parts: Concord, chosen: Chosen) -> Sequence[Message]:
     if chosen.message:
         found = named(parts, chosen.message).messages
         if not found:
-            raise NotFoundError(
-                "There is no such message",
-                wanted=chosen.message,
-                remedy="Give its number, its Message-ID or its event's id",
-            )
+            raise NotFoundError("message.any_form", wanted=chosen.message)
         return found[:MOST]
     if chosen.account:
         parts.accounts.get(chosen.account)

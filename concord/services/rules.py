@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from concord.auditing import audited
-from concord.errors import ConflictError, ExistsError, Mistake, NotFoundError, did_you_mean
+from concord.errors import ConflictError, ExistsError, Mistake, NotFoundError, nearest
 from concord.model.caller import Caller
 from concord.model.rule import Rule
 from concord.pipeline.dispatch import BUILT_IN
@@ -65,9 +65,7 @@ def find(parts: Concord, name: str) -> Rule:
     """Raises NotFoundError."""
     rules = {rule.name: rule for rule in parts.rulebook.rules()}
     if name not in rules:
-        raise NotFoundError(
-            "There is no such rule", rule=name, remedy=did_you_mean(name, rules) or "See them with 'concord rule list'"
-        )
+        raise NotFoundError("rule", rule=name, near=nearest(name, rules))
     return rules[name]
 
 
@@ -76,11 +74,7 @@ def save(parts: Concord, rule: Rule, *, replacing: bool = False, by: Caller) -> 
     check(parts, rule)
     before = next((known for known in parts.rulebook.rules() if known.name == rule.name), None)
     if before and not replacing:
-        raise ExistsError(
-            "There is a rule of that name already",
-            rule=rule.name,
-            remedy="Take another name, or change the rule that is there: with --replace on the command line",
-        )
+        raise ExistsError("rule", rule=rule.name)
     detail = differing(rule_to_document(before) if before else {}, rule_to_document(rule))
     with audited(parts.audit, by, "rule.edit" if before else "rule.add", rule.name, detail=detail):
         return parts.rulebook.save_rule(rule)
@@ -98,7 +92,7 @@ def of_id(parts: Concord, rule_id: int) -> Rule:
     """Raises NotFoundError."""
     found = next((rule for rule in parts.rulebook.rules() if rule.id == rule_id), None)
     if found is None:
-        raise NotFoundError("There is no such rule", rule=rule_id, remedy="Look at the list of rules")
+        raise NotFoundError("rule", rule=rule_id)
     return found
 
 
@@ -137,12 +131,7 @@ def place(parts: Concord, names: Sequence[str], *, by: Caller) -> list[Rule]:
     there = [rule.name for rule in parts.rulebook.rules()]
     if sorted(names) != sorted(there):
         strange, left = set(names) - set(there), set(there) - set(names)
-        raise ConflictError(
-            "These are not the rules there are",
-            unknown=", ".join(sorted(strange)),
-            left_out=", ".join(sorted(left)),
-            remedy="Load the list anew; then give every rule once",
-        )
+        raise ConflictError("rules_changed", unknown=", ".join(sorted(strange)), left_out=", ".join(sorted(left)))
     with audited(parts.audit, by, "rule.order", detail=" → ".join(names)):
         parts.rulebook.place_rules({name: (place + 1) * STEP for place, name in enumerate(names)})
     return parts.rulebook.rules()

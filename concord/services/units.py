@@ -46,7 +46,7 @@ def settle(instances: Callable[[], Sequence[str]], *, reload: Callable[[], None]
         done: Sequence[str] | None = None
         while (wanted := instances()) != done:
             if len(wanted) > MOST:
-                raise UsageError("There are too many workers", workers=len(wanted), most=MOST, remedy="Remove some")
+                raise UsageError("too_many_workers.remove", workers=len(wanted), most=MOST)
             done = wanted
             changed |= write_rule(wanted, places)
             changed |= _link(wanted, places)
@@ -68,9 +68,7 @@ def write_rule(instances: Sequence[str], places: Places = INSTALLED) -> bool:
             fresh.chmod(0o644)
             fresh.replace(place)
     except OSError as error:
-        raise UsageError(
-            "The polkit rule cannot be written", file=place, cause=error.strerror, remedy="Run it as root"
-        ) from None
+        raise UsageError("polkit_rule", file=place, cause=error.strerror) from None
     return True
 
 
@@ -87,9 +85,7 @@ def _link(instances: Sequence[str], places: Places) -> bool:
             link = places.wants / name
             link.symlink_to(places.template)
     except OSError as error:
-        raise UsageError(
-            "The unit cannot be linked", file=link, cause=error.strerror, remedy="Run it as root"
-        ) from None
+        raise UsageError("unit_link", file=link, cause=error.strerror) from None
     return present != wanted
 
 
@@ -106,9 +102,7 @@ def _alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(
-            "The unit cannot be linked", file=folder, cause=error.strerror, remedy="Run it as root"
-        ) from None
+        raise UsageError("unit_link", file=folder, cause=error.strerror) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

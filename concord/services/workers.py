@@ -51,11 +51,9 @@ def add(parts: Concord, name: str, given: Mapping[str, Any], *, by: Caller, adop
     """
     refuse_bad_name(name)
     if parts.workers.path(name).exists():
-        raise ExistsError(
-            "There is such a worker already", name=name, remedy=f"Change it with 'concord worker set {name} …'"
-        )
+        raise ExistsError("worker", name=name)
     if len({*parts.workers.instances(), name}) > MOST:
-        raise UsageError("There are too many workers", most=MOST, remedy="Remove one, or give one more concurrency")
+        raise UsageError("too_many_workers", most=MOST)
     document = check(given, file=parts.workers.path(name))
     with audited(parts.audit, by, "worker.add", name, detail=differing({}, _said(document))):
         path = parts.workers.write(name, document)
@@ -91,9 +89,7 @@ def remove(parts: Concord, name: str, *, by: Caller, adopt: Adopt | None = None)
     with audited(parts.audit, by, "worker.remove", name):
         before = _present(parts, name)
         if name not in BUILT_IN and _runs(parts, name):
-            raise ConflictError(
-                "This worker runs", name=name, remedy=f"Stop it first: concord service stop --only worker@{name}"
-            )
+            raise ConflictError("worker_runs", name=name)
         with parts.workers.taken_away(name):
             alone = _adopted(parts, adopt) if name not in BUILT_IN else None
     schedule = follow(parts) if before.poll_interval else None

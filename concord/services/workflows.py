@@ -14,7 +14,7 @@ from concord.errors import (
     NotFoundError,
     QueueDownError,
     UsageError,
-    did_you_mean,
+    nearest,
 )
 from concord.handlers import WorkflowSteps, reach
 from concord.handlers.showing import shown
@@ -33,8 +33,7 @@ def find(parts: Concord, name: str) -> WorkflowSpec:
     """Raises NotFoundError."""
     known = {spec.name: spec for spec in parts.rulebook.workflows()}
     if name not in known:
-        remedy = did_you_mean(name, known) or "Look at the list of workflows"
-        raise NotFoundError("There is no such workflow", workflow=name, remedy=remedy)
+        raise NotFoundError("workflow", workflow=name, near=nearest(name, known))
     return known[name]
 
 
@@ -61,8 +60,7 @@ def read_form(
         unread = any(one.path[:2] == ("options", "url") for one in found)
         refused = None if unread else reach.refusal(step.kind, step.options, parts.tools)
         if refused:
-            told = UsageError(refused.message, remedy=refused.advice, **refused.fields)
-            found.append(Mistake(("options", "url"), told))
+            found.append(Mistake(("options", "url"), refused.recast(UsageError)))
         mistakes += [Mistake(("steps", place, *one.path), one.error) for one in found]
     return replace(spec, steps=tuple(steps)), mistakes
 
@@ -75,10 +73,10 @@ def save(parts: Concord, spec: WorkflowSpec, *, replacing: bool = False, by: Cal
     for step in spec.steps:
         HandlerChecks().step(step)
         if refused := reach.refusal(step.kind, step.options, parts.tools):
-            raise UsageError(refused.message, remedy=refused.advice, step=step.name, **refused.fields)
+            raise refused.recast(UsageError, step=step.name)
     before = next((known for known in parts.rulebook.workflows() if known.name == spec.name), None)
     if before and not replacing:
-        raise ExistsError("There is a workflow of that name already", workflow=spec.name, remedy="Take another name")
+        raise ExistsError("workflow", workflow=spec.name)
     detail = differing(_shown(before) if before else {}, _shown(spec))
     if before and not detail and workflow_to_document(before) != workflow_to_document(spec):
         detail = "options of steps"
@@ -102,12 +100,7 @@ def remove(parts: Concord, name: str, *, by: Caller) -> None:
     with audited(parts.audit, by, "workflow.remove", name):
         find(parts, name)
         if users := users_of(parts, name):
-            raise ConflictError(
-                "The workflow is in use",
-                workflow=name,
-                rules=", ".join(rule.name for rule in users),
-                remedy="Take it out of these rules first",
-            )
+            raise ConflictError("workflow_used", workflow=name, rules=", ".join(rule.name for rule in users))
         parts.rulebook.remove_workflow(name)
 
 

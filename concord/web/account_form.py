@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from concord.errors import ConcordError, Mistake, UsageError
+from concord.errors import Mistake, UsageError
 from concord.model.account import ALL_FOLDERS, INBOX, Account, AfterKind, AuthKind, StartKind, Tls, folder_name
-from concord.model.template import fill
+from concord.web.error_text import in_words
 from concord.web.forms import Posted
-from concord.web.i18n import N_, gettext
 
 Given = dict[str, str]
 """What stands in the form's fields; a box that is not ticked is not there."""
@@ -81,11 +80,7 @@ def plain_mistake(account: Account, *, confirmed: bool) -> Mistake | None:
     """A connection without TLS is made only where somebody says that it is meant."""
     if account.tls is not Tls.NONE or confirmed:
         return None
-    error = UsageError(
-        "Without TLS the password and all mail cross the network in clear",
-        account=account.name,
-        remedy="Choose TLS, or say explicitly that clear text is meant",
-    )
+    error = UsageError("plain_text", account=account.name)
     return Mistake(("tls",), error)
 
 
@@ -95,16 +90,6 @@ def told(mistakes: Iterable[Mistake]) -> dict[str, str]:
     for mistake in mistakes:
         found.setdefault(str(mistake.path[0]), in_words(mistake.error))
     return found
-
-
-def in_words(error: ConcordError) -> str:
-    """Sentence, cause and remedy in one line."""
-    cause = gettext(str(error.fields["cause"])) if error.fields.get("cause") else ""
-    values = {"sentence": gettext(error.message), "cause": cause, "remedy": gettext(error.advice)}
-    if cause:
-        told = N_("%(sentence)s: %(cause)s. %(remedy)s.") if error.advice else N_("%(sentence)s: %(cause)s.")
-        return fill(gettext(told), values)
-    return gettext(N_("%(sentence)s. %(remedy)s.")) % values if error.advice else values["sentence"]
 
 
 def _folders(given: Mapping[str, str]) -> list[str]:

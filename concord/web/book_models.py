@@ -16,10 +16,11 @@ from concord.model.rule import HandlerSpec, Rule, WorkflowSpec
 from concord.model.user import Permission
 from concord.pipeline.book_document import plain
 from concord.services import handlers, workflows
+from concord.web import error_text
+from concord.web.error_text import facts_of
 from concord.web.handler_trial import remedy_of
 from concord.web.i18n import gettext
 from concord.web.options_form import json_mistake
-from concord.web.problem import facts_of
 from concord.web.rest import Model
 from concord.web.visitor import Visitor
 
@@ -150,7 +151,7 @@ class FailureOut(Model):
     def of(cls, error: ConcordError) -> FailureOut:
         """In the request's language."""
         remedy = gettext(remedy_of(error))
-        return cls(type=error.code, detail=gettext(error.message), remedy=remedy, facts=facts_of(error))
+        return cls(type=error.code, detail=error_text.sentence(error), remedy=remedy, facts=facts_of(error))
 
 
 class TrialOut(Model):

@@ -30,13 +30,6 @@ _WHAT_TO_DO: Final[Mapping[str, str]] = {
     "settings": N_("Correct the setting that the error names, then try again"),
     "oversized": N_("Raise poll.max_message_bytes if it is wanted all the same, then try again"),
 }
-# Sentences that are stored without an error of their own.
-STORED: Final = (
-    N_("It is larger than poll.max_message_bytes"),
-    N_("The server has it, and the ledger had not"),
-    N_("The same mail is in another folder of this mailbox: it was moved or copied"),
-    N_("The server gave every mail of this folder a new number before this one could be read"),
-)
 _OTHERS: Final = N_("Mend what the error says, then try again")
 
 

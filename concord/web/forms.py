@@ -49,7 +49,7 @@ async def _posted(request: Request) -> Posted:
     form = await request.form(max_files=4, max_fields=400)
     files = {name: await value.read() for name, value in form.items() if isinstance(value, UploadFile)}
     if any(isinstance(value, str) and "\0" in value for _, value in form.multi_items()):
-        raise UsageError("A text holds a NUL character", remedy="Leave U+0000 out")
+        raise UsageError("nul")
     await form.close()  # a big file lies on the disk until then
     return Posted(form, files)
 

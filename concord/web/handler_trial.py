@@ -9,8 +9,9 @@ from uuid import UUID
 from concord.errors import ConcordError, ForbiddenError, UsageError
 from concord.handlers.trial import Trial
 from concord.model.user import Permission
-from concord.web.i18n import N_
-from concord.web.problem import facts_of
+from concord.web import error_text
+from concord.web.error_text import facts_of
+from concord.web.i18n import N_, gettext
 from concord.web.visitor import Visitor
 
 # By the receiver's status.
@@ -36,7 +37,7 @@ def event_of(text: str, me: Visitor) -> UUID | None:
     try:
         event = UUID(text)
     except ValueError:
-        raise UsageError("This is no event's ID", remedy="Copy it from the event's page") from None
+        raise UsageError("event_id_form") from None
     refuse_unread(me, event)
     return event
 
@@ -44,14 +45,14 @@ def event_of(text: str, me: Visitor) -> UUID | None:
 def refuse_unread(me: Visitor, event: UUID | None) -> None:
     """A receiver may repeat the mail that it is sent. Raises ForbiddenError."""
     if event and not me.may(Permission.MAIL):
-        raise ForbiddenError("An archived event is sent only by those who may read mails", needed=Permission.MAIL)
+        raise ForbiddenError("event", needed=Permission.MAIL)
 
 
 def remedy_of(error: ConcordError) -> str:
     """What to do about it."""
-    status = error.fields.get("status")
+    status = error.facts.get("status")
     if status is None:
-        return error.advice or _SILENT
+        return error_text.remedy(error) or gettext(_SILENT)
     code = int(str(status))
     if code in _REMEDIES:
         return _REMEDIES[code]
@@ -65,7 +66,7 @@ def shown(trial: Trial | None, trouble: ConcordError | None = None) -> dict[str,
     error = trial.error if trial else trouble
     remedy = ""
     if error:
-        remedy = remedy_of(error) if trial else error.advice
+        remedy = remedy_of(error) if trial else error_text.remedy(error)
     return {"trial": trial, "failure": error, "failure_facts": _facts(error, trial) if error else {}, "remedy": remedy}
 
 

@@ -25,8 +25,10 @@ from concord.errors import (
 )
 from concord.log.hiding import without_logins
 from concord.model.account import AccountStatus
+from concord.model.fault import in_english
 from concord.services import secrets
 from concord.web.i18n import N_
+from concord.wording import english
 
 log = structlog.get_logger(__name__)
 
@@ -144,7 +146,7 @@ def looked(look: Look) -> Check:
     try:
         found = look()
     except ConcordError as error:
-        return Check(ok=False, detail=error.message, cause=_cause(error), remedy=error.advice)
+        return Check(ok=False, detail=english.sentence(error), cause=_cause(error), remedy=english.remedy(error))
     except Exception as error:
         # The health answers whatever a library raises; what it was, the log has.
         log.exception("health.failed")
@@ -176,10 +178,7 @@ def _refuse_closed_daemons(concord: Concord) -> None:
     closed = [one for one in concord.key_ring.reports() if one.trouble and one.is_live(at)]
     if closed:
         raise SecretKeyError(
-            "Daemons cannot open stored secrets",
-            daemons=", ".join(one.daemon for one in closed),
-            cause=closed[0].trouble,
-            remedy="Put the right key file there; 'concord secrets status' shows which keys each daemon has",
+            "daemons_closed", daemons=", ".join(one.daemon for one in closed), cause=in_english(closed[0].trouble)
         )
 
 
@@ -242,10 +241,8 @@ def accounted(enabled: Mapping[str, AccountStatus]) -> Check:
 
 
 def _cause(error: ConcordError) -> str:
-    said = {name: value for name, value in error.fields.items() if value not in (None, "")}
-    return without_logins(
-        ", ".join(str(value) if name == "cause" else f"{name} {value}" for name, value in said.items())
-    )
+    said = english.facts(error)
+    return without_logins(", ".join(value if name == "cause" else f"{name} {value}" for name, value in said.items()))
 
 
 def _told(check: Check) -> dict[str, Any]:

@@ -42,10 +42,7 @@ def toggle(request: Request, parts: Concord, verb: Verb, only: str | None, *, by
     """Begin to start, stop or restart daemons. Raises UnknownDaemonError, ConflictError, UsageError."""
     chosen(only, parts.workers.instances())
     if only == ADMIN and verb is not Verb.RESTART:
-        raise UsageError(
-            "The admin service can only be restarted from here",
-            remedy="Nobody could start it again from here; at a shell: systemctl stop concord-admin",
-        )
+        raise UsageError("admin_restart_only")
     manager = parts.manager
     move = {Verb.START: manager.start, Verb.STOP: manager.stop, Verb.RESTART: manager.restart}[verb]
 

@@ -53,7 +53,7 @@ def moment(text: str | None) -> datetime | None:
         said = datetime.fromisoformat(text)
         return said.replace(tzinfo=UTC) if said.utcoffset() is None else said.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise UsageError("This cannot be a day", value=text, remedy="Write it as 2026-01-31") from None
+        raise UsageError("day", value=text) from None
 
 
 def numbers(texts: Sequence[str]) -> list[int]:
@@ -61,7 +61,7 @@ def numbers(texts: Sequence[str]) -> list[int]:
     found = []
     for text in texts:
         if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS and 0 < int(text) <= _BIGGEST):
-            raise UsageError("This is no number of a row", value=text[:40], remedy="Go back and choose again")
+            raise UsageError("row_number", value=text[:40])
         found.append(int(text))
     return list(dict.fromkeys(found))
 
@@ -96,5 +96,5 @@ def _mark(text: str | None, ids: type[int | UUID]) -> Mark | None:
     except (ValueError, OverflowError):
         known, at = -1, datetime.now(UTC)
     if isinstance(known, int) and not 0 <= known <= _BIGGEST:
-        raise UsageError("The cursor is none of ours", remedy="Take it from 'next' of the page before, unchanged")
+        raise UsageError("cursor")
     return Mark(at, known)

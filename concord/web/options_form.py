@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from concord.errors import ConcordError, Mistake, UsageError
+from concord.errors import Mistake, UsageError
 from concord.handlers.showing import shown
-from concord.web.account_form import in_words
+from concord.web.error_text import in_words
 from concord.web.i18n import N_, gettext
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -29,15 +29,6 @@ _KINDS: Final[Mapping[str, str]] = {
     "redis-stream": N_("Redis stream"),
     "celery": N_("Celery task"),
     "log": N_("Log line"),
-}
-# Remedies that speak of a file or a command, and what somebody before the form can do instead.
-_INSTEAD: Final[Mapping[str, str]] = {
-    "Give it one with name = …": "",
-    'Give it some: steps = [{ name = "…", kind = "webhook", options = { url = "…" } }]': N_("Add one below"),
-    "Take another name, or change the handler that is there: with --replace on the command line": N_(
-        "Take another name"
-    ),
-    "Correct the option": "",
 }
 
 
@@ -81,7 +72,7 @@ def field_of(path: tuple[str | int, ...]) -> str:
 def words(error: UsageError) -> str:
     """A mistake as it is told beside its field."""
     told = _told(error)
-    header = error.fields.get("header")
+    header = error.facts.get("header")
     return gettext(N_("‘%(pattern)s’: %(mistake)s")) % {"pattern": header, "mistake": told} if header else told
 
 
@@ -104,25 +95,16 @@ def _is_deeper(value: object, depth: int) -> bool:
 
 
 def _told(error: UsageError) -> str:
-    if error.message == "An option is missing":
+    if error.situation == "usage.option_missing":
         return gettext(N_("This is needed."))
-    cause = str(error.fields.get("cause") or "")
-    limit = error.fields.get("limit")
-    if error.message == "An option cannot be used" and cause:
-        said = gettext(cause)
+    cause, limit = error.facts.get("cause"), error.facts.get("limit")
+    if error.situation == "usage.option_unusable" and cause:
+        said = gettext(str(cause))
         values = {"cause": said[:1].upper() + said[1:], "limit": limit}
         if limit is None:
             return gettext(N_("%(cause)s.")) % values
         return gettext(N_("%(cause)s: the limit is %(limit)s.")) % values
-    remedy = _INSTEAD.get(error.advice, error.advice)
-    if error.message == "A webhook's secret cannot be used":
-        remedy = N_("Let Concord make one")
-    return in_words(UsageError(error.message, remedy=remedy, cause=cause or None))
-
-
-def remedy_of(error: ConcordError) -> str:
-    """What somebody before the form can do."""
-    return _INSTEAD.get(error.advice, error.advice)
+    return in_words(error)
 
 
 def _text(value: object) -> str:
@@ -149,10 +131,10 @@ def _headers(text: str) -> tuple[dict[str, str], list[Mistake]]:
             continue
         if not colon or not name:
             # The line is not shown again: it may be a secret in the wrong place.
-            error = UsageError("A line is no header", header=number, remedy="Write it as X-Team: sales")
+            error = UsageError("header_line", header=number)
             mistakes.append(Mistake(("options", "headers"), error))
         elif name.lower() in (one.lower() for one in headers):
-            error = UsageError("A header stands there twice", header=name, remedy="Take one of them out")
+            error = UsageError("header_twice", header=name)
             mistakes.append(Mistake(("options", "headers"), error))
         else:
             headers[name] = value
@@ -166,5 +148,4 @@ def _options(text: str) -> tuple[dict[str, Any], list[Mistake]]:
         options = None
     if isinstance(options, dict) and not json_mistake(options):
         return options, []
-    remedy = 'Write them in braces, as {"colour": "green"}'
-    return {}, [Mistake(("options",), UsageError("The options are not a JSON object", remedy=remedy))]
+    return {}, [Mistake(("options",), UsageError("options_no_object"))]

@@ -28,7 +28,7 @@ from concord.errors import (
     TooManyAttemptsError,
     TransientError,
 )
-from concord.log.hiding import without_logins
+from concord.web import error_text
 from concord.web.i18n import N_, gettext
 
 SENTENCES: Final[Mapping[int, str]] = {
@@ -90,18 +90,10 @@ def _known(error: ConcordError) -> bool:
     return any(isinstance(error, kind) for kind, _ in _STATUS)
 
 
-def facts_of(error: ConcordError) -> dict[str, str]:
-    """What a person may be shown of an error's fields: never an address with its login."""
-    return {name: without_logins(str(value)) for name, value in error.fields.items() if value not in (None, "")}
-
-
-_WAITS: Final = (TooManyAttemptsError, PasswordsBusyError)
-
-
 def retry_after(error: ConcordError) -> dict[str, str]:
     """How long to wait, where that is known (RFC 9110, section 10.2.3)."""
-    seconds = error.fields.get("seconds")
-    return {"Retry-After": str(seconds)} if isinstance(error, _WAITS) and seconds else {}
+    seconds = error.seconds if isinstance(error, TooManyAttemptsError | PasswordsBusyError) else None
+    return {"Retry-After": str(seconds)} if seconds else {}
 
 
 def problem(
@@ -129,10 +121,10 @@ def problem_of(error: ConcordError) -> JSONResponse:
     """One of our errors: its code as the type, its facts beside its sentence."""
     return problem(
         status_of(error),
-        error.message,
+        error_text.sentence(error),
         kind=error.code,
-        remedy=error.advice,
-        facts=facts_of(error),
+        remedy=error_text.remedy_for_programs(error),
+        facts=error_text.facts_of(error),
         log=list(error.log) if isinstance(error, DaemonFailedError) else None,
         errors=[_mistake(one) for one in error.mistakes] if isinstance(error, MistakesError) else None,
         headers=retry_after(error),
@@ -141,10 +133,10 @@ def problem_of(error: ConcordError) -> JSONResponse:
 
 def _mistake(mistake: Mistake) -> dict[str, str]:
     """As `problem_of_input` has them: where, why, and what to do."""
-    sentence, cause = gettext(mistake.error.message), mistake.error.fields.get("cause")
-    told = [f"{sentence}: {gettext(str(cause))}" if cause else sentence]
-    if mistake.error.advice:
-        told.append(gettext(mistake.error.advice))
+    sentence, cause = error_text.sentence(mistake.error), error_text.facts_of(mistake.error).get("cause")
+    told = [f"{sentence}: {gettext(cause)}" if cause else sentence]
+    if todo := error_text.remedy_for_programs(mistake.error):
+        told.append(todo)
     return {"pointer": "/".join(["", *map(str, mistake.path)]), "detail": ". ".join(told)}
 
 

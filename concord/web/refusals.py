@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from concord.errors import ConcordError, DaemonFailedError
+from concord.web import error_text
 from concord.web.problem import (
     SENTENCES,
     Refusal,
-    facts_of,
     problem,
     problem_of,
     problem_of_input,
@@ -77,9 +77,9 @@ async def _ours(request: Request, error: Exception) -> Response:
     answer = await _page(
         request,
         status_of(error),
-        error.message,
-        remedy=error.advice,
-        facts=facts_of(error),
+        error_text.sentence(error),
+        remedy=error_text.remedy(error),
+        facts=error_text.facts_of(error),
         log=error.log if isinstance(error, DaemonFailedError) else (),
     )
     answer.headers.update(retry_after(error))

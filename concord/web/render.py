@@ -17,11 +17,10 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from concord import __version__
-from concord.model.template import fill
-from concord.web import assets, cookies, flash, labels
+from concord.web import assets, cookies, error_text, flash, labels
 from concord.web.i18n import N_, gettext, ngettext, spoken
 from concord.web.language import Language
-from concord.web.retold import retold
+from concord.wording.template import fill
 
 THEME: Final = "concord_theme"
 THEMES: Final = ("light", "dark")
@@ -89,7 +88,9 @@ def environment() -> Environment:
         "count": count,
         "told": told,
         "told_with": told_with,
-        "retold": retold,
+        "error_text": error_text.error_text,
+        "sentence": error_text.sentence,
+        "remedy": error_text.remedy,
         "fact": fact,
         "pair": lambda text: (text, text),  # a choice that is called what it is
         "label": labels.label,

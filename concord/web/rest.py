@@ -93,7 +93,7 @@ class Route(APIRoute):
                 return await sound(request)
             visitor = await admit(request)
             if not 0 < len(key) <= _LONGEST_KEY:
-                raise UsageError("The Idempotency-Key cannot be one", remedy="Give 1 to 255 characters, a UUID say")
+                raise UsageError("idempotency_key")
             return await _once(request, sound, _Claim(owner=_owner(visitor), key=key, hidden=hidden))
 
         return once
@@ -125,7 +125,7 @@ def refuse_nul(body: bytes) -> None:
     except (ValueError, RecursionError):
         return  # the framework says what is wrong with it
     if found:
-        raise UsageError("A text holds a NUL character", remedy="Leave U+0000 out")
+        raise UsageError("nul")
 
 
 def _has_nul(value: object) -> bool:
@@ -175,7 +175,7 @@ def place_of(mark: str | None, length: int) -> list[str] | None:
     except (binascii.Error, ValueError, RecursionError):
         parts = None
     if not isinstance(parts, list) or len(parts) != length or not all(isinstance(part, str) for part in parts):
-        raise UsageError("The cursor is none of ours", remedy="Take it from 'next' of the page before, unchanged")
+        raise UsageError("cursor")
     return parts
 
 
@@ -185,7 +185,7 @@ def number_of(mark: str | None) -> int | None:
     if parts is None:
         return None
     if not parts[0].isascii() or not parts[0].isdecimal() or len(parts[0]) > 18:  # noqa: PLR2004 - what 63 bits hold
-        raise UsageError("The cursor is none of ours", remedy="Take it from 'next' of the page before, unchanged")
+        raise UsageError("cursor")
     return int(parts[0])
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from concord.errors import Mistake, UsageError
 from concord.model.rule import Rule
 from concord.pipeline.rules import rule_to_document
-from concord.web.account_form import in_words
+from concord.web.error_text import in_words
 from concord.web.forms import Posted
 from concord.web.i18n import N_, gettext
 from concord.web.render import octets
@@ -23,16 +23,6 @@ _TEXTS: Final = ("name", *PATTERNS, "header", *SIZES, "priority")
 _TICKS: Final = ("enabled", "skip", "stop")
 # All that a mistake can stand beside.
 FIELDS: Final = frozenset((*_TEXTS, "handlers", "workflows", "skip"))
-# Remedies that speak of a file or a command, and what somebody before the form can do instead.
-_INSTEAD: Final[Mapping[str, str]] = {
-    'Give it one with name = "…"': "",
-    "Give it one with name = …": "",
-    "Correct it where the rule is written": "",
-    'Give it a condition; if all mail is meant, say match.account = "*"': N_(
-        "Give it a condition; if all mail is meant, write * for the mailbox"
-    ),
-    "Take another name, or change the rule that is there: with --replace on the command line": N_("Take another name"),
-}
 WORDS: Final[Mapping[str, str]] = {
     "account": N_("Mailbox"),
     "folder": N_("Folder"),
@@ -131,9 +121,7 @@ def why(failed: str | None) -> str:
 
 
 def _in_words(error: UsageError) -> str:
-    remedy = _INSTEAD.get(error.advice, error.advice)
-    words = in_words(UsageError(error.message, remedy=remedy, cause=error.fields.get("cause")))
-    pattern = error.fields.get("pattern")
+    words, pattern = in_words(error), error.facts.get("pattern")
     if not pattern:
         return words
     return gettext(N_("‘%(pattern)s’: %(mistake)s")) % {"pattern": pattern, "mistake": words}
@@ -157,8 +145,6 @@ def _headers(text: str) -> tuple[dict[str, list[str]], list[Mistake]]:
             known = next((one for one in headers if one.lower() == name.lower()), name)
             headers.setdefault(known, []).append(pattern)
         else:
-            error = UsageError(
-                "This cannot be a header's condition", pattern=line, remedy="Write it as 'List-Id: *news*'"
-            )
+            error = UsageError("header_condition.line", pattern=line)
             mistakes.append(Mistake(("match", "header"), error))
     return headers, mistakes

@@ -11,7 +11,7 @@ from concord.model.rule import Decision, Rule
 from concord.pipeline.naming import LONGEST as LONGEST_NAME
 from concord.pipeline.pattern import LONGEST
 from concord.services.rule_trial import MOST, Chosen, RuleTrial, Tried
-from concord.web.i18n import gettext
+from concord.web import error_text
 from concord.web.rest import Model
 
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -213,7 +213,7 @@ class DryRunOut(Model):
     @classmethod
     def of(cls, trial: RuleTrial) -> DryRunOut:
         """As the API tells it."""
-        unread = [UnreadOut(message=one.id, detail=gettext(error.message)) for one, error in trial.unread]
+        unread = [UnreadOut(message=one.id, detail=error_text.sentence(error)) for one, error in trial.unread]
         return cls(
             chosen=trial.chosen,
             looked_at=trial.looked_at,

@@ -73,13 +73,7 @@ def _listener(settings: AdminSettings) -> socket.socket:
     try:
         listener = socket.create_server((settings.address, settings.port), family=family)
     except OSError as error:
-        raise CannotListenError(
-            "The admin service cannot listen there",
-            address=settings.address,
-            port=settings.port,
-            cause=error.strerror,
-            remedy="Stop what listens there ('ss -ltnp' names it), or correct admin.address and admin.port",
-        ) from error
+        raise CannotListenError("admin", address=settings.address, port=settings.port, cause=error.strerror) from error
     # Connections inherit it. asyncio sets it only where a socket names its protocol, and these do not: then an answer's
     # body waits for the browser's acknowledgement of its head, 40 ms each time.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from concord.ports import CheckStep
+from concord.web import error_text
 from concord.web.i18n import N_, gettext, ngettext
 
 _TITLES: Final[Mapping[str, str]] = {
@@ -36,8 +37,8 @@ class ShownStep:
     remedy: str = ""
 
 
-def shown(step: CheckStep) -> ShownStep:
-    """A step as a page tells it."""
+def shown(step: CheckStep, *, for_programs: bool = False) -> ShownStep:
+    """A step as a page tells it, or the API."""
     title = gettext(_TITLES.get(step.name, step.name))
     if not step.ok:
         cause = "; ".join(gettext(str(value)) for value in step.facts.values())
@@ -45,9 +46,11 @@ def shown(step: CheckStep) -> ShownStep:
             name=step.name,
             title=title,
             ok=False,
-            lines=(gettext(step.detail),),
+            lines=(error_text.sentence(step.error) if step.error else gettext(step.detail),),
             cause=cause,
-            remedy=gettext(step.remedy),
+            remedy=(error_text.remedy_for_programs(step.error) if for_programs else error_text.remedy(step.error))
+            if step.error
+            else "",
         )
     tell = _TELLERS.get(step.name)
     lines = tell(step.facts) if tell and step.facts else [step.detail]

@@ -80,11 +80,7 @@ def tried(parts: Concord, account: Account, *, by: Caller) -> list[CheckStep]:
 
 def _take_turn() -> None:
     if not _running.acquire(blocking=False):
-        raise ConflictError(
-            "Too many connection tests run at this moment",
-            limit=MOST_AT_ONCE,
-            remedy="Wait until one has ended; each takes a minute at most",
-        )
+        raise ConflictError("too_many_tests", limit=MOST_AT_ONCE)
 
 
 def trials_of(request: Request) -> Shelf[Trial]:

@@ -171,7 +171,7 @@ def _by_token(request: Request) -> Visitor:
         # Counted only where it is wrong: a program that works is never slowed down.
         parts.refusals.note("wrong_token", address=address)
         if wait := parts.throttle.attempt([Pauses(f"token:{network_of(address)}", _TOKEN_ATTEMPTS)]):
-            raise TooManyAttemptsError("There were too many wrong tokens", seconds=max(1, ceil(wait.total_seconds())))
+            raise TooManyAttemptsError("tokens", seconds=max(1, ceil(wait.total_seconds())))
         raise Refusal(
             HTTPStatus.UNAUTHORIZED,
             "The token is wrong, expired or revoked.",
@@ -201,4 +201,4 @@ def _allowed(request: Request, visitor: Visitor, permission: Permission) -> Visi
             facts={"scope": permission.value},
             headers={"WWW-Authenticate": f'Bearer realm="concord", error="insufficient_scope", scope="{permission}"'},
         )
-    raise ForbiddenError("Your role does not allow this", role=visitor.user.role, needed=permission)
+    raise ForbiddenError("role", role=visitor.user.role, needed=permission)

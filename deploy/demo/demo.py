@@ -14,6 +14,7 @@ from typing import Final
 from concord import settings
 from concord.bootstrap import Concord
 from concord.errors import ConcordError
+from concord.wording import english
 from deploy.demo import table
 from deploy.demo.daemons import Daemons, concord, running, tail_of_logs
 from deploy.demo.deliver import deliver, make_folders
@@ -37,7 +38,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except ConcordError as error:
-        print(error.explain(), file=sys.stderr)
+        print(english.explain(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.")

@@ -116,7 +116,7 @@ def _set_aside(parts: Concord, message: Message) -> None:
     (claim,) = parts.ledger.claim([message.id], until=now() + timedelta(minutes=5))
     key = message.archive_key or ""
     parts.archive.delete(key)
-    parts.ledger.quarantine(claim, ArchiveMissingError("An archived object is missing", key=key))
+    parts.ledger.quarantine(claim, ArchiveMissingError("object", key=key))
 
 
 def answers(port: int) -> bool:

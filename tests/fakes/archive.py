@@ -56,7 +56,7 @@ class MemoryArchive:
     def read(self, key: str, *, sha256: str | None = None) -> bytes:
         self._answer()
         if checked_key(key) not in self.objects:
-            raise ArchiveMissingError("An archived object is missing", key=key)
+            raise ArchiveMissingError("object", key=key)
         return check_read(key, self.objects[key], sha256)
 
     def open(self, key: str) -> BinaryIO:
@@ -94,7 +94,7 @@ class MemoryArchive:
 
     def _answer(self) -> None:
         if self.down:
-            raise ArchiveDownError("The archive is down, as the test asked")
+            raise ArchiveDownError("io")
 
 
 class MemoryRegistry:

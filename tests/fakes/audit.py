@@ -44,7 +44,7 @@ class MemoryAudit:
 
     def _refuse_when_down(self) -> None:
         if self.down:
-            raise DatabaseDownError("The database did not do it")
+            raise DatabaseDownError("refused")
 
 
 def _fits(entry: AuditEntry, narrowed: AuditFilter) -> bool:

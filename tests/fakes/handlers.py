@@ -79,7 +79,7 @@ class SentTasks:
 
     def __call__(self, name: str, args: Sequence[Any], *, queue: str, task_id: str) -> None:
         if self.down:
-            raise QueueDownError("Redis did not answer")
+            raise QueueDownError("no_answer")
         self.sent.append((name, list(args), queue, task_id))
 
 

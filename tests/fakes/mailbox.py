@@ -85,13 +85,11 @@ class MemoryMailbox:
         """Raise what the knobs say."""
         facts: dict[str, Any] = {"host": account.host, "port": account.port, "account": account.name}
         if self.down:
-            raise MailboxDownError("The IMAP server did not answer", **facts)
+            raise MailboxDownError("timeout", **facts)
         if self.throttled is not None:
-            raise MailboxThrottledError(
-                "The IMAP server asks us to come back later", retry_after=self.throttled, **facts
-            )
+            raise MailboxThrottledError(retry_after=self.throttled, **facts)
         if self.denied:
-            raise MailboxDeniedError("The IMAP server refused the login", **facts)
+            raise MailboxDeniedError("login", **facts)
 
 
 class MemoryMailboxes:
@@ -254,10 +252,10 @@ class MemorySession:
             if message is None:
                 continue
             if uid in self._mailbox.unreadable:
-                error = MessageUnreadableError("The IMAP server would not hand over a message", uid=uid)
+                error = MessageUnreadableError("withheld", uid=uid)
                 yield Unreadable(uid=uid, size=len(message.raw), error=error)
             elif len(message.raw) > max_size:
-                too_big = MessageUnreadableError("A message is larger than allowed", uid=uid, size=len(message.raw))
+                too_big = MessageUnreadableError("too_large", uid=uid, size=len(message.raw))
                 yield Unreadable(uid=uid, size=len(message.raw), error=too_big, oversized=True)
             else:
                 yield from self._handed_over(uid, message)
@@ -288,7 +286,7 @@ class MemorySession:
             try:
                 self.delete(uids)
             except MailboxError as error:
-                raise MoveUnfinishedError("The originals could not be deleted", uids=tuple(uids)) from error
+                raise MoveUnfinishedError(uids=tuple(uids)) from error
             return
         self._begin("MOVE", uids)
         self._copy(uids, folder)
@@ -336,7 +334,7 @@ class MemorySession:
 
     def _ready(self) -> None:
         if self._clock() >= self._deadline:
-            raise PollBudgetError("The poll's time is used up", account=self._account.name)
+            raise PollBudgetError(account=self._account.name)
         self._mailbox.refuse(self._account)
 
     def _compare(self) -> None:
@@ -345,14 +343,14 @@ class MemorySession:
             raise RuntimeError("select with the UIDVALIDITY that the UIDs belong to")
         if self._current.uidvalidity != self._uidvalidity:
             was, self._uidvalidity = self._uidvalidity, None
-            raise FolderRenumberedError("The folder's UIDVALIDITY has changed", folder=self._selected, was=was)
+            raise FolderRenumberedError(folder=self._selected, was=was)
 
     def _folder(self, name: str) -> MemoryFolder:
         """INBOX in any spelling, like a real server."""
         for known, folder in self._mailbox.folders.items():
             if folder_name(known) == folder_name(name):
                 return folder
-        raise MailboxFolderError("There is no such folder on the IMAP server", account=self._account.name, folder=name)
+        raise MailboxFolderError("absent", account=self._account.name, folder=name)
 
     @property
     def _current(self) -> MemoryFolder:

@@ -50,4 +50,4 @@ class MemoryPulse:
 
     def _refuse_when_down(self) -> None:
         if self.down:
-            raise QueueDownError("Redis did not answer")
+            raise QueueDownError("no_answer")

@@ -68,7 +68,7 @@ class MemoryQueue:
 
     def _refuse_when_down(self) -> None:
         if self.down:
-            raise QueueDownError("Redis did not answer")
+            raise QueueDownError("no_answer")
 
 
 class MemorySchedule:
@@ -80,7 +80,7 @@ class MemorySchedule:
 
     def replace(self, polls: Sequence[ScheduledPoll]) -> SyncStats:
         if self.down:
-            raise QueueDownError("Redis did not answer")
+            raise QueueDownError("no_answer")
         wanted = {poll.account_id: poll.interval for poll in polls}
         before, self.intervals = self.intervals, wanted
         kept = wanted.keys() & before.keys()

@@ -77,9 +77,9 @@ class MemorySupervisor:
         for name in names:
             self._bring_up(name)
         if fallen := [name for name in names if name in self.failing]:
-            raise DaemonFailedError("The daemon did not start", daemon=", ".join(fallen), log=self.failing[fallen[0]])
+            raise DaemonFailedError("start_failed", daemon=", ".join(fallen), log=self.failing[fallen[0]])
         if waiting := [name for name in names if name in self.never_ready]:
-            raise DaemonFailedError("The daemon is still starting", daemon=", ".join(waiting), after=f"{timeout:.0f} s")
+            raise DaemonFailedError("start_late", daemon=", ".join(waiting), after=f"{timeout:.0f} s")
 
     def _bring_up(self, name: str) -> None:
         if name in self.failing:
@@ -101,14 +101,14 @@ class MemorySupervisor:
         self.calls.append((verb, tuple(names)))
         self.timeouts.append(timeout)
         if self.refuses:
-            raise SupervisorRefusedError("The service manager refused it", verb=verb, daemon=", ".join(names))
+            raise SupervisorRefusedError("systemd", verb=verb, daemon=", ".join(names))
         self._refuse_unknown(names)
 
     def _refuse_unknown(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in self.daemons:
-                raise UnknownDaemonError("The service manager does not have this daemon", daemon=name)
+                raise UnknownDaemonError("unit", daemon=name)
 
     def _answer(self) -> None:
         if self.down:
-            raise SupervisorDownError("Neither systemd nor supervisord answered")
+            raise SupervisorDownError("none")

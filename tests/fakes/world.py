@@ -211,7 +211,7 @@ class World:
         """Set aside what is queued, as after too many failures."""
         [ref], self.queue.messages = self.queue.messages, []
         [claim] = self.ledger.claim([ref.id], until=self.time + timedelta(minutes=5))
-        self.ledger.quarantine(claim, WorkerLostError("The worker died each time"))
+        self.ledger.quarantine(claim, WorkerLostError())
         return self.ledger.get(ref.id)
 
     def messages(self, state: MessageState | None = None) -> list[Message]:

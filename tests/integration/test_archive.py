@@ -208,7 +208,7 @@ def test_nothing_is_missing_by_name(archive: Archive) -> None:
     with pytest.raises(ArchiveMissingError) as caught:
         archive.read("raw/none")
 
-    assert caught.value.fields["key"] == "raw/none"
+    assert caught.value.facts["key"] == "raw/none"
     assert archive.stat("raw/none") is None
     with pytest.raises(ArchiveMissingError):
         archive.open("raw/none")

@@ -20,6 +20,7 @@ from concord.adapters.sql.engine import make_engine
 from concord.errors import ArchiveDownError, ArchiveMissingError, WrongArchiveError
 from concord.ports import Archive, ArchiveName
 from concord.settings import S3Settings
+from concord.wording import english
 from tests.fakes.archive import MemoryRegistry
 from tests.fakes.blobs import blob
 from tests.servers.fixtures_database import settings_of
@@ -94,10 +95,10 @@ def test_an_empty_place_is_not_taken_for_the_archive(place: Place) -> None:
     error = refuses(guarded(place.other(), registry))
 
     assert error.code == "wrong_archive"
-    assert error.fields["place"] == place.other().place
-    assert "archive.path" in error.advice
-    assert "archive.s3.bucket" in error.advice
-    assert "concord archive adopt" in error.advice
+    assert error.facts["place"] == place.other().place
+    assert "archive.path" in english.remedy(error)
+    assert "archive.s3.bucket" in english.remedy(error)
+    assert "concord archive adopt" in english.remedy(error)
     assert list(place.other().keys()) == []
 
 
@@ -109,7 +110,7 @@ def test_the_archive_of_another_database_is_refused(place: Place) -> None:
 
     error = refuses(guarded(place.other(), registry))
 
-    assert error.fields["found"] == others.name.id
+    assert error.facts["found"] == others.name.id
     assert guarded(place.other(), others).read(MAIL.key) == MAIL.content
 
 
@@ -127,7 +128,7 @@ def test_a_marker_that_cannot_be_understood_is_refused(place: Place) -> None:
     place.store().delete(MARKER)
     place.store().put([blob(MARKER, b"half a mark")])
 
-    assert "marker cannot be read" in refuses(guarded(place.store(), registry)).message
+    assert "marker cannot be read" in str(refuses(guarded(place.store(), registry)))
 
 
 # Installations that are older than markers.
@@ -146,7 +147,7 @@ def test_an_older_archive_is_adopted_where_it_holds_what_the_ledger_knows(place:
 def test_an_unmounted_disk_at_the_upgrade_is_not_adopted(place: Place) -> None:
     registry = MemoryRegistry(MAIL.key)
 
-    assert "concord archive adopt" in refuses(guarded(place.store(), registry)).advice
+    assert "concord archive adopt" in english.remedy(refuses(guarded(place.store(), registry)))
 
     assert registry.name is None
     assert list(place.store().keys()) == []
@@ -182,7 +183,7 @@ def test_an_operator_adopts_another_archive(place: Place) -> None:
     guarded(place.other(), registry).identity.adopt()
 
     running.put([MAIL])
-    assert "belongs to another database" in refuses(guarded(place.store(), registry)).message
+    assert "belongs to another database" in str(refuses(guarded(place.store(), registry)))
 
 
 def test_an_operator_adopts_a_damaged_marker(place: Place) -> None:
@@ -284,7 +285,7 @@ def test_processes_that_start_at_once_agree_on_one_archive(database_url: str, tm
         try:
             archive.put([blob(f"raw/{number}", b"%d" % number)])
         except ArchiveDownError as error:
-            answers.put(error.explain())
+            answers.put(english.explain(error))
         else:
             answers.put("stored")
 

@@ -13,6 +13,7 @@ from concord.adapters.archive_s3 import S3Archive
 from concord.adapters.archive_s3_client import S3Connection
 from concord.errors import ArchiveDamagedError, ArchiveDownError
 from concord.settings import S3Settings
+from concord.wording import english
 from tests.fakes.blobs import blob
 from tests.servers.redis import free_port
 from tests.servers.s3 import S3Door
@@ -58,7 +59,7 @@ def test_a_store_that_stays_away_is_down(through_door: S3Archive, s3_door: S3Doo
     with pytest.raises(ArchiveDownError) as caught:
         through_door.put([blob("one", b"content")])
 
-    assert "archive.s3.endpoint_url" in caught.value.advice
+    assert "archive.s3.endpoint_url" in english.remedy(caught.value)
     assert s3_door.requests == 3
 
 
@@ -162,8 +163,8 @@ def test_a_missing_bucket_is_down_not_missing_mail(s3_bucket: S3Settings) -> Non
     for call in (archive.check, lambda: archive.stat("one"), lambda: archive.read("one")):
         with pytest.raises(ArchiveDownError) as caught:
             call()
-        assert caught.value.fields["bucket"] == "no-such-bucket"
-        assert "archive.s3.bucket" in caught.value.advice
+        assert caught.value.facts["bucket"] == "no-such-bucket"
+        assert "archive.s3.bucket" in english.remedy(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,8 @@ def test_a_wrong_setting_is_named_without_its_secret(
     with pytest.raises(ArchiveDownError) as caught:
         S3Archive(settings).check()
 
-    told = caught.value.explain() + str(caught.value.__cause__)
-    assert setting in caught.value.advice
+    told = english.explain(caught.value) + str(caught.value.__cause__)
+    assert setting in english.remedy(caught.value)
     assert SECRET not in told
     assert str(swift_bucket.secret_access_key.get_secret_value() if swift_bucket.secret_access_key else "?") not in told
 
@@ -197,7 +198,7 @@ def test_a_missing_certificate_file_is_named(s3_bucket: S3Settings, tmp_path: Pa
     with pytest.raises(ArchiveDownError) as caught:
         S3Archive(settings).check()
 
-    assert "archive.s3.ca_file" in caught.value.advice
+    assert "archive.s3.ca_file" in english.remedy(caught.value)
 
 
 def test_a_server_without_tls_is_told_from_one_away(s3_bucket: S3Settings) -> None:

@@ -19,6 +19,7 @@ from concord.model.account import Tls
 from concord.model.discovery import Discovery, DiscoverySource, Outcome
 from concord.ports import Discoverer
 from concord.settings import DiscoverySettings, PollSettings
+from concord.wording import english
 from tests.fakes.discovery import MemoryDiscoverer
 from tests.servers.certificates import Certificates, Fault
 from tests.servers.dns import NameServer
@@ -376,7 +377,7 @@ def test_what_is_no_mail_address_is_refused(discoverer: Discoverer, address: str
     with pytest.raises(UsageError) as caught:
         discoverer.find(address)
 
-    assert "name@example.com" in caught.value.advice
+    assert "name@example.com" in english.remedy(caught.value)
 
 
 def test_a_domain_may_be_written_in_any_script() -> None:

@@ -24,6 +24,7 @@ from concord.model.account import ALL_FOLDERS, AccountState, Tls
 from concord.model.message import MessageState
 from concord.pipeline.poll import Poller, PollOutcome, PollReport
 from concord.settings import PollSettings
+from concord.wording import english
 from tests.fakes.connections import MemoryConnections
 from tests.fakes.world import World
 from tests.servers.certificates import Certificates, Fault
@@ -137,7 +138,7 @@ def endure(lab: Lab, answers: Mapping[str, Answer], codes: set[str], *, polls: i
             assert time.monotonic() - began < BUDGET + MARGIN
             assert memory("VmHWM") - before < MEMORY
             assert (report.error.code if report.error else "") in codes, report.error
-            assert report.error is None or report.error.advice
+            assert report.error is None or english.remedy(report.error)
             state = lab.accounts.status(lab.account.id)
             assert (state.state is AccountState.OK) == (report.error is None)
             lab.listed()
@@ -678,7 +679,7 @@ def context_of(certificates: Certificates) -> ssl.SSLContext:
 def refused_without_a_password(made: Lab, server: HostileImap, code: str = "mailbox_tls") -> None:
     report = made.ask()
     assert report.error is not None
-    assert (report.error.code, bool(report.error.advice)) == (code, True)
+    assert (report.error.code, bool(english.remedy(report.error))) == (code, True)
     assert not {"LOGIN", "AUTHENTICATE"} & set(server.verbs())
     assert made.accounts.status(made.account.id).state is AccountState.TLS
 

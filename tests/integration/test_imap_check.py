@@ -8,6 +8,7 @@ import pytest
 
 from concord.model.account import Account, Tls
 from concord.ports import CheckStep
+from concord.wording import english
 from tests.servers.certificates import Fault
 from tests.servers.dovecot import Dovecot
 from tests.servers.hostile_imap import HostileImap
@@ -66,7 +67,8 @@ def test_an_expired_certificate_is_shown(polls: Polls) -> None:
     assert not found["tls"].ok
     assert found["tls"].cause.startswith("the certificate has expired; certificate for CN=localhost")
     assert "expired 3" in found["tls"].cause
-    assert found["tls"].remedy == "Renew the certificate on the server"
+    assert found["tls"].error
+    assert english.remedy(found["tls"].error) == "Renew the certificate on the server"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,8 @@ def test_the_first_failure_is_the_last_step(
     assert (last.name, last.ok) == (step, False)
     assert cause in last.cause
     assert cause in " ".join(last.facts.values())
-    assert last.remedy
+    assert last.error
+    assert english.remedy(last.error)
     assert "wrong-horse" not in repr(last)
 
 

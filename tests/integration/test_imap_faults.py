@@ -32,6 +32,7 @@ from concord.errors import (
 from concord.model.account import Tls
 from concord.model.message import FetchedMail
 from concord.ports import Unreadable
+from concord.wording import english
 from tests.servers.certificates import Fault
 from tests.servers.dovecot import Dovecot
 from tests.servers.hostile_imap import HostileImap, Talk
@@ -91,7 +92,7 @@ def test_a_name_without_an_address_is_a_dns_error(quick: Polls) -> None:
     with pytest.raises(MailboxDnsError) as caught, quick.open(account_at(993, host="no-such-host.invalid")):
         pass
 
-    assert caught.value.fields["host"] == "no-such-host.invalid"
+    assert caught.value.facts["host"] == "no-such-host.invalid"
     assert quick.connections.slots == {}
 
 
@@ -105,7 +106,7 @@ def test_a_closed_port_is_told_as_refused(quick: Polls) -> None:
     with pytest.raises(MailboxDownError) as caught, quick.open(account_at(free_port())):
         pass
 
-    assert caught.value.fields["cause"] == "connection refused"
+    assert caught.value.facts["cause"] == "connection refused"
 
 
 def test_a_silent_server_is_told_as_slow(quick: Polls) -> None:
@@ -130,9 +131,9 @@ def test_a_server_that_is_not_imap_is_told_so_without_its_words(quick: Polls, gr
     with HostileImap(greeting=greeting) as server, pytest.raises(MailboxProtocolError) as caught:
         logged_in(quick, server)
 
-    assert "port" in caught.value.advice
-    assert "answer" not in caught.value.fields
-    assert "mail.example" not in caught.value.explain()
+    assert "port" in english.remedy(caught.value)
+    assert "answer" not in caught.value.facts
+    assert "mail.example" not in english.explain(caught.value)
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "0.0.0.0"])  # noqa: S104 - an address to refuse
@@ -140,7 +141,7 @@ def test_an_address_where_clouds_keep_secrets_is_not_called(quick: Polls, host: 
     with pytest.raises(MailboxForbiddenError) as caught, quick.open(account_at(143, host=host)):
         pass
 
-    assert "poll.allow_networks" in caught.value.advice
+    assert "poll.allow_networks" in english.remedy(caught.value)
     assert quick.connections.slots == {}
 
 
@@ -184,7 +185,7 @@ def test_a_bad_certificate_is_told_by_its_fault(quick: Polls, fault: Fault, caus
             pass
 
         assert server.logins("alice") == 0
-    assert caught.value.fields["cause"] == cause
+    assert caught.value.facts["cause"] == cause
 
 
 @pytest.mark.parametrize("tls", [Tls.IMPLICIT, Tls.STARTTLS])
@@ -192,8 +193,8 @@ def test_an_unknown_authority_is_not_trusted(quick: Polls, dovecot: Dovecot, mai
     with pytest.raises(MailboxTlsError) as caught, quick.open(account_on(dovecot, mailbox_user, tls, ca_file=None)):
         pass
 
-    assert caught.value.fields["cause"] == "the certificate is from an unknown authority"
-    assert "--ca-file" in caught.value.advice
+    assert caught.value.facts["cause"] == "the certificate is from an unknown authority"
+    assert "--ca-file" in english.remedy(caught.value)
     assert dovecot.logins(mailbox_user) == 0
 
 
@@ -204,14 +205,14 @@ def test_a_missing_ca_file_is_named(quick: Polls, dovecot: Dovecot, mailbox_user
     ):
         pass
 
-    assert caught.value.fields["ca_file"] == "/nowhere.pem"
+    assert caught.value.facts["ca_file"] == "/nowhere.pem"
 
 
 def test_a_port_without_tls_is_told_so(quick: Polls) -> None:
     with HostileImap() as server, pytest.raises(MailboxTlsError) as caught:
         logged_in(quick, server, tls=Tls.IMPLICIT)
 
-    assert "starttls" in caught.value.advice
+    assert "starttls" in english.remedy(caught.value)
 
 
 def test_no_password_goes_out_when_starttls_is_missing(quick: Polls) -> None:
@@ -258,7 +259,7 @@ def test_a_wrong_password_is_a_denial(quick: Polls, dovecot: Dovecot, mailbox_us
     with pytest.raises(MailboxDeniedError) as caught, quick.open(account):
         pass
 
-    assert caught.value.fields == {
+    assert caught.value.facts == {
         "account": account.name,
         "host": "localhost",
         "port": dovecot.imaps_port,
@@ -314,7 +315,7 @@ def test_a_refused_login_is_told_by_its_reason(
         logged_in(quick, server)
 
     assert type(caught.value) is kind
-    assert caught.value.fields.get("retry_after") == seconds
+    assert caught.value.facts.get("retry_after") == seconds
 
 
 def bye(talk: Talk) -> None:
@@ -344,7 +345,7 @@ def test_an_echoed_password_is_blotted_out(quick: Polls, verb: bytes) -> None:
     with HostileImap(LOGIN=echo) as server, pytest.raises(MailboxError) as caught:
         logged_in(quick, server, secret=VAULT.seal(SECRET))
 
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caught.value.explain()
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + english.explain(caught.value)
     assert "did not like" in shown
     assert "[hidden]" in shown
     assert "hunter2" not in shown
@@ -646,7 +647,7 @@ def test_a_uidvalidity_that_changes_during_a_session_outdates_the_uids(quick: Po
         with pytest.raises(RuntimeError):
             commands[verb]()
 
-    assert (caught.value.fields["was"], caught.value.fields["now"]) == (7, 8)
+    assert (caught.value.facts["was"], caught.value.facts["now"]) == (7, 8)
     assert not {"STORE", "COPY", "EXPUNGE"} & set(server.verbs())
 
 
@@ -665,7 +666,7 @@ def test_a_folder_that_may_not_be_written_is_named(quick: Polls) -> None:
     with HostileImap() as server, pytest.raises(MailboxFolderError) as caught:
         select(quick, server, writable=True)
 
-    assert caught.value.fields["folder"] == "INBOX"
+    assert caught.value.facts["folder"] == "INBOX"
 
 
 def test_without_uidplus_nothing_is_expunged(quick: Polls) -> None:

@@ -18,6 +18,7 @@ from concord.errors import (
 )
 from concord.model.account import Account, AuthKind, Tls
 from concord.ports import CheckStep
+from concord.wording import english
 from tests.fakes.database import memory_database
 from tests.oauth_world import OAuthWorld
 from tests.servers.dovecot import Dovecot
@@ -96,8 +97,8 @@ def test_a_mailbox_that_takes_no_token_says_so_after_one_new_try(
         uids(polls, oauth.account)
 
     assert provider.count("refresh_token") == 1
-    assert "Sign in as the mailbox's own user" in caught.value.advice
-    assert caught.value.fields["user"] == USER
+    assert "Sign in as the mailbox's own user" in english.remedy(caught.value)
+    assert caught.value.facts["user"] == USER
     assert not any(token in repr(caught.value.__dict__) for token in provider.access)
 
 
@@ -114,7 +115,7 @@ def test_a_sign_in_that_was_taken_back_is_told(polls: Polls, oauth: OAuthWorld, 
     with pytest.raises(TokenRefusedError) as caught:
         uids(polls, oauth.account)
 
-    assert "taken back" in str(caught.value.fields["cause"])
+    assert "taken back" in str(caught.value.facts["cause"])
     assert [row.action for row in oauth.audit.rows] == ["oauth.refused"]
 
 
@@ -146,9 +147,10 @@ def test_the_test_stops_at_the_token_where_there_is_none(
 
     last = list(steps(polls, oauth.account).values())[-1]
 
-    assert (last.name, last.ok, last.detail) == ("token", False, "The provider gives no token")
+    assert (last.name, last.ok, str(last.error)) == ("token", False, "The provider gives no token")
     assert "taken back" in last.cause
-    assert last.remedy.startswith("Sign in again")
+    assert last.error
+    assert english.remedy(last.error).startswith("Sign in again")
 
 
 def test_the_test_tries_a_new_token_too(polls: Polls, oauth: OAuthWorld, provider: OpenIdServer) -> None:
@@ -162,7 +164,7 @@ def test_the_test_says_when_the_mailbox_takes_no_token(polls: Polls, oauth: OAut
 
     last = list(steps(polls, oauth.account).values())[-1]
 
-    assert (last.name, last.ok, last.detail) == ("login", False, "The IMAP server refused the token")
+    assert (last.name, last.ok, str(last.error)) == ("login", False, "The IMAP server refused the token")
 
 
 # What other servers say. Each is asked with a token that never changes.
@@ -296,7 +298,7 @@ def test_what_the_error_document_says_is_told(document: bytes, remedy: str) -> N
     ):
         try_in(server, "one", "two")
 
-    assert remedy in caught.value.advice
+    assert remedy in english.remedy(caught.value)
 
 
 def test_a_server_without_token_logins_is_shown_none() -> None:
@@ -307,7 +309,7 @@ def test_a_server_without_token_logins_is_shown_none() -> None:
         try_in(server, "good")
 
     assert "AUTHENTICATE" not in server.verbs()
-    assert "--auth password" in caught.value.advice
+    assert "--auth password" in english.remedy(caught.value)
 
 
 def test_a_throttled_login_costs_no_token() -> None:
@@ -346,7 +348,7 @@ def test_a_token_that_a_server_repeats_is_blotted_out(how: str) -> None:
         assert secret not in repr(error.__dict__) + str(error)
         assert said.decode() not in repr(error.__dict__) + str(error)
         error = error.__cause__ or error.__context__
-    assert "[hidden]" in caught.value.explain()
+    assert "[hidden]" in english.explain(caught.value)
 
 
 def _fields(account: Account) -> dict[str, Any]:

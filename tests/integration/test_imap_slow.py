@@ -16,6 +16,7 @@ import pytest
 from concord.errors import MailboxDownError, PollBudgetError, SpoolDownError
 from concord.model.message import FetchedMail
 from concord.ports import Unreadable
+from concord.wording import english
 from tests.servers.hostile_imap import Answer, HostileImap, Talk
 from tests.servers.imap_accounts import Polls, account_at, now
 
@@ -247,7 +248,7 @@ def test_a_spool_that_cannot_be_written_is_not_the_mailboxs_fault(tmp_path: Path
         poll(polls, server, 1)
     polls.sources.close()
 
-    assert "poll.spool_directory" in caught.value.advice
+    assert "poll.spool_directory" in english.remedy(caught.value)
 
 
 def test_two_at_once_do_not_share_a_part(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_daemon_that_cannot_open_with_the_new_key_is_named_and_nothing_is_sealed
     with pytest.raises(KeyNotSharedError) as caught:
         running.rotate(patience=0.2)
 
-    assert caught.value.fields["daemons"] == "poll@there"
+    assert caught.value.facts["daemons"] == "poll@there"
     found = running.ring.read().rotation
     assert found is not None
     assert found.phase is Phase.OFFERED
@@ -183,7 +183,7 @@ def test_worker_that_reports_no_keys_is_waited_for(site: Site) -> None:
     with pytest.raises(KeyNotSharedError, match="cannot open") as caught:
         site.rotate(patience=0.2)
 
-    assert caught.value.fields["daemons"] == "mail@there"
+    assert caught.value.facts["daemons"] == "mail@there"
 
 
 def test_daemon_that_was_killed_is_not_waited_for_for_ever(site: Site) -> None:

@@ -116,7 +116,7 @@ def test_a_message_that_somebody_has_locked_holds_up_no_other(impatient: World) 
 
     with world.engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT 1 FROM messages WHERE id = :id FOR UPDATE"), {"id": ids[0]})
-        world.ledger.give_back(claims, DatabaseDownError("locked"), due_at=world.clock())
+        world.ledger.give_back(claims, DatabaseDownError("refused"), due_at=world.clock())
         assert process.process(ids) == MAILS - 1
 
     world.clock.forward(2 * MINUTE)

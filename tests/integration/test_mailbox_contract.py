@@ -300,7 +300,7 @@ def test_a_missing_folder_is_named(mailbox: Mailbox) -> None:
         # The session goes on.
         assert source.select("INBOX").messages == 0
 
-    assert asked.value.fields["folder"] == opened.value.fields["folder"] == "Nirgends"
+    assert asked.value.facts["folder"] == opened.value.facts["folder"] == "Nirgends"
 
 
 def test_status_and_select_say_the_same(mailbox: Mailbox) -> None:

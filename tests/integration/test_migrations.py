@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 from itertools import pairwise
@@ -16,9 +17,10 @@ from sqlalchemy import Engine, insert, inspect, select, text
 from concord.adapters.sql import identity_tables, key_tables, number_tables, oauth_tables, outbox_tables, schema
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import make_engine, reading, transaction
-from concord.adapters.sql.tables import accounts, folders, messages
+from concord.adapters.sql.tables import accounts, folders, messages, trail
 from concord.errors import DatabaseDownError, SchemaError
 from concord.model.account import Priority
+from concord.wording import english
 from tests.servers.fixtures_database import settings_of
 from tests.sql_world import now
 
@@ -50,14 +52,14 @@ def test_an_empty_database_is_refused_with_the_remedy(empty_engine: Engine) -> N
     with pytest.raises(SchemaError, match="empty") as caught:
         schema.check(empty_engine)
 
-    assert "concord db upgrade" in caught.value.explain()
+    assert "concord db upgrade" in english.explain(caught.value)
 
 
 def test_a_question_to_an_empty_database_says_what_to_do(empty_engine: Engine) -> None:
     with pytest.raises(SchemaError) as caught:
         SqlAccounts(empty_engine, now).all()
 
-    assert "concord db upgrade" in caught.value.explain()
+    assert "concord db upgrade" in english.explain(caught.value)
 
 
 def test_a_database_of_an_older_version_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +78,7 @@ def test_a_database_made_by_a_newer_concord_is_left_alone(engine: Engine, verb: 
     with pytest.raises(SchemaError, match="newer Concord") as caught:
         verb(engine)
 
-    assert "Upgrade Concord" in caught.value.explain()
+    assert "Upgrade Concord" in english.explain(caught.value)
     assert schema.version(engine) == "9999"
 
 
@@ -99,7 +101,7 @@ def test_a_migration_that_the_data_refuses_is_told_and_changes_nothing(
     with pytest.raises(SchemaError, match="could not be brought up to date") as caught:
         schema.upgrade(engine)
 
-    assert "unique" in caught.value.explain().lower()
+    assert "unique" in english.explain(caught.value).lower()
     assert schema.version(engine) == newest
 
 
@@ -171,7 +173,7 @@ def test_new_code_refuses_an_older_schema_with_the_remedy(empty_engine: Engine, 
     with pytest.raises(SchemaError, match="older") as caught:
         schema.check(empty_engine)
 
-    assert "concord db upgrade" in caught.value.explain()
+    assert "concord db upgrade" in english.explain(caught.value)
 
 
 @pytest.mark.parametrize(("older", "newer"), list(pairwise(chain())))
@@ -254,6 +256,84 @@ def test_an_upgrade_makes_one_folder_of_every_spelling_of_inbox(empty_engine: En
         assert sorted(found) == [8, 9, 11]
 
 
+OLD_LINES = {
+    "The IMAP server hung up (account=old, host=h, port=993). Check the host, the port and the network; wait": {
+        "code": "mailbox_down.hung_up",
+        "facts": {"account": "old", "host": "h", "port": "993"},
+    },
+    "The IMAP server refused the login (answer=[AUTH] No (really). Go away). Check user and password": {
+        "code": "mailbox_denied.login",
+        "facts": {"answer": "[AUTH] No (really). Go away"},
+    },
+    "The handler is disabled. Enable the handler; its deliveries go on at once": {
+        "code": "handler_disabled",
+        "facts": {},
+    },
+    "It is larger than poll.max_message_bytes": {"code": "oversized", "facts": {}},
+    "The archive cannot be read or written (path=/x, cause=I/O (disk) error)": {
+        "code": "archive_down.io",
+        "facts": {"path": "/x", "cause": "I/O (disk) error"},
+    },
+    # What no release wrote stays as it is.
+    "ValueError: a plugin's own words (x=1)": None,
+    "The IMAP server hung up (no facts here": None,
+    '{"code": "mailbox_down.cut", "facts": {}}': None,
+    "": None,
+}
+
+
+def test_an_upgrade_makes_code_and_facts_of_the_lines_that_rows_keep(empty_engine: Engine) -> None:
+    schema.upgrade(empty_engine, to="0013")
+    lines = list(OLD_LINES)
+    with transaction(empty_engine) as connection:
+        account_id = connection.execute(insert(accounts).values(_old_account("new")).returning(accounts.c.id)).scalar()
+        place = {"account_id": account_id, "folder": "INBOX", "uidvalidity": 7}
+        rows = [place | _old_message(uid) | {"error": line} for uid, line in enumerate([*lines, None], 1)]
+        connection.execute(insert(messages), rows)
+        connection.execute(
+            text("INSERT INTO account_states (account_id, state, last_error) VALUES (:id, 'x', :line)"),
+            {"id": account_id, "line": lines[0]},
+        )
+        message_id = connection.execute(select(messages.c.id).limit(1)).scalar_one()
+        details = [{"error": line, "due_at": "soon"} for line in lines] + [{"reason": lines[3], "error": "copy"}, {}]
+        steps = [{"message_id": message_id, "at": now(), "what": "x", "detail": detail} for detail in details]
+        connection.execute(insert(trail), steps)
+
+    schema.upgrade(empty_engine)
+
+    with reading(empty_engine) as connection:
+        stored = connection.execute(select(messages.c.error).order_by(messages.c.uid)).scalars().all()
+        state = connection.execute(text("SELECT last_error FROM account_states")).scalar_one()
+        told = connection.execute(select(trail.c.detail).order_by(trail.c.id)).scalars().all()
+    written = [one["error"] for one in told[: len(lines)]]
+    for (line, fault), kept, step in zip(OLD_LINES.items(), stored, written, strict=False):
+        assert [kept, step] == [line] * 2 if fault is None else [json.loads(kept), json.loads(step)] == [fault] * 2
+    assert stored[-1] is None
+    assert json.loads(state) == OLD_LINES[lines[0]]
+    assert told[-2]["error"] == "copy"
+    assert json.loads(told[-2]["reason"]) == OLD_LINES[lines[3]]
+    assert told[-1] == {}
+
+
+def test_an_interrupted_upgrade_of_lines_is_completed(empty_engine: Engine) -> None:
+    """Many batches; the second run meets lines and JSON side by side."""
+    schema.upgrade(empty_engine, to="0013")
+    old, new = next(iter(OLD_LINES.items()))
+    with transaction(empty_engine) as connection:
+        account_id = connection.execute(insert(accounts).values(_old_account("new")).returning(accounts.c.id)).scalar()
+        place = {"account_id": account_id, "folder": "INBOX", "uidvalidity": 7}
+        connection.execute(insert(messages), [place | _old_message(uid) | {"error": old} for uid in range(1, 11_001)])
+
+    schema.upgrade(empty_engine)
+    with transaction(empty_engine) as connection:
+        connection.execute(text("UPDATE messages SET error = :old WHERE uid > 9000"), {"old": old})
+        connection.execute(text("UPDATE alembic_version SET version_num = '0013'"))
+    schema.upgrade(empty_engine)
+
+    with reading(empty_engine) as connection:
+        assert {json.loads(line) == new for line in connection.execute(select(messages.c.error)).scalars()} == {True}
+
+
 def _old_account(start: str) -> dict[str, object]:
     words = {"name": "old", "host": "imap.example.com", "tls": "implicit", "login": "old", "auth": "password"}
     return words | {
@@ -287,4 +367,4 @@ def test_a_place_where_no_database_can_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseDownError) as caught:
         schema.upgrade(engine)
 
-    assert "nowhere/concord.db" in caught.value.explain()
+    assert "nowhere/concord.db" in english.explain(caught.value)

@@ -25,6 +25,7 @@ from concord.model.caller import Caller
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthProvider
 from concord.model.user import Role
 from concord.services import accounts, oauth, oauth_clients
+from concord.wording import english
 from tests.fakes.command import MemoryConcord
 from tests.oauth_world import SECRET, client_at, settings_for, visit
 from tests.servers.openid import Misdeed, OpenIdServer
@@ -144,8 +145,8 @@ def test_a_declined_consent_says_what_to_do_and_is_over(concord: MemoryConcord, 
 
     told = oauth.declined(concord, back["state"], back["error"], back["error_description"], by=ALICE)
 
-    assert (told.fields["account"], told.fields["cause"]) == ("sales", "the access to the mailbox was declined")
-    assert "allow the access" in told.advice
+    assert (told.facts["account"], told.facts["cause"]) == ("sales", "the access to the mailbox was declined")
+    assert "allow the access" in english.remedy(told)
     assert written(concord)[-1] == ("oauth.sign_in", "sales", "failed")
     with pytest.raises(ConsentFailedError, match="not under way"):
         oauth.declined(concord, back["state"], "x", "", by=ALICE)
@@ -156,7 +157,7 @@ def test_a_stranger_declines_nothing(concord: MemoryConcord, provider: OpenIdSer
     with pytest.raises(ConsentFailedError, match="not under way") as caught:
         oauth.declined(concord, "no-such-state", "call 555-0100", "and tell them your password", by=ALICE)
 
-    assert "555" not in caught.value.explain()
+    assert "555" not in english.explain(caught.value)
 
 
 def test_the_command_line_signs_in_too(concord: MemoryConcord, provider: OpenIdServer) -> None:
@@ -248,7 +249,7 @@ def test_a_client_that_is_used_stays(concord: MemoryConcord, provider: OpenIdSer
     with pytest.raises(ConflictError, match="log in with this OAuth2 client") as caught:
         oauth_clients.remove(concord, "main", by=ALICE)
 
-    assert caught.value.fields["accounts"] == "sales"
+    assert caught.value.facts["accounts"] == "sales"
     accounts.remove(concord, "sales", by=ALICE)
     oauth_clients.remove(concord, "main", by=ALICE)
     assert concord.oauth_clients.all() == []

@@ -20,6 +20,7 @@ from concord.errors import (
     TokenRefusedError,
 )
 from concord.model.oauth import PRESETS, OAuthClient, OAuthFlow, OAuthProvider, Tokens
+from concord.wording import english
 from tests.oauth_world import CALLBACK, SECRET, client_at, request_of, settings_for, visit
 from tests.servers.openid import OTHER_TENANT, TENANT, Misdeed, OpenIdServer
 from tests.sql_world import now
@@ -182,12 +183,12 @@ def test_a_refusal_is_told_with_its_cause_and_what_to_do(
 ) -> None:
     error = refused(provider, misdeed, TokenRefusedError, **MICROSOFT)
 
-    assert cause in str(error.fields["cause"])
-    assert error.advice.startswith(remedy)
-    assert error.fields["oauth_client"] == "main"
+    assert cause in str(error.facts["cause"])
+    assert english.remedy(error).startswith(remedy)
+    assert error.facts["oauth_client"] == "main"
     # Microsoft's own words run over several lines; the first has the number to look for.
-    assert "Trace ID" not in error.explain()
-    assert "\n" not in error.explain()
+    assert "Trace ID" not in english.explain(error)
+    assert "\n" not in english.explain(error)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +211,8 @@ def test_a_sign_in_that_is_of_no_use_or_not_to_be_trusted_is_not_kept(
 ) -> None:
     error = refused(provider, misdeed, ConsentFailedError, **MICROSOFT)
 
-    assert told in error.explain()
-    assert error.advice
+    assert told in english.explain(error)
+    assert english.remedy(error)
 
 
 @pytest.mark.parametrize(
@@ -233,13 +234,13 @@ def test_a_provider_in_trouble_is_told_apart_from_a_refusal(
     """Nobody is sent to sign in again because a server is down."""
     error = refused(provider, misdeed, ProviderDownError)
 
-    assert told in error.explain()
+    assert told in english.explain(error)
 
 
 def test_what_a_provider_quotes_of_our_secrets_is_blotted_out(provider: OpenIdServer) -> None:
     error = refused(provider, Misdeed.ECHOES, TokenRefusedError)
 
-    told = error.explain()
+    told = english.explain(error)
     assert "I know your" in told
     assert SECRET not in told
     assert told.count("[hidden]") >= 3  # code, verifier, secret
@@ -273,7 +274,7 @@ def test_a_provider_at_a_private_address_is_not_called(provider: OpenIdServer) -
     with pytest.raises(MailboxForbiddenError, match="not allowed") as caught:
         sign_in(provider, client_at(provider), allow_networks=())
 
-    assert "oauth.allow_networks" in caught.value.advice
+    assert "oauth.allow_networks" in english.remedy(caught.value)
     assert provider.calls == []
 
 
@@ -296,7 +297,7 @@ def test_an_untrusted_certificate_ends_it(provider: OpenIdServer) -> None:
     with pytest.raises(ProviderDownError, match="does not answer") as caught:
         sign_in(provider, client_at(provider), ca_file=None)
 
-    assert "oauth.ca_file" in caught.value.advice
+    assert "oauth.ca_file" in english.remedy(caught.value)
 
 
 def test_a_file_of_authorities_that_is_none_is_named(provider: OpenIdServer) -> None:

@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 
 from concord.errors import ProviderDownError, SecretKeyError, TokenRefusedError
 from concord.model.account import AccountState, AuthKind
+from concord.model.fault import in_english
 from concord.model.oauth import OAuthFlow
+from concord.wording import english
 from tests.oauth_world import SECRET, VAULT, OAuthWorld
 from tests.servers.openid import Misdeed, OpenIdServer
 from tests.sql_world import account, now
@@ -171,7 +173,7 @@ def test_the_first_refusal_is_an_alarm_and_the_second_is_not(oauth: OAuthWorld) 
     ]
     assert oauth.grant.refused_at is not None
     assert oauth.grant.error_code == "token_refused"
-    assert "Sign in again" in (oauth.grant.error or "")
+    assert "Sign in again" in (in_english(oauth.grant.error) or "")
 
 
 def test_an_alarm_ends_with_a_new_sign_in(oauth: OAuthWorld) -> None:
@@ -239,7 +241,7 @@ def test_a_refusal_in_the_background_shows_in_the_accounts_state(oauth: OAuthWor
 
     status = oauth.accounts.status(oauth.account.id)
     assert status.state is AccountState.AUTH_FAILED
-    assert "Sign in again at /admin/settings" in (status.last_error or "")
+    assert "Sign in again at /admin/settings" in (in_english(status.last_error) or "")
     assert oauth.keeper().renew_due() == 0
     assert refreshes(oauth) == 1
 
@@ -271,7 +273,7 @@ def test_without_a_sign_in_the_operator_is_told_to(engine: Engine, provider: Ope
     with pytest.raises(TokenRefusedError, match="Nobody has signed in") as caught:
         OAuthWorld(engine, provider).token()
 
-    assert "/admin/settings" in caught.value.advice
+    assert "/admin/settings" in english.remedy(caught.value)
     assert provider.calls == []
 
 
@@ -281,7 +283,7 @@ def test_a_client_that_is_not_there_is_named(oauth: OAuthWorld) -> None:
     with pytest.raises(TokenRefusedError, match="is not there") as caught:
         oauth.token()
 
-    assert caught.value.fields["oauth_client"] == "gone"
+    assert caught.value.facts["oauth_client"] == "gone"
 
 
 def test_another_client_needs_another_sign_in(oauth: OAuthWorld) -> None:
@@ -335,8 +337,8 @@ def test_an_application_that_is_refused_is_an_alarm_too(engine: Engine, provider
         world.token()
 
     assert [row.action for row in world.audit.rows] == ["oauth.refused"]
-    assert "Make a new secret" in caught.value.advice
-    assert SECRET not in caught.value.explain()
+    assert "Make a new secret" in english.remedy(caught.value)
+    assert SECRET not in english.explain(caught.value)
 
 
 def test_a_grant_that_the_key_does_not_open_holds_up_no_other(
@@ -362,7 +364,7 @@ def test_no_token_is_fetched_that_could_not_be_sealed(oauth: OAuthWorld, monkeyp
     oauth.age(left=timedelta(0))
 
     def refuse(_plain: str) -> bytes:
-        raise SecretKeyError("There is no key for stored secrets")
+        raise SecretKeyError("none")
 
     with monkeypatch.context() as patched:
         patched.setattr(VAULT, "seal", refuse)

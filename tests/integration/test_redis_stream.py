@@ -17,6 +17,7 @@ from concord.handlers import HandlerTools
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
 from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
 from concord.settings import WebhookSettings
+from concord.wording import english
 from tests.fakes.handlers import make_consignment, make_event, make_tools
 from tests.servers.redis import RedisServer
 
@@ -88,7 +89,7 @@ def test_a_key_that_is_no_stream_is_refused_and_leaves_no_mark(empty_redis: Redi
             handler(empty_redis).deliver(make_consignment())
 
         assert client.keys("*") == ["concord:events"]
-    assert "concord:events" in caught.value.explain()
+    assert "concord:events" in english.explain(caught.value)
 
 
 def test_a_stopped_redis_is_our_own_trouble(own_redis: RedisServer) -> None:
@@ -149,7 +150,7 @@ def test_a_redis_of_its_own_that_is_away_is_a_receiver_that_is_away(other_redis:
         own.deliver(make_consignment())
 
     assert not isinstance(caught.value, QueueDownError)
-    assert "their-word" not in caught.value.explain()
+    assert "their-word" not in english.explain(caught.value)
 
 
 def test_a_wrong_password_is_told_without_it(other_redis: RedisServer) -> None:
@@ -159,7 +160,7 @@ def test_a_wrong_password_is_told_without_it(other_redis: RedisServer) -> None:
     with pytest.raises((HandlerError, HandlerRefusedError)) as caught:
         own.deliver(make_consignment())
 
-    assert "wrong-word" not in caught.value.explain()
+    assert "wrong-word" not in english.explain(caught.value)
 
 
 def test_a_task_goes_to_the_other_applications_broker(empty_redis: RedisServer, other_redis: RedisServer) -> None:
@@ -190,4 +191,4 @@ def test_a_broker_that_is_away_is_told_soon_and_without_its_password(other_redis
         handler.deliver(make_consignment())
 
     assert not isinstance(caught.value, QueueDownError)
-    assert "their-word" not in caught.value.explain()
+    assert "their-word" not in english.explain(caught.value)

@@ -29,6 +29,7 @@ from concord.model.account import (
 )
 from concord.model.message import MessageState
 from concord.ports import MessageFilter
+from concord.wording import english
 from tests.sql_world import MINUTE, START, World, account, seen
 
 FULL = Account(
@@ -77,7 +78,7 @@ def test_a_name_is_taken_once(world: World) -> None:
     with pytest.raises(ExistsError) as caught:
         world.accounts.add(account(host="other.example.com"))
 
-    assert "sales" in caught.value.explain()
+    assert "sales" in english.explain(caught.value)
 
 
 @pytest.mark.parametrize("unknown", [999, "nobody"])
@@ -85,7 +86,7 @@ def test_an_unknown_account_is_named_in_the_error(world: World, unknown: int | s
     with pytest.raises(NotFoundError) as caught:
         world.accounts.get(unknown)
 
-    assert str(unknown) in caught.value.explain()
+    assert str(unknown) in english.explain(caught.value)
 
 
 def test_saving_keeps_id_key_and_name(world: World) -> None:

@@ -16,6 +16,7 @@ from concord.adapters.sql.engine import make_engine, place, reading, transaction
 from concord.adapters.sql.ledger import SqlLedger
 from concord.errors import ConcordError, DatabaseDownError, InfrastructureError
 from concord.model.account import Account
+from concord.wording import english
 from tests.servers.fixtures_database import settings_of
 from tests.servers.postgres import PostgresServer
 from tests.sql_world import MINUTE, START, StandingClock, World, account, now, seen
@@ -25,7 +26,7 @@ def told(error: BaseException | None) -> str:
     """All that a log with a traceback would show of it."""
     texts = []
     while error is not None:
-        texts.append(f"{error!r} {error}" + (error.explain() if isinstance(error, ConcordError) else ""))
+        texts.append(f"{error!r} {error}" + (english.explain(error) if isinstance(error, ConcordError) else ""))
         error = error.__cause__ or error.__context__
     return "\n".join(texts)
 
@@ -60,7 +61,7 @@ def test_a_place_that_holds_no_sqlite_file_is_named(tmp_path: Path, where: str) 
     with pytest.raises(DatabaseDownError) as caught:
         SqlAccounts(engine, now).all()
 
-    assert str(tmp_path / where) in caught.value.explain()
+    assert str(tmp_path / where) in english.explain(caught.value)
     assert isinstance(caught.value, InfrastructureError)
 
 
@@ -71,7 +72,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseDownError) as caught:
         SqlAccounts(make_engine(settings_of(f"sqlite:///{file}")), now).all()
 
-    assert "notes.txt" in caught.value.explain()
+    assert "notes.txt" in english.explain(caught.value)
 
 
 def test_a_database_that_may_only_be_read_is_down_for_writing(tmp_path: Path, sqlite_template: bytes) -> None:
@@ -82,7 +83,7 @@ def test_a_database_that_may_only_be_read_is_down_for_writing(tmp_path: Path, sq
     with pytest.raises(DatabaseDownError) as caught:
         SqlAccounts(engine, now).add(account())
 
-    assert str(file) in caught.value.explain()
+    assert str(file) in english.explain(caught.value)
     engine.dispose()
 
 
@@ -95,7 +96,7 @@ def test_a_full_disk_is_infrastructure(file_engine: Engine) -> None:
     with pytest.raises(DatabaseDownError, match="did not do it") as caught:
         SqlAccounts(file_engine, now).add(account(ca_file="x" * 100_000))
 
-    assert "full" in caught.value.explain()
+    assert "full" in english.explain(caught.value)
 
 
 def test_a_locked_database_is_infrastructure_and_readers_go_on(file_engine: Engine) -> None:
@@ -106,7 +107,7 @@ def test_a_locked_database_is_infrastructure_and_readers_go_on(file_engine: Engi
             SqlAccounts(file_engine, now).add(account())
 
         assert SqlAccounts(file_engine, now).all() == []
-    assert "locked" in caught.value.explain()
+    assert "locked" in english.explain(caught.value)
 
 
 def test_many_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
@@ -145,8 +146,8 @@ def test_a_wrong_password_is_told_without_any_password(postgres_server: Postgres
     with pytest.raises(DatabaseDownError) as caught:
         SqlAccounts(engine, now).all()
 
-    assert "password authentication failed" in caught.value.explain()
-    assert f"127.0.0.1:{postgres_server.port}" in caught.value.explain()
+    assert "password authentication failed" in english.explain(caught.value)
+    assert f"127.0.0.1:{postgres_server.port}" in english.explain(caught.value)
     assert "hunter2" not in told(caught.value)
 
 
@@ -156,7 +157,7 @@ def test_a_server_that_is_not_there_is_down(address: str) -> None:
         SqlAccounts(make_engine(settings_of(address)), now).all()
 
     assert "hunter2" not in told(caught.value)
-    assert "/x" in caught.value.explain()
+    assert "/x" in english.explain(caught.value)
 
 
 def test_a_password_in_the_query_is_not_shown_either() -> None:
@@ -175,7 +176,7 @@ def test_a_forbidden_table_is_told_as_infrastructure(postgres_url: str) -> None:
 
     with pytest.raises(DatabaseDownError) as caught:
         work()
-    assert "permission denied" in caught.value.explain()
+    assert "permission denied" in english.explain(caught.value)
     engine.dispose()
 
 

@@ -22,12 +22,14 @@ from concord.errors import (
     PermanentError,
 )
 from concord.model.account import Priority
+from concord.model.fault import dump, in_english
 from concord.model.message import AfterState, MessageState, PendingAfter
 from concord.ports import Claim, MessageFilter, Processed
+from concord.wording import english
 from tests.sql_world import MINUTE, START, World, account, processed, renamed, seen, statements, unread, workflow
 
 LATER = START + 10 * MINUTE
-BROKEN = ArchiveMissingError("An object is not there", key="raw/1")
+BROKEN = ArchiveMissingError("object", key="raw/1")
 
 
 # Claims.
@@ -94,7 +96,7 @@ def test_our_own_infrastructure_blames_no_mail(world: World) -> None:
     """O6: the attempt number rises, for it is the fence; what counts does not."""
     [claim] = world.claimed()
 
-    world.ledger.postpone(claim, DatabaseDownError("gone"), due_at=START, counts=False)
+    world.ledger.postpone(claim, DatabaseDownError("refused"), due_at=START, counts=False)
 
     [again] = world.ledger.claim([claim.message.id], until=LATER)
     assert (again.attempt, again.message.failures) == (2, 0)
@@ -102,7 +104,7 @@ def test_our_own_infrastructure_blames_no_mail(world: World) -> None:
 
 def test_claims_go_back_together_uncounted_and_their_wait_is_one_step(world: World) -> None:
     claims = world.claimed(3)
-    gone = DatabaseDownError("gone")
+    gone = DatabaseDownError("refused")
     world.ledger.give_back([], gone, due_at=START)
 
     for turn in range(1, 4):
@@ -128,7 +130,7 @@ def test_a_wait_after_something_else_is_a_step_of_its_own(world: World) -> None:
         world.ledger.postpone(claim, BROKEN, due_at=world.clock(), counts=counts)
         [claim] = world.ledger.claim([claim.message.id], until=world.clock() + MINUTE)
 
-    world.ledger.give_back([claim], DatabaseDownError("gone"), due_at=START)
+    world.ledger.give_back([claim], DatabaseDownError("refused"), due_at=START)
 
     assert world.steps(claim.message.id)[1:] == [
         "message.waiting",
@@ -146,7 +148,7 @@ def test_a_quarantined_message_is_out_of_the_way_with_its_reason(world: World) -
     kept = world.ledger.get(claim.message.id)
     assert (kept.state, kept.failures, kept.error_code) == (MessageState.QUARANTINED, 1, "unexpected")
     assert kept.error is not None
-    assert kept.error.startswith("ValueError: a bug \N{REPLACEMENT CHARACTER} told")
+    assert "(cause=ValueError: a bug \N{REPLACEMENT CHARACTER} told" in (in_english(kept.error) or "")
     assert world.ledger.claim([kept.id], until=LATER) == []
     assert world.steps(kept.id)[-1] == "message.quarantined"
 
@@ -282,7 +284,7 @@ def test_what_fails_for_every_result_is_no_message_s_fault(world: World, monkeyp
     assert [claim for claim, _ in queued.failed] == claims
     for _, error in (*queued.failed, *alone.failed):
         assert isinstance(error, InfrastructureError)
-        assert "a defect of ours" in error.explain()
+        assert "a defect of ours" in english.explain(error)
     monkeypatch.undo()
     assert len(world.ledger.finish([processed(claim) for claim in claims]).deliveries) == 3
 
@@ -534,7 +536,7 @@ def test_a_note_becomes_a_step(world: World) -> None:
     step = world.ledger.trail(ref.id)[-1]
     assert (step.what, step.at) == ("message.replayed", START + MINUTE)
     assert step.detail["why"] == ["a", None, "nan"]
-    assert step.detail["error"] == "An object is not there"
+    assert step.detail["error"] == dump(BROKEN)
 
 
 # After-actions.
@@ -558,7 +560,7 @@ def test_after_actions_wait_for_processed_messages_and_are_done_once(world: Worl
 def test_an_after_action_that_failed_waits_until_it_is_due_and_ends(world: World) -> None:
     """P12: bounded, with its reason; what a move has copied is remembered."""
     message = world.finished(after=AfterState.PENDING).claim.message
-    error = ArchiveDownError("It is full")
+    error = ArchiveDownError("io")
 
     def pending() -> list[PendingAfter]:
         return world.ledger.after_pending(world.account.id, "INBOX", 1, limit=10)

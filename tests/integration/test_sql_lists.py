@@ -215,7 +215,7 @@ def test_mails_of_the_same_octets_are_found_by_their_digest(world: World, lists:
 
 
 def test_the_quarantine_is_told_by_cause(world: World, lists: SqlLists) -> None:
-    broken = ArchiveMissingError("An object is not there", key="raw/1")
+    broken = ArchiveMissingError("object", key="raw/1")
     for claim in world.claimed(2):
         world.ledger.quarantine(claim, broken)
         world.clock.forward(MINUTE)
@@ -254,7 +254,7 @@ def dead(world: World) -> None:
     """One delivery of the newest event is given up."""
     [newest] = world.outbox.deliveries(limit=1)
     [claimed] = world.outbox.claim_deliveries([newest.id], until=world.clock() + MINUTE)
-    world.outbox.delivery_dead(claimed, HandlerRefusedError("No"))
+    world.outbox.delivery_dead(claimed, HandlerRefusedError("gone"))
 
 
 def test_deliveries_are_narrowed_and_say_whose_mail_they_tell_of(world: World, lists: SqlLists) -> None:

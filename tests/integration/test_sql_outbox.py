@@ -13,11 +13,13 @@ import pytest
 from concord.adapters.sql.runs import STEP_LEASE
 from concord.errors import DatabaseDownError, HandlerError, NotFoundError
 from concord.model.delivery import Delivery, DeliveryState
+from concord.model.fault import dump
 from concord.model.workflow import RunState, WorkflowRun
+from concord.wording import english
 from tests.sql_world import MINUTE, START, World, account, processed, workflow
 
 LATER = START + 10 * MINUTE
-BUSY = HandlerError("The receiver is busy", status=503)
+BUSY = HandlerError("not_accepted", status=503)
 
 
 def delivery(world: World) -> Delivery:
@@ -80,7 +82,7 @@ def test_unknown_things_are_named_in_the_error(world: World) -> None:
     with pytest.raises(NotFoundError):
         world.outbox.delivery(999)
     assert world.outbox.event_of(999) is None
-    assert str(unknown) in no_event.value.explain()
+    assert str(unknown) in english.explain(no_event.value)
 
 
 # Deliveries.
@@ -124,7 +126,7 @@ def test_a_failed_delivery_waits_with_its_reason(world: World) -> None:
 
     [kept] = world.outbox.deliveries()
     assert (kept.state, kept.failures, kept.due_at) == (DeliveryState.PENDING, 1, START + MINUTE)
-    assert kept.error == "The receiver is busy (status=503)"
+    assert kept.error == dump(BUSY)
     assert world.outbox.claim_deliveries([kept.id], until=LATER) == []
     world.clock.forward(MINUTE)
     assert [again.attempts for again in world.outbox.claim_deliveries([kept.id], until=LATER)] == [2]
@@ -134,7 +136,7 @@ def test_a_failed_delivery_waits_with_its_reason(world: World) -> None:
 def test_infrastructure_blames_no_delivery(world: World) -> None:
     claimed = delivery(world)
 
-    world.outbox.delivery_retry(claimed, DatabaseDownError("gone"), due_at=START, counts=False)
+    world.outbox.delivery_retry(claimed, DatabaseDownError("refused"), due_at=START, counts=False)
 
     assert [kept.failures for kept in world.outbox.deliveries()] == [0]
 
@@ -144,7 +146,7 @@ def test_waits_of_two_deliveries_and_a_run_are_one_step_each(world: World) -> No
     world.finished(handlers=("log", "hook"), workflows=(workflow(),))
     ids = [kept.id for kept in world.outbox.deliveries()]
     [standing] = world.outbox.runs()
-    gone = DatabaseDownError("gone")
+    gone = DatabaseDownError("refused")
     for _ in range(5):
         for claimed in world.outbox.claim_deliveries(ids, until=LATER):
             world.outbox.delivery_retry(claimed, gone, due_at=world.clock(), counts=False)
@@ -310,12 +312,12 @@ def test_a_failed_step_waits_and_counts(world: World) -> None:
 
     kept = world.outbox.run(first.id)
     assert (kept.state, kept.failures, kept.due_at) == (RunState.PENDING, 1, START + MINUTE)
-    assert kept.steps[0].error == kept.error == "The receiver is busy (status=503)"
+    assert kept.steps[0].error == kept.error == dump(BUSY)
     assert world.outbox.claim_run(first.id, until=LATER) is None
     world.clock.forward(MINUTE)
     again = world.outbox.claim_run(first.id, until=LATER)
     assert again is not None
-    world.outbox.step_retry(again, DatabaseDownError("gone"), due_at=START, counts=False)
+    world.outbox.step_retry(again, DatabaseDownError("refused"), due_at=START, counts=False)
     assert world.outbox.run(first.id).failures == 1
 
 

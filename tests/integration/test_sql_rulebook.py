@@ -11,6 +11,7 @@ from concord.adapters.sql.rulebook import SqlRulebook
 from concord.errors import ExistsError, NotFoundError
 from concord.model.account import Priority
 from concord.model.rule import HandlerSpec, Match, Rule
+from concord.wording import english
 from tests.sql_world import workflow
 
 RULE = Rule(
@@ -104,7 +105,7 @@ def test_removing_what_is_not_there_names_it(rulebook: SqlRulebook, verb: str) -
     with pytest.raises(NotFoundError) as caught:
         getattr(rulebook, verb)("nothing")
 
-    assert "nothing" in caught.value.explain()
+    assert "nothing" in english.explain(caught.value)
 
 
 def test_a_rule_gets_another_name_and_keeps_all_else(rulebook: SqlRulebook) -> None:

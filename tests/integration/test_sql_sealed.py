@@ -15,8 +15,10 @@ from concord.adapters.sql.sealed import Closed, Resealed, closed, forget, reseal
 from concord.adapters.vault import FernetVault, KeySet, new_key
 from concord.errors import SecretKeyError
 from concord.model.account import AccountState, AuthKind
+from concord.model.fault import in_english
 from concord.model.oauth import OAuthClient, OAuthGrant, OAuthProvider
 from concord.model.rule import HandlerSpec
+from concord.wording import english
 from tests.sql_world import account, now
 
 
@@ -58,7 +60,7 @@ def test_the_first_key_becomes_the_databases_own(engine: Engine, vault: FernetVa
     verify_key(engine, vault)
     with pytest.raises(SecretKeyError, match="does not open this database's secrets") as caught:
         verify_key(engine, FernetVault(KeyFile().read))
-    assert "Put back the key" in caught.value.explain()
+    assert "Put back the key" in english.explain(caught.value)
 
 
 def test_after_a_rotation_the_new_key_alone_opens_everything(
@@ -157,7 +159,7 @@ def test_what_lost_its_secret_is_disabled_and_says_what_to_do(
     assert (sales.enabled, sales.secret, hook.enabled, hook.secret) == (False, b"", False, b"")
     status = accounts.status(sales.id)
     assert status.state is AccountState.AUTH_FAILED
-    assert "concord account edit sales --password-stdin" in (status.last_error or "")
+    assert "concord account edit sales --password-stdin" in (in_english(status.last_error) or "")
     assert accounts.get("open").enabled
 
 
@@ -255,4 +257,4 @@ def test_tokens_that_no_key_opens_are_forgotten_and_the_account_says_what_to_do(
     assert (grant.refresh_token, grant.access_token) == (b"", b"")
     assert SqlOAuthClients(engine, now).get("main").secret == b""
     assert (alice.enabled, status.state) == (True, AccountState.AUTH_FAILED)
-    assert "Sign in again at /admin/settings" in (status.last_error or "")
+    assert "Sign in again at /admin/settings" in (in_english(status.last_error) or "")

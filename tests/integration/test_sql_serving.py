@@ -18,7 +18,7 @@ from concord.model.workflow import RunState, WorkflowRun
 from concord.pipeline.hands import LEASE, Hands
 from tests.sql_world import MINUTE, START, World, processed, workflow
 
-OFF = HandlerDisabledError("The handler is disabled", handler="hook")
+OFF = HandlerDisabledError(handler="hook")
 HOUR = timedelta(hours=1)
 
 
@@ -90,7 +90,7 @@ def test_what_somebody_else_has_by_now_is_not_renewed_and_not_given_back(world: 
 def test_given_back_is_due_uncounted_and_without_a_step_in_the_trail(world: World) -> None:
     ids = finished(world, handlers=("hook", "log"))
 
-    world.outbox.give_back(claimed(world, ids), due_at=world.clock(), error=HandlerError("All calls are under way"))
+    world.outbox.give_back(claimed(world, ids), due_at=world.clock(), error=HandlerError("slots_taken"))
 
     for one in ids:
         kept = world.outbox.delivery(one)

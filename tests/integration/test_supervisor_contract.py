@@ -19,6 +19,7 @@ import pytest
 from concord.adapters.supervisord import SupervisordSupervisor
 from concord.errors import SupervisorDownError
 from concord.model.daemon import program_name
+from concord.wording import english
 from tests.fakes.supervisor import MemorySupervisor
 from tests.servers.supervisord import HEAD, Supervisord
 from tests.supervisor_contract import (
@@ -156,7 +157,7 @@ class TestSupervisord(RealSupervisorContract):
         with pytest.raises(Exception, match="The daemon did not start") as caught:
             hosted.supervisor.start(["admin"], timeout=20)
 
-        assert "/nowhere/x" in str(caught.value.fields["cause"])  # type: ignore[attr-defined]
+        assert "/nowhere/x" in str(caught.value.facts["cause"])  # type: ignore[attr-defined]
 
     def test_orphaned_pool_process_is_waited_for(self, hosted: UnderSupervisord) -> None:
         """M2: its parent was killed, so nobody but us looks for it."""
@@ -180,7 +181,7 @@ class TestSupervisord(RealSupervisorContract):
         with pytest.raises(SupervisorDownError) as caught:
             supervisor.states([GOOD])
 
-        assert "No such file" in caught.value.explain()
+        assert "No such file" in english.explain(caught.value)
 
     def test_supervisord_that_hangs_costs_its_time_limit_only(self, hosted: UnderSupervisord) -> None:
         assert hosted.server.process
@@ -193,7 +194,7 @@ class TestSupervisord(RealSupervisorContract):
         os.kill(hosted.server.process.pid, signal.SIGCONT)
 
         assert time.monotonic() - began < 2 + 2
-        assert caught.value.fields["cause"] == "no answer within 2 s"
+        assert caught.value.facts["cause"] == "no answer within 2 s"
 
     def test_what_is_no_supervisord_is_told_from_one(self, run: Path) -> None:
         with socket.socket(socket.AF_UNIX) as other:

@@ -30,7 +30,7 @@ def test_mail_is_counted_in_the_minute_in_which_it_happened(world: World, tally:
     claims = world.claimed(3)
     world.clock.forward(MINUTE)
     world.ledger.finish([processed(claims[0]), processed(claims[1], skipped=True, handlers=())])
-    world.ledger.quarantine(claims[2], HandlerError("It would not do"))
+    world.ledger.quarantine(claims[2], HandlerError("not_accepted"))
 
     assert minute(tally) == {"mail.archived": 3}
     assert minute(tally, 1) == {
@@ -46,7 +46,7 @@ def test_mail_is_counted_in_the_minute_in_which_it_happened(world: World, tally:
 
 def test_deliveries_are_counted_by_their_attempts(world: World, tally: SqlTally) -> None:
     world.finished(handlers=("one", "two"), workflows=(workflow(steps=1),))
-    failure = HandlerError("Not now")
+    failure = HandlerError("not_accepted")
     for _ in range(2):
         for delivery in world.outbox.claim_deliveries([1, 2], until=world.clock() + MINUTE):
             if delivery.handler == "one":
@@ -81,7 +81,7 @@ def test_lag_has_the_middle_and_the_slow_end(world: World, tally: SqlTally) -> N
 def test_lag_leaves_out_what_a_person_had_asked_for(world: World, tally: SqlTally) -> None:
     """A mail out of quarantine waited for a person."""
     (claim,) = world.claimed()
-    world.ledger.quarantine(claim, HandlerError("It would not do"))
+    world.ledger.quarantine(claim, HandlerError("not_accepted"))
     world.clock.forward(timedelta(days=30))
     world.ledger.retry([claim.message.id])
     world.ledger.finish([processed(again) for again in world.ledger.claim([1], until=world.clock() + MINUTE)])
@@ -95,8 +95,8 @@ def test_lag_leaves_out_what_a_person_had_asked_for(world: World, tally: SqlTall
 def test_standing_is_what_waits_and_what_failed(world: World, tally: SqlTally) -> None:
     world.finished(handlers=("one", "two"), workflows=(workflow(),))
     (dead,) = world.outbox.claim_deliveries([1], until=world.clock() + MINUTE)
-    world.outbox.delivery_dead(dead, HandlerError("Never"))
-    world.ledger.quarantine(world.claimed()[0], HandlerError("It would not do"))
+    world.outbox.delivery_dead(dead, HandlerError("not_accepted"))
+    world.ledger.quarantine(world.claimed()[0], HandlerError("not_accepted"))
     world.clock.forward(timedelta(seconds=40))
     world.record([unread(uid) for uid in next_uids(2)])
     world.claimed()
@@ -126,9 +126,9 @@ def test_what_waits_for_a_handler_or_for_room_is_counted_apart_and_not_overdue(w
     world.finished(handlers=("off",))
     world.finished(handlers=("crm",))
     off, crm = sorted(one.id for one in world.outbox.deliveries())
-    world.outbox.hold([off], HandlerDisabledError("The handler is disabled"))
+    world.outbox.hold([off], HandlerDisabledError())
     claimed = world.outbox.claim_deliveries([crm], until=world.clock() + MINUTE)
-    crowded = BrokerCrowdedError("Concord's own Redis is too full for events")
+    crowded = BrokerCrowdedError()
     world.outbox.give_back(claimed, due_at=world.clock() + MINUTE, error=crowded)
     world.clock.forward(MINUTE)
 
@@ -159,7 +159,7 @@ def test_accounts_are_counted_by_state_and_the_disabled_apart(world: World, tall
 
 def test_mail_tried_again_by_hand_waits_since_then(world: World, tally: SqlTally) -> None:
     (claim,) = world.claimed()
-    world.ledger.quarantine(claim, HandlerError("It would not do"))
+    world.ledger.quarantine(claim, HandlerError("not_accepted"))
     world.clock.forward(timedelta(days=30))
     world.ledger.retry([claim.message.id])
     world.clock.forward(timedelta(seconds=5))
@@ -170,7 +170,7 @@ def test_mail_tried_again_by_hand_waits_since_then(world: World, tally: SqlTally
 def test_delivery_that_is_put_off_is_not_overdue(world: World, tally: SqlTally) -> None:
     world.finished(handlers=("one",))
     (delivery,) = world.outbox.claim_deliveries([1], until=world.clock() + MINUTE)
-    world.outbox.delivery_retry(delivery, HandlerError("Not now"), due_at=world.clock() + 60 * MINUTE)
+    world.outbox.delivery_retry(delivery, HandlerError("not_accepted"), due_at=world.clock() + 60 * MINUTE)
 
     assert tally.standing()["wait.delivery"] == 0
 

@@ -15,6 +15,7 @@ import pytest
 
 from concord.errors import ConflictError, UsageError
 from concord.manager.lock import ToggleLock
+from concord.wording import english
 
 HOLD = """
 import sys, time
@@ -47,8 +48,8 @@ def test_a_lock_that_is_held_names_its_holder(lock: ToggleLock, holder: subproce
     with pytest.raises(ConflictError) as caught, lock.held("stop", "alice", patience=0.3):
         pass
 
-    assert "restart by bob since" in caught.value.explain()
-    assert caught.value.fields["pid"] == holder.pid
+    assert "restart by bob since" in english.explain(caught.value)
+    assert caught.value.facts["pid"] == holder.pid
 
 
 def test_a_holder_that_dies_frees_it(lock: ToggleLock, holder: subprocess.Popen[str]) -> None:
@@ -79,7 +80,7 @@ def test_no_run_directory_is_told_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught, lock.held("stop", "alice"):
         pass
 
-    assert "service.run_directory" in caught.value.explain()
+    assert "service.run_directory" in english.explain(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that another user shares")

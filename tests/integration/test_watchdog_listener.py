@@ -15,6 +15,7 @@ import pytest
 
 from concord.adapters.notify_listener import NotifyListener
 from concord.errors import SettingsError
+from concord.wording import english
 from tests.servers.supervisord import HEAD, Supervisord
 from tests.waiting import eventually, never
 
@@ -224,5 +225,5 @@ def test_a_place_where_no_socket_can_be_is_named_with_its_remedy(tmp_path: Path)
     with pytest.raises(SettingsError) as refused, NotifyListener(tmp_path / "missing" / "notify.sock"):
         pass
 
-    assert "missing/notify.sock" in refused.value.explain()
-    assert "service.run_directory" in refused.value.explain()
+    assert "missing/notify.sock" in english.explain(refused.value)
+    assert "service.run_directory" in english.explain(refused.value)

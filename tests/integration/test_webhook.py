@@ -23,6 +23,7 @@ from concord.handlers import Handlers, HandlerTools
 from concord.model.rule import HandlerSpec
 from concord.ports import Handler
 from concord.settings import WebhookSettings
+from concord.wording import english
 from tests.fakes.handlers import NOW, make_consignment, make_event, make_tools, sealed
 from tests.servers.certificates import Certificates, Fault
 from tests.servers.webhook import (
@@ -106,8 +107,8 @@ def test_the_asked_wait_reaches_the_dispatcher(receiver: WebhookReceiver) -> Non
     with pytest.raises(HandlerError) as caught:
         webhook(receiver.url()).deliver(make_consignment())
 
-    assert caught.value.fields["retry_after"] == 17
-    assert caught.value.fields["answer"] == "overloaded"
+    assert caught.value.facts["retry_after"] == 17
+    assert caught.value.facts["answer"] == "overloaded"
 
 
 def test_a_receiver_that_is_gone_is_not_asked_again(receiver: WebhookReceiver) -> None:
@@ -157,7 +158,7 @@ def test_a_redirect_that_drops_the_event_is_a_failure(receiver: WebhookReceiver,
     with pytest.raises(HandlerError) as caught:
         webhook(receiver.url()).deliver(make_consignment())
 
-    assert caught.value.fields["status"] == status
+    assert caught.value.facts["status"] == status
     assert len(receiver.received) == 1
 
 
@@ -227,7 +228,7 @@ def test_no_answer_at_all_is_tried_again(receiver: WebhookReceiver) -> None:
     for _ in range(2):
         with pytest.raises(HandlerError, match=r"not HTTP|hung up") as caught:
             handler.deliver(make_consignment())
-        assert caught.value.fields["host"] == "127.0.0.1"
+        assert caught.value.facts["host"] == "127.0.0.1"
 
 
 def test_a_closed_port_is_tried_again() -> None:
@@ -294,7 +295,11 @@ def test_a_name_that_turns_private_on_a_redirect_is_refused(receiver: WebhookRec
     with pytest.raises(AddressForbiddenError) as caught:
         webhook(receiver.url(host="hooks.example.com"), given).deliver(make_consignment())
 
-    assert caught.value.fields == {"host": "hooks.example.com", "address": "127.0.0.2"}
+    assert caught.value.facts == {
+        "host": "hooks.example.com",
+        "address": "127.0.0.2",
+        "allow_in": "webhook.allow_networks",
+    }
     assert len(receiver.received) == 1
 
 
@@ -328,7 +333,7 @@ def test_a_busy_host_is_left_alone_for_a_moment(receiver: WebhookReceiver) -> No
     receiver.stopping.set()
     thread.join(timeout=30)
 
-    assert caught.value.fields["busy"] is True
+    assert caught.value.facts["busy"] is True
     assert len(receiver.received) == 1
     assert len(ended) == 1
 
@@ -381,7 +386,7 @@ def test_a_certificate_for_another_name_is_refused(secure: tuple[WebhookReceiver
     with pytest.raises(HandlerError, match="No trusted TLS") as caught:
         webhook(running.url(host="hooks.example.com"), _trusting(certificates)).deliver(make_consignment())
 
-    assert "hooks.example.com" in caught.value.explain()
+    assert "hooks.example.com" in english.explain(caught.value)
     assert running.received == []
 
 

@@ -23,6 +23,7 @@ from concord.adapters.systemd_journal import SystemdJournal
 from concord.errors import DaemonFailedError, SupervisorDownError, UnknownDaemonError
 from concord.model.daemon import TARGET, Activity, unit_name
 from concord.settings import ServiceSettings
+from concord.wording import english
 from tests.package.machine import Machine
 from tests.supervisor_contract import (
     ALL,
@@ -176,9 +177,9 @@ class TestSystemd(RealSupervisorContract):
             hosted.supervisor.start([NEEDY, GOOD], timeout=20)
 
         assert caught.value.log == ("version 9 is unknown",)
-        assert caught.value.fields["daemon"] == NEEDY
-        assert "concord-migrate.service" in str(caught.value.fields["cause"])
-        assert "The schema is too new" in str(caught.value.fields["cause"])
+        assert caught.value.facts["daemon"] == NEEDY
+        assert "concord-migrate.service" in str(caught.value.facts["cause"])
+        assert "The schema is too new" in str(caught.value.facts["cause"])
         assert activities(hosted.supervisor, GOOD) == [Activity.RUNNING]
 
     def test_masked_daemon_is_absent_and_says_why(self, hosted: UnderSystemd) -> None:
@@ -211,9 +212,9 @@ class TestSystemd(RealSupervisorContract):
         with pytest.raises(DaemonFailedError) as caught:
             hosted.supervisor.start([MUTE, NEEDY], timeout=2)
 
-        assert caught.value.fields["daemon"] == f"{MUTE}, {NEEDY}"
-        assert "it is not ready yet" in str(caught.value.fields["cause"])
-        assert "The schema is too new" in str(caught.value.fields["cause"])
+        assert caught.value.facts["daemon"] == f"{MUTE}, {NEEDY}"
+        assert "it is not ready yet" in str(caught.value.facts["cause"])
+        assert "The schema is too new" in str(caught.value.facts["cause"])
 
     def test_systemd_that_is_replaced_meanwhile_loses_no_job(self, hosted: UnderSystemd) -> None:
         """Its upgrade re-executes it: the signal of the job's end may never come."""
@@ -238,7 +239,7 @@ class TestSystemd(RealSupervisorContract):
             os.kill(hosted.machine.leader, signal.SIGCONT)
 
         assert time.monotonic() - began < 5
-        assert "within 1 s" in caught.value.explain()
+        assert "within 1 s" in english.explain(caught.value)
 
     def test_user_without_a_rule_may_look_and_is_refused_every_verb(self, hosted: UnderSystemd) -> None:
         """M3: as the effective user, whoever started the process."""
@@ -291,6 +292,6 @@ class TestAuto:
                 f"systemctl unmask --quiet {TARGET}; mv /root/{TARGET} /etc/systemd/system/; systemctl daemon-reload"
             )
 
-        assert "its units are masked" in caught.value.explain()
-        assert "No such file" in caught.value.explain()
+        assert "its units are masked" in english.explain(caught.value)
+        assert "No such file" in english.explain(caught.value)
         assert found.kind == "supervisord"

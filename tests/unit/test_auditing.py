@@ -34,16 +34,20 @@ def test_who_and_what_are_written_with_the_time_of_the_end(audit: MemoryAudit) -
 @pytest.mark.parametrize(
     ("error", "outcome", "detail"),
     [
-        (ConflictError("It is in use", rule="orders", remedy="Wait"), "refused", "It is in use (rule=orders). Wait"),
-        (ForbiddenError("Your role does not allow this", remedy=""), "refused", "Your role does not allow this"),
-        (SignInRefusedError("Wrong", remedy=""), "refused", "Wrong"),
-        (MailboxDownError("It hung up", remedy=""), "failed", "It hung up"),
+        (
+            ConflictError("handler_used", rule="orders"),
+            "refused",
+            '{"code": "conflict.handler_used", "facts": {"rule": "orders"}}',
+        ),
+        (ForbiddenError("role"), "refused", '{"code": "forbidden.role", "facts": {}}'),
+        (SignInRefusedError("wrong"), "refused", '{"code": "sign_in_refused.wrong", "facts": {}}'),
+        (MailboxDownError("hung_up"), "failed", '{"code": "mailbox_down.hung_up", "facts": {}}'),
         (ValueError("a secret, perhaps"), "failed", "ValueError"),
         (KeyboardInterrupt(), "failed", "interrupted"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_bad_end_is_written_in_its_own_words(
+def test_a_bad_end_is_written_as_code_and_facts(
     audit: MemoryAudit, error: BaseException, outcome: str, detail: str
 ) -> None:
     """A bug's words are not: nobody can say that no secret is among them."""

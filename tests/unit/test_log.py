@@ -15,6 +15,7 @@ from concord import log
 from concord.errors import MailboxDownError, SettingsError
 from concord.log.fields import field_name, fields_of, told
 from concord.log.journal import encoded
+from concord.wording import english
 
 HELD = "hunter2-in-a-frame"
 
@@ -55,10 +56,14 @@ def test_ours_and_libraries_speak_alike(capsys: pytest.CaptureFixture[str]) -> N
 def test_error_is_told_with_code_facts_and_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("json", "info")
 
-    structlog.get_logger().warning("poll.failed", error=MailboxDownError("The server hung up", host="mail.example"))
+    structlog.get_logger().warning("poll.failed", error=MailboxDownError("hung_up", host="mail.example"))
 
     [line] = lines(capsys)
-    assert (line["error"], line["error_code"], line["host"]) == ("The server hung up", "mailbox_down", "mail.example")
+    assert (line["error"], line["error_code"], line["host"]) == (
+        "The IMAP server hung up",
+        "mailbox_down",
+        "mail.example",
+    )
     assert line["remedy"]
 
 
@@ -248,5 +253,5 @@ def test_directory_that_cannot_be_written_is_named_with_cause_and_remedy(
     with pytest.raises(SettingsError) as refused:
         log.configure("json", "info", daemon="beat", directory=place)
 
-    assert (refused.value.fields["directory"], refused.value.fields["cause"]) == (place, cause)
-    assert remedy in refused.value.advice
+    assert (refused.value.facts["directory"], refused.value.facts["cause"]) == (str(place), cause)
+    assert remedy in english.remedy(refused.value)

@@ -69,7 +69,7 @@ def test_only_literals_of_the_code_are_format_strings() -> None:
         for line in foreign_templates(path.read_text(encoding="utf-8"))
     ]
 
-    assert found == [], "take concord.model.template.fill"
+    assert found == [], "take concord.wording.template.fill"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from concord.errors import SettingsError
 from concord.settings import Settings, load, slowest_calls
+from concord.wording import english
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toml: str) -> str:
@@ -18,7 +19,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toml: str) -> str:
     monkeypatch.delenv("CONCORD_CREDENTIALS", raising=False)
     with pytest.raises(SettingsError) as caught:
         load()
-    return caught.value.explain()
+    return english.explain(caught.value)
 
 
 S3 = '[archive]\nkind = "s3"\n[archive.s3]\nbucket = "mails"\n'

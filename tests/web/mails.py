@@ -52,7 +52,7 @@ class Mails:
         for claim in self.parts.ledger.claim([one.id for one in fresh], until=now() + timedelta(minutes=5)):
             key = claim.message.archive_key or ""
             self.parts.archive.delete(key)
-            self.parts.ledger.quarantine(claim, ArchiveMissingError("An archived object is missing", key=key))
+            self.parts.ledger.quarantine(claim, ArchiveMissingError("object", key=key))
         found = [self.parts.ledger.get(one.id) for one in fresh]
         assert {one.state for one in found} == {MessageState.QUARANTINED}
         return found

@@ -278,7 +278,7 @@ def test_every_action_has_words() -> None:
 def test_what_fails_before_a_download_begins_is_told_as_a_failure() -> None:
     def pieces() -> Generator[str, None, None]:
         if threading.active_count():
-            raise DatabaseDownError("The database did not do it")
+            raise DatabaseDownError("refused")
         yield ""
 
     with pytest.raises(DatabaseDownError):

@@ -80,7 +80,7 @@ def busy(concord: Concord) -> Concord:
 
 
 def _refuse() -> str:
-    raise QueueDownError("Redis did not answer", cause="refused")
+    raise QueueDownError("no_answer", cause="refused")
 
 
 def test_fresh_install_is_told_how_to_begin(alice: Browser) -> None:
@@ -260,7 +260,7 @@ def test_many_who_watch_cost_one_look(busy: Concord, alice: Browser, monkeypatch
 
 def test_database_away_is_a_page_that_says_so(busy: Concord, alice: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_self: object) -> dict[str, float]:
-        raise DatabaseDownError("The database did not do it")
+        raise DatabaseDownError("refused")
 
     monkeypatch.setattr(type(busy.tally), "standing", refuse)
 

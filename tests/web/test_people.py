@@ -138,7 +138,7 @@ def test_password_that_everybody_tries_first_is_refused(password: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_password("bob", password)
 
-    assert caught.value.fields["cause"] == "it is one of those that everybody tries first"
+    assert caught.value.facts["cause"] == "it is one of those that everybody tries first"
 
 
 @pytest.mark.parametrize("password", [PASSWORD, NEXT, "some words together", "Tr0ub4dor&3-x9!k", "gänseblümchenwiese"])

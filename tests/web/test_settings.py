@@ -11,6 +11,7 @@ import pytest
 from httpx2 import Response
 
 from concord.bootstrap import Concord
+from concord.errors import MailboxDownError
 from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AfterKind, StartKind, Tls
 from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS
@@ -442,9 +443,8 @@ def test_a_test_that_fails_says_why_and_leads_back_to_the_form(
         CheckStep(
             name="tcp",
             ok=False,
-            detail="The IMAP server cannot be reached",
+            error=MailboxDownError("unreachable"),
             cause="connection refused",
-            remedy="Check the host, the port and the network",
             facts={"cause": "connection refused"},
         )
     ]

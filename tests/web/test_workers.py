@@ -16,6 +16,7 @@ from concord.model.worker import WorkerLimits
 from concord.services.jobs import JobState
 from concord.web import live
 from concord.web.worker_form import NUMBERS, TYPE_HELP
+from concord.wording import english
 from tests.fakes.host import ALICE, MemoryHost, write_worker
 from tests.web_host import ended, hosted
 from tests.web_world import Browser
@@ -116,7 +117,7 @@ def test_without_redis_nothing_is_started_and_that_is_said(host: MemoryHost, bob
 
 
 def test_a_schedule_that_cannot_follow_is_said_with_what_runs(host: MemoryHost, bob: Browser) -> None:
-    host.sync_fails = DatabaseDownError("The database did not answer", cause="disk full")
+    host.sync_fails = DatabaseDownError("refused", cause="disk full")
 
     bob.submit(f"{LIST}/service/start", page=LIST)
     job = ended(bob)
@@ -243,7 +244,7 @@ def test_a_supervisor_that_is_away_is_told_on_the_page(host: MemoryHost, bob: Br
 
     assert page.status_code == 200
     assert "How the daemons do could not be asked." in page.text
-    assert SupervisorDownError.remedy.split("'")[0].split("(")[0] in page.text
+    assert english.remedy(SupervisorDownError()).split("'")[0].split("(")[0] in page.text
 
 
 def test_the_last_lines_of_a_daemon_are_escaped(host: MemoryHost, carol: Browser) -> None:

@@ -70,7 +70,7 @@ class Autoconfig:
                 if urlsplit(url).scheme != "https":
                     return None
         except (HandlerError, httpcore.ProtocolError, httpcore.NetworkError, ValueError, UnicodeError) as error:
-            raise LookupFailedError("There was no usable answer", host=urlsplit(url).hostname) from error
+            raise LookupFailedError("unusable", host=urlsplit(url).hostname) from error
         return None
 
     def _once(self, url: str, deadline: Deadline) -> tuple[bytes | None, str | None]:

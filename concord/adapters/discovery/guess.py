@@ -56,7 +56,7 @@ class Guesses:
             return False
         for found in addresses:
             if not self._rule.permits(found):
-                raise AddressForbiddenError("Calling this address is not allowed", host=host, address=found)
+                raise AddressForbiddenError(host=host, address=found, allow_in="poll.allow_networks")
         # One is enough for a guess.
         return bool(addresses) and self._greets(addresses[0], host, port, tls, deadline)
 

@@ -58,4 +58,4 @@ class Records:
         except dns.resolver.NXDOMAIN:
             return []
         except (dns.exception.DNSException, OSError) as error:
-            raise LookupFailedError("DNS did not answer", name=name, cause=type(error).__name__) from error
+            raise LookupFailedError("dns", name=name, cause=type(error).__name__) from error

@@ -159,12 +159,7 @@ def read_address(address: str) -> MailAddress:
     try:
         return MailAddress.parse(address)
     except ValueError as error:
-        raise UsageError(
-            "This is not a mail address",
-            address=address,
-            cause=error,
-            remedy="Write it as name@example.com",
-        ) from None
+        raise UsageError("mail_address", address=address, cause=error) from None
 
 
 def preset(address: MailAddress) -> Discovery | None:

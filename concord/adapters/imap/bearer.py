@@ -65,26 +65,16 @@ def chosen(capabilities: Iterable[str]) -> str | None:
 
 def not_offered(account: Account) -> MailboxDeniedError:
     """There are servers that know passwords only."""
-    return MailboxDeniedError(
-        "The IMAP server takes no OAuth2 logins",
-        remedy=f"Give the account a password: concord account edit {account.name} --auth password --password-stdin",
-        **facts_of(account),
-    )
+    return MailboxDeniedError("no_oauth", **facts_of(account))
 
 
 def denied(account: Account, failure: MailboxDeniedError, exchange: Exchange) -> MailboxDeniedError:
     """A token that the provider has just given, and the mail server does not take."""
     status = exchange.status
     facts = {**facts_of(account), "user": account.user, "status": status or None}
+    answer = failure.facts.get("answer")
     if status in _SHORT:
-        remedy = "Give the OAuth2 client the provider's scope for IMAP at /admin/settings/oauth, then sign in again"
-    elif provider_of(account.host).oauth == "microsoft":
-        remedy = (
-            "Sign in as the mailbox's own user, or as one with full access to it, at /admin/settings; check that IMAP "
-            "is switched on for the mailbox, and for app-only access that the application may open it"
-        )
-    else:
-        remedy = "Sign in as the mailbox's own user at /admin/settings; check that IMAP is switched on for the mailbox"
-    return MailboxDeniedError(
-        "The IMAP server refused the token", answer=failure.fields.get("answer"), remedy=remedy, **facts
-    )
+        return MailboxDeniedError("token.scope", answer=answer, **facts)
+    if provider_of(account.host).oauth == "microsoft":
+        return MailboxDeniedError("token.microsoft", answer=answer, **facts)
+    return MailboxDeniedError("token", answer=answer, **facts)

@@ -49,15 +49,8 @@ def _tried(name: str, work: Callable[[], Finding]) -> CheckStep:
     try:
         found = work()
     except ConcordError as error:
-        known = {fact: str(value) for fact in _KNOWN if (value := error.fields.get(fact))}
-        return CheckStep(
-            name=name,
-            ok=False,
-            detail=error.message,
-            cause="; ".join(known.values()),
-            remedy=error.advice,
-            facts=known,
-        )
+        known = {fact: str(value) for fact in _KNOWN if (value := error.facts.get(fact))}
+        return CheckStep(name=name, ok=False, cause="; ".join(known.values()), error=error, facts=known)
     return CheckStep(name=name, ok=True, detail=found.told, facts=found.facts)
 
 
@@ -112,7 +105,7 @@ class _Visit:
                 wire.start_tls(self.account, self.client)
         except MailboxTlsError as error:
             if seen := self._untrusted_certificate():
-                error.fields["certificate"] = seen
+                error.add(certificate=seen)
             raise
         secured = self.client.wire.sock
         if isinstance(secured, ssl.SSLSocket):
@@ -176,10 +169,7 @@ class _Visit:
     def _messages(self, name: str, present: list[str]) -> int:
         if name not in present and name != INBOX:
             raise MailboxFolderError(
-                "A configured folder is not on the server",
-                folder=name,
-                cause=f"there are: {', '.join(present[:20])}",
-                **facts_of(self.account),
+                "absent", folder=name, cause=f"there are: {', '.join(present[:20])}", **facts_of(self.account)
             )
         status = self._asked(lambda client: client.folder_status(encode(name), ["MESSAGES"]), folder=name)
         return int(status.get(b"MESSAGES") or 0)

@@ -22,12 +22,7 @@ def context_for(ca_file: str | None) -> ssl.SSLContext:
                 _contexts[key] = _made(ca_file)
             return _contexts[key]
     except OSError as error:  # ssl.SSLError, for a file that holds no certificate, is one too
-        raise MailboxTlsError(
-            "The account's CA file cannot be used",
-            ca_file=ca_file,
-            cause=error.strerror or str(error),
-            remedy="Give a readable PEM file of CA certificates with --ca-file",
-        ) from error
+        raise MailboxTlsError("ca_file", ca_file=ca_file, cause=error.strerror or str(error)) from error
 
 
 def _made(ca_file: str | None) -> ssl.SSLContext:

@@ -211,7 +211,7 @@ class Fetcher:
         """Keep the part that came, and note in the error that the poll made progress."""
         kept = part.keep(size)
         if kept > began:
-            trouble.fields["kept"] = kept - began
+            trouble.kept = kept - began
         return trouble
 
     def _octets(self) -> int:
@@ -249,19 +249,13 @@ class Fetcher:
         return set(self.search(f"UID {uid_set(uids)}")) & set(uids) if uids else set()
 
     def _oversized(self, uid: int, size: int | None) -> Unreadable:
-        error = MessageUnreadableError(
-            "A message is larger than allowed",
-            uid=uid,
-            size=size,
-            limit=self.max_size,
-            remedy="Raise poll.max_message_bytes, then 'concord message retry ID'",
-        )
+        error = MessageUnreadableError("too_large", uid=uid, size=size, limit=self.max_size)
         return Unreadable(uid=uid, size=size, error=error, oversized=True)
 
     @staticmethod
     def _unreadable(uid: int, size: int | None, refusal: Answer | None) -> Unreadable:
         answer = refusal.text if refusal else "its answer cannot be understood"
-        error = MessageUnreadableError("The IMAP server would not hand over a message", uid=uid, answer=answer)
+        error = MessageUnreadableError("withheld", uid=uid, answer=answer)
         return Unreadable(uid=uid, size=size, error=error)
 
 

@@ -43,7 +43,7 @@ class NoTokens:
     def token(self, account: Account, *, refused: str | None = None) -> str:
         """There is none."""
         del refused
-        raise MailboxDeniedError("No OAuth2 tokens are to be had here", **facts_of(account))
+        raise MailboxDeniedError("no_tokens", **facts_of(account))
 
     def expiry(self, account: Account) -> datetime | None:
         """Of none."""

@@ -30,11 +30,7 @@ def log_in(account: Account, client: Client, secret: str) -> None:
 
 def _tried(account: Account, client: Client, password: str) -> MailboxError | None:
     if any(ord(letter) in _CONTROL for letter in account.user + password):
-        return MailboxDeniedError(
-            "The user or password holds a character that cannot be sent",
-            remedy="Type them anew; a line break at the end of a password file is a common cause",
-            **facts_of(account),
-        )
+        return MailboxDeniedError("unsendable", **facts_of(account))
     plain = f"\0{account.user}\0{password}".encode()
 
     def ask() -> None:

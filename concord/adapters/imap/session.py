@@ -220,12 +220,7 @@ class ImapSession:
         try:
             self.delete(uids)
         except MailboxError as error:
-            raise MoveUnfinishedError(
-                "Messages are copied to their folder, and the originals could not be deleted",
-                uids=tuple(uids),
-                cause=error.code,
-                **facts_of(self.line.account),
-            ) from error
+            raise MoveUnfinishedError(uids=tuple(uids), cause=error.code, **facts_of(self.line.account)) from error
 
     def delete(self, uids: Sequence[int]) -> None:
         """Delete these and only these: never EXPUNGE, which takes what others have marked."""
@@ -334,11 +329,7 @@ class ImapSession:
         was, self._uidvalidity = self._uidvalidity, None
         if was is not None and said - {was}:
             raise FolderRenumberedError(
-                "The folder's UIDVALIDITY has changed",
-                folder=self.line.selected,
-                was=was,
-                now=max(said - {was}),
-                **facts_of(self.line.account),
+                folder=self.line.selected, was=was, now=max(said - {was}), **facts_of(self.line.account)
             )
         self._uidvalidity = was
 
@@ -401,7 +392,7 @@ class ImapSession:
             raise self._out_of_time()
 
     def _out_of_time(self) -> PollBudgetError:
-        return PollBudgetError("The poll's time is used up", **facts_of(self.line.account))
+        return PollBudgetError(**facts_of(self.line.account))
 
     def _wire_name(self, folder: str) -> bytes:
         return self._odd_names.get(folder) or folder_names.encode(folder)
@@ -410,7 +401,7 @@ class ImapSession:
     def _status(found: dict[bytes, Any], messages: int | None, folder: str) -> FolderStatus:
         validity = _number(found.get(b"UIDVALIDITY"))
         if validity is None:
-            raise MailboxProtocolError("The IMAP server names no UIDVALIDITY for a folder", folder=folder)
+            raise MailboxProtocolError("no_uidvalidity", folder=folder)
         return FolderStatus(
             uidvalidity=validity,
             uidnext=_number(found.get(b"UIDNEXT")),

@@ -57,7 +57,7 @@ class ImapSources:
         """A session for one poll. After `deadline` its calls raise PollBudgetError, the one in progress included."""
         left = (deadline - self._clock()).total_seconds()
         if left <= 0:
-            raise PollBudgetError("The poll's time is used up", **facts_of(account))
+            raise PollBudgetError(**facts_of(account))
         guard = self._own_watchdog().guard(left)
         try:
             session = self._session(account, deadline, guard)
@@ -130,7 +130,7 @@ class ImapSources:
         except MailboxError as error:
             self._slots.release(slot)
             if guard.expired:
-                raise PollBudgetError("The poll's time is used up", **facts_of(account)) from error
+                raise PollBudgetError(**facts_of(account)) from error
             raise
         except BaseException:
             self._slots.release(slot)
@@ -173,7 +173,6 @@ class ImapSources:
                 time.sleep(ASK_SECONDS)
             else:
                 raise MailboxBudgetError(
-                    "All connections allowed to this host or login are in use",
                     per_login=self._per_login(account),
                     per_host=self._settings.connections_per_host,
                     **facts_of(account),

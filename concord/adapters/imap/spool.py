@@ -204,4 +204,4 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SpoolDownError("The spool directory cannot be used", path=path, cause=error.strerror) from error
+        raise SpoolDownError(path=path, cause=error.strerror) from error

@@ -175,14 +175,12 @@ def resolve(account: Account, settings: PollSettings) -> list[tuple[Any, ...]]:
         found = list(socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not a host name"
-        raise MailboxDnsError("The IMAP server's name has no address", cause=cause, **facts_of(account)) from error
+        raise MailboxDnsError(cause=cause, **facts_of(account)) from error
     rule = NetworkRule(deny=settings.deny_networks, allow=settings.allow_networks)
     # One forbidden address refuses the host: mixed answers are made to fool such checks.
     for address in (str(one[4][0]) for one in found):
         if not rule.permits(address):
-            raise MailboxForbiddenError(
-                "Connecting to this address is not allowed", address=address, **facts_of(account)
-            )
+            raise MailboxForbiddenError(address=address, **facts_of(account))
     return found
 
 
@@ -202,7 +200,7 @@ def reach(account: Account, addresses: list[tuple[Any, ...]], *, timeout: float)
             return line
     slow = isinstance(failure, TimeoutError)
     raise MailboxDownError(
-        "The IMAP server did not answer in time" if slow else "The IMAP server cannot be reached",
+        "timeout" if slow else "unreachable",
         cause=None if slow or failure is None else (failure.strerror or str(failure)).lower(),
         **facts_of(account),
     ) from failure
@@ -236,9 +234,9 @@ def _no_greeting(error: Exception, account: Account) -> MailboxError:
     failure = lost(error, facts_of(account))
     text = Answer.read(error).text
     if not text.startswith("* ") and GOODBYE not in text:
-        failure.fields.pop("answer", None)
         if isinstance(failure, MailboxThrottledError):
-            return MailboxProtocolError("The IMAP server answered something that is not IMAP", **facts_of(account))
+            return MailboxProtocolError("no_imap", **facts_of(account))
+        failure.facts.pop("answer", None)
     return failure
 
 
@@ -246,19 +244,11 @@ def start_tls(account: Account, client: Client) -> None:
     """TLS on a connection that began in clear. The password is not sent before this has worked."""
     context = context_for(account.ca_file)
     if "STARTTLS" not in client.wire.capabilities:
-        raise MailboxTlsError(
-            "The IMAP server offers no STARTTLS",
-            remedy="Use implicit TLS with port 993; without TLS the password is sent in clear",
-            **facts_of(account),
-        )
+        raise MailboxTlsError("no_starttls", **facts_of(account))
     try:
         client.starttls(context)
     except InjectedError as error:
-        raise MailboxTlsError(
-            "The IMAP server sent data in clear behind its answer to STARTTLS",
-            remedy="Somebody on the way may be changing the traffic: use implicit TLS with port 993",
-            **facts_of(account),
-        ) from error
+        raise MailboxTlsError("injected", **facts_of(account)) from error
     except OSError as error:
         raise untrusted(error, facts_of(account)) from error
     except RAISED as error:
@@ -294,6 +284,6 @@ def hang_up(client: Client, *, politely: bool = False) -> None:
 def refuse_unfit(account: Account, client: Client) -> None:
     """A server that takes no password now, or says it needs none, gets none."""
     if client.wire.state != "NONAUTH":
-        raise MailboxProtocolError("The IMAP server logs everybody in without asking", **facts_of(account))
+        raise MailboxProtocolError("preauth", **facts_of(account))
     if "LOGINDISABLED" in client.wire.capabilities and not account.auth.is_oauth:
         raise plaintext_refused(facts_of(account))

@@ -18,7 +18,6 @@ DOCUMENT: Final = "/.well-known/openid-configuration"
 ANY_TENANT: Final = "organizations"
 _KEPT_SECONDS: Final = 3600
 _MICROSOFT: Final = "https://login.microsoftonline.com"
-_REMEDY: Final = "Correct the issuer of the OAuth2 client at /admin/settings/oauth; it is the provider's own name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ class EndpointBook:
             return GOOGLE
         if client.provider is OAuthProvider.MICROSOFT:
             return microsoft(client.tenant or ANY_TENANT)
-        raise ProviderDownError("The OAuth2 client names no issuer", oauth_client=client.name, remedy=_REMEDY)
+        raise ProviderDownError("no_issuer", oauth_client=client.name)
 
     def _discovered(self, issuer: str) -> Endpoints:
         with self._lock:
@@ -88,14 +87,10 @@ def _read(document: Mapping[str, Any], issuer: str) -> Endpoints:
     """A document that names another issuer is another's (section 4.3)."""
     named = document.get("issuer")
     if not isinstance(named, str) or named.rstrip("/") != issuer:
-        raise ProviderDownError(
-            "The provider's own document is of another issuer", issuer=issuer, named=named, remedy=_REMEDY
-        )
+        raise ProviderDownError("other_issuer", issuer=issuer, named=named)
     places = [document.get(key) for key in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
     if not all(isinstance(place, str) and urlsplit(place).scheme == "https" for place in places):
-        raise ProviderDownError(
-            "The provider's own document lacks an address", issuer=issuer, remedy="Ask whoever runs the provider"
-        )
+        raise ProviderDownError("endpoint_missing", issuer=issuer)
     authorize, token, keys = map(str, places)
     offered = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     method = "client_secret_post" if "client_secret_post" in offered else "client_secret_basic"

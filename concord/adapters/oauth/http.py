@@ -37,7 +37,15 @@ _HEADERS: Final = {
     "accept": "application/json",
     "accept-encoding": "identity",
 }
-_TLS: Final = "Check this machine's clock; for a provider of your own, name its authority's file in oauth.ca_file"
+# What a receiver's trouble is called where it is a provider's.
+_SENTENCES: Final = {
+    "no_address": "its name has no address",
+    "dns_timeout": "its name was not resolved in time",
+    "unreachable": "it cannot be reached",
+    "timeout": "it did not answer in time",
+    "hung_up": "it hung up",
+    "tls": "there is no trusted TLS connection to it",
+}
 _SERVER_FAILS, _TOO_MANY = 500, 429
 _LONGEST_WAIT: Final = 3600
 
@@ -69,7 +77,7 @@ class ProviderAnswer:
 
     def nonsense(self) -> ProviderDownError:
         """Say that it cannot be understood."""
-        return ProviderDownError("The provider's answer cannot be understood", provider=self.host, status=self.status)
+        return ProviderDownError("answer_unclear", provider=self.host, status=self.status)
 
 
 class ProviderHttp:
@@ -93,30 +101,24 @@ class ProviderHttp:
     def _usable(self, answer: ProviderAnswer) -> ProviderAnswer:
         """A refusal is an answer; a server that fails is none."""
         if answer.status >= _SERVER_FAILS:
-            raise ProviderDownError("The provider has trouble", provider=answer.host, status=answer.status)
+            raise ProviderDownError("trouble", provider=answer.host, status=answer.status)
         if answer.status == _TOO_MANY:
-            raise ProviderDownError(
-                "The provider asks us to come back later", provider=answer.host, retry_after=answer.retry_after
-            )
+            raise ProviderDownError("throttled", provider=answer.host, retry_after=answer.retry_after)
         return answer
 
     def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> ProviderAnswer:
         place = urlsplit(url)
         host = place.hostname or ""
         if place.scheme != "https" or not host:
-            raise ProviderDownError(
-                "A provider's address does not begin with https://",
-                provider=host,
-                remedy="Correct the issuer of the OAuth2 client at /admin/settings/oauth",
-            )
+            raise ProviderDownError("no_https", provider=host)
         try:
             return self._answered(method, url, {"host": place.netloc, **_HEADERS, **headers}, body)
         except AddressForbiddenError as error:
-            raise MailboxForbiddenError(error.message, remedy=error.advice, **error.fields) from error
+            raise error.recast(MailboxForbiddenError) from error
         except HandlerError as error:
             raise _down(error, host) from error
         except (httpcore.ProtocolError, httpcore.NetworkError, ValueError, UnicodeError) as error:
-            raise ProviderDownError("The provider's answer is not HTTP", provider=host) from error
+            raise ProviderDownError("answer_no_http", provider=host) from error
 
     def _answered(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> ProviderAnswer:
         deadline = Deadline(self._settings.timeout)
@@ -141,10 +143,7 @@ def context_for(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError, for a file that holds no certificate, is one too
         raise SettingsError(
-            "The file of certificate authorities cannot be used",
-            setting="oauth.ca_file",
-            file=ca_file,
-            cause=error.strerror or str(error),
+            "ca_file", setting="oauth.ca_file", file=ca_file, cause=error.strerror or str(error)
         ) from error
 
 
@@ -159,14 +158,9 @@ def _body(response: httpcore.Response) -> bytes:
 
 def _down(error: HandlerError, host: str) -> ProviderDownError:
     """A webhook receiver's trouble, said of a provider."""
-    cause = error.fields.get("cause")
-    told = error.message.replace("The receiver", "it").replace("the receiver", "it").replace("No trusted", "no trusted")
-    return ProviderDownError(
-        "The provider does not answer",
-        provider=host,
-        cause=f"{told}: {cause}" if cause else told,
-        remedy=_TLS if isinstance(cause, ssl.SSLError) else None,
-    )
+    why, cause = _SENTENCES[error.detail], error.facts.get("cause")
+    detail = "no_answer.tls" if error.detail == "tls" else "no_answer"
+    return ProviderDownError(detail, provider=host, cause=f"{why}: {cause}" if cause else why)
 
 
 def _moment(date: str) -> datetime | None:

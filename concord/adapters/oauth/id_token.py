@@ -65,26 +65,17 @@ def _is_id(tenant: str | None) -> bool:
 
 def _wrong(claim: str, client: OAuthClient) -> ConsentFailedError:
     if claim in _TIMES:
-        return _refused(
-            client,
-            "the provider's clock contradicts itself",
-            "Try again; if it stays so, tell whoever runs the provider",
-        )
+        return _refused(client, "the provider's clock contradicts itself", "untrusted.clock")
     if claim == "tid":
         return _refused(
             client,
             "the account is of another tenant than the OAuth2 client",
-            "Sign in with an account of that tenant, or correct the tenant at /admin/settings/oauth",
+            "untrusted.tenant",
         )
     if claim == "nonce":
         return _refused(client, "the answer belongs to another sign-in")
     return _refused(client, f"the provider's word is not for this application ({claim})")
 
 
-def _refused(client: OAuthClient, cause: str, remedy: str | None = None) -> ConsentFailedError:
-    return ConsentFailedError(
-        "What the provider says of the sign-in cannot be trusted",
-        oauth_client=client.name,
-        cause=cause,
-        remedy=remedy or "Begin the sign-in again; if it stays so, tell whoever runs the provider",
-    )
+def _refused(client: OAuthClient, cause: str, detail: str = "untrusted") -> ConsentFailedError:
+    return ConsentFailedError(detail, oauth_client=client.name, cause=cause)

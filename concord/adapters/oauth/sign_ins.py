@@ -107,9 +107,7 @@ class ProviderSignIns:
             return None
         word = said.get("id_token")
         if not isinstance(word, str):
-            raise ConsentFailedError(
-                "The provider does not say who signed in", oauth_client=talk.client.name, cause="there is no id_token"
-            )
+            raise ConsentFailedError("nobody_named", oauth_client=talk.client.name, cause="there is no id_token")
         now = talk.answer.at or self._clock()
         return signed_in(word, talk.client, talk.endpoints, talk.http, nonce=nonce, now=now)
 
@@ -169,14 +167,8 @@ class _Talk:
 def _refused(client: OAuthClient, error: _SaidNoError, hide: tuple[str, ...]) -> ConcordError:
     found, told = refusal_of(error.code, error.description), words(error.code, error.description, hide=hide)
     if found.passing:
-        return ProviderDownError("The provider has trouble", oauth_client=client.name, cause=found.cause, answer=told)
-    return TokenRefusedError(
-        "The provider gives no token",
-        oauth_client=client.name,
-        cause=found.cause,
-        answer=told,
-        remedy=found.remedy,
-    )
+        return ProviderDownError("trouble", oauth_client=client.name, cause=found.cause, answer=told)
+    return TokenRefusedError(f"no_token.{found.word}", oauth_client=client.name, cause=found.cause, answer=told)
 
 
 def _refuse_useless(tokens: Tokens, client: OAuthClient) -> None:
@@ -184,20 +176,9 @@ def _refuse_useless(tokens: Tokens, client: OAuthClient) -> None:
     needed = client.preset.mail_scope
     asked = needed in client.scopes_of(OAuthFlow.CODE)
     if asked and tokens.scopes is not None and needed.lower() not in tokens.scopes:
-        raise ConsentFailedError(
-            "The access to mail was not allowed",
-            oauth_client=client.name,
-            scope=needed,
-            remedy="Sign in again, and leave the box for mail ticked",
-        )
+        raise ConsentFailedError("no_mail_access", oauth_client=client.name, scope=needed)
     if tokens.refresh_token is None:
-        raise ConsentFailedError(
-            "The provider gives no lasting access",
-            oauth_client=client.name,
-            cause="there is no refresh token",
-            remedy="Ask for the scope offline_access; with Google, take Concord's access back at "
-            "myaccount.google.com/permissions and sign in again",
-        )
+        raise ConsentFailedError("no_lasting_access", oauth_client=client.name, cause="there is no refresh token")
 
 
 def _life(expires_in: object) -> int:

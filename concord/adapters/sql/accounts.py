@@ -228,7 +228,7 @@ def _living(connection: Connection, account: int | str, *, for_update: bool = Fa
     wanted = select(accounts).where(named, _LIVING)
     row = connection.execute(wanted.with_for_update() if for_update else wanted).one_or_none()
     if row is None:
-        raise NotFoundError("There is no such account", account=account, remedy="See them with 'concord account list'")
+        raise NotFoundError("account", account=account)
     return row
 
 
@@ -292,8 +292,4 @@ def _one_of_a_name(name: str) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise ExistsError(
-            "There is an account of that name already",
-            account=name,
-            remedy="Take another name, or change that one with 'concord account edit'",
-        ) from error
+        raise ExistsError("account", account=name) from error

@@ -80,9 +80,7 @@ class SqlApiTokens:
         with transaction(self._engine) as connection:
             row = connection.execute(_query().where(mine)).one_or_none()
             if row is None:
-                raise NotFoundError(
-                    "There is no such token", token=token_id, remedy="See them with 'concord token list'"
-                )
+                raise NotFoundError("token", token=token_id)
             living = mine & api_tokens.c.revoked_at.is_(None)
             connection.execute(update(api_tokens).where(living).values(revoked_at=self._clock()))
             return _token_of(connection.execute(_query().where(mine)).one())

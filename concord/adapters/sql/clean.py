@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from concord.errors import ConcordError
+from concord.model.fault import dump
+
 # RFC 5322 section 2.1.1: a line, and so an unfolded header that anybody meant to be read, has at most 998 characters.
 LINE: Final = 998
 # Errors carry facts and a remedy; what is longer than this is a page that some server sent.
@@ -22,7 +25,7 @@ def clean(text: str, longest: int | None = None) -> str:
 
 
 def plain(value: object) -> object:
-    """Anything as JSON can say it; what JSON cannot say becomes text."""
+    """Anything as JSON can say it; an error becomes code and facts, what JSON cannot say becomes text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
@@ -33,4 +36,4 @@ def plain(value: object) -> object:
         return {clean(str(name)): plain(held) for name, held in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(held) for held in value]
-    return clean(str(value))
+    return dump(value) if isinstance(value, ConcordError) else clean(str(value))

@@ -17,10 +17,11 @@ from sqlalchemy import Connection, Row, select
 from concord.adapters.sql.message_rows import moment
 from concord.adapters.sql.tables import messages
 from concord.model.account import FolderCursor
+from concord.model.fault import Fault
 from concord.model.message import SeenMail
 
 CODE: Final = "copy"
-REASON: Final = "The same mail is in another folder of this mailbox: it was moved or copied"
+REASON: Final = Fault(CODE).dump()
 # Whose octets nobody has any more: with such a row alone, the mail would never become an event.
 _LOST: Final = frozenset({"archive_missing", "archive_damaged", "message_gone"})
 

@@ -140,7 +140,7 @@ def translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except PoolTimeoutError as error:
-        raise DatabaseDownError("No database connection came free in time", database=place(engine)) from error
+        raise DatabaseDownError("no_connection", database=place(engine)) from error
     except DBAPIError as error:
         _raise_translated(engine, error)
         raise
@@ -149,9 +149,9 @@ def translated(engine: Engine) -> Iterator[None]:
 def _raise_translated(engine: Engine, error: DBAPIError) -> None:
     cause = first_line(error.orig)
     if _says_schema(error):
-        raise SchemaError("The database lacks a table or column", database=place(engine), cause=cause) from error
+        raise SchemaError("incomplete", database=place(engine), cause=cause) from error
     if is_down(error):
-        raise DatabaseDownError("The database did not do it", database=place(engine), cause=cause) from error
+        raise DatabaseDownError("refused", database=place(engine), cause=cause) from error
 
 
 def is_down(error: DBAPIError) -> bool:

@@ -16,6 +16,7 @@ from concord.adapters.sql.trail import add_steps
 from concord.adapters.sql.upsert import insert_for
 from concord.adapters.sql.work import UNCLAIMED
 from concord.model.delivery import DeliveryState, OutboxRef
+from concord.model.fault import Fault
 from concord.model.message import MessageState
 from concord.model.rule import WorkflowSpec
 from concord.model.workflow import RunState
@@ -130,7 +131,7 @@ def _message_values(result: Processed, now: datetime) -> dict[str, Any]:
         "suspect": False,
         "due_at": None,
         "error_code": "rule" if result.skipped else None,
-        "error": "A rule says to skip it" if result.skipped else None,
+        "error": Fault("rule").dump() if result.skipped else None,
     }
     return {f"b_{name}": value for name, value in values.items()} | {"b_id": result.claim.message.id}
 

@@ -14,10 +14,11 @@ from concord.adapters.sql.tables import UNFETCHED, account_states, accounts, fol
 from concord.adapters.sql.trail import add_steps
 from concord.adapters.sql.upsert import insert_for
 from concord.model.account import FolderCursor, PollLease
+from concord.model.fault import Fault
 from concord.model.message import MessageState
 from concord.model.worker import FindWorker, holder, no_worker
 
-RENUMBERED: Final = "The server gave every mail of this folder a new number before this one could be read"
+RENUMBERED: Final = Fault("renumbered").dump()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,13 +32,9 @@ _PROOF: Final = timedelta(hours=1)
 class ResultRefusedError(PermanentError):
     """The database would not take what was made of a message."""
 
-    remedy = "This is a defect of Concord's: report it with the message's trace, then 'concord message retry ID'"
-
 
 class ResultUnprovenError(InfrastructureError):
     """What was made of a message cannot be written, and nothing else can: no message is to blame."""
-
-    remedy = "This is a defect of Concord's or of its database: report it with the worker's log; the messages wait"
 
 
 class SqlLedger:
@@ -241,11 +237,9 @@ class SqlLedger:
 
 def _refusal(error: Exception, *, is_proven: bool) -> ConcordError:
     if is_proven:
-        refused: ConcordError = ResultRefusedError(
-            "The database would not take what was made of this message", cause=_words(error)
-        )
+        refused: ConcordError = ResultRefusedError(cause=_words(error))
     else:
-        refused = ResultUnprovenError("Nothing that was made of messages can be written now", cause=_words(error))
+        refused = ResultUnprovenError(cause=_words(error))
     refused.__cause__ = error
     return refused
 
@@ -256,4 +250,4 @@ def _words(error: Exception) -> str:
 
 
 def _no_message(message: int) -> NotFoundError:
-    return NotFoundError("There is no such message", message_id=message, remedy="See them with 'concord message list'")
+    return NotFoundError("message", message_id=message)

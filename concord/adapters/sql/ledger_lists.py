@@ -14,6 +14,7 @@ from concord.adapters.sql.paging import Order
 from concord.adapters.sql.tables import AFTER_PENDING, UNFETCHED, accounts, messages
 from concord.adapters.sql.trail import add_steps
 from concord.errors import ConcordError
+from concord.model.fault import dump
 from concord.model.message import AfterState, Message, MessageState, PendingAfter
 from concord.ports import MessageFilter
 
@@ -116,7 +117,7 @@ def after_failed(
     due_at, is_copied = next_try
     state = AfterState.FAILED if due_at is None else AfterState.PENDING
     code = error.code if isinstance(error, ConcordError) else type(error).__name__
-    reason = error.explain() if isinstance(error, ConcordError) else str(error)
+    reason = dump(error)
     count = (
         update(messages)
         .where(messages.c.id == message_id, AFTER_PENDING)

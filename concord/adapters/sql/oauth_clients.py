@@ -16,7 +16,6 @@ from concord.ports import Clock
 
 # With another one of these it is another application: nothing that was granted holds for it.
 _WHOSE: Final = ("provider", "issuer", "client_id")
-_REMEDY: Final = "See them with 'concord oauth client list'"
 
 
 class SqlOAuthClients:
@@ -37,7 +36,7 @@ class SqlOAuthClients:
         with reading(self._engine) as connection:
             row = connection.execute(select(oauth_clients).where(named)).one_or_none()
         if row is None:
-            raise NotFoundError("There is no such OAuth2 client", oauth_client=client, remedy=_REMEDY)
+            raise NotFoundError("oauth_client", oauth_client=client)
         return _client_of(row)
 
     def save(self, client: OAuthClient) -> OAuthClient:
@@ -67,17 +66,12 @@ class SqlOAuthClients:
         with transaction(self._engine) as connection:
             row = connection.execute(select(oauth_clients.c.id).where(oauth_clients.c.name == name)).one_or_none()
             if row is None:
-                raise NotFoundError("There is no such OAuth2 client", oauth_client=name, remedy=_REMEDY)
+                raise NotFoundError("oauth_client", oauth_client=name)
             using = select(accounts.c.name).where(living, accounts.c.oauth_client == name).order_by(accounts.c.name)
             users = [user.name for user in connection.execute(using.limit(6))]
             if users:
                 told = ", ".join(users[:5]) + (", …" if len(users) > 5 else "")  # noqa: PLR2004 - five are shown
-                raise ConflictError(
-                    "Mailboxes log in with this OAuth2 client",
-                    oauth_client=name,
-                    accounts=told,
-                    remedy="Give them another client, or a password, or remove them first",
-                )
+                raise ConflictError("oauth_client_used", oauth_client=name, accounts=told)
             # Of accounts that use another client by now.
             connection.execute(delete(oauth_grants).where(oauth_grants.c.client_id == row.id))
             connection.execute(delete(oauth_clients).where(oauth_clients.c.id == row.id))

@@ -195,9 +195,7 @@ class SqlOutbox:
         with reading(self._engine) as connection:
             row = connection.execute(delivery_query().where(delivery_table.c.id == delivery_id)).one_or_none()
         if row is None:
-            raise NotFoundError(
-                "There is no such delivery", delivery_id=delivery_id, remedy="See them with 'concord delivery list'"
-            )
+            raise NotFoundError("delivery", delivery_id=delivery_id)
         return delivery_of(row)
 
     def retry_deliveries(self, ids: Sequence[int]) -> list[int]:
@@ -266,9 +264,7 @@ class SqlOutbox:
         with reading(self._engine) as connection:
             found = runs.get(connection, run_id)
         if found is None:
-            raise NotFoundError(
-                "There is no such workflow run", run_id=run_id, remedy="See them with 'concord workflow list'"
-            )
+            raise NotFoundError("workflow_run", run_id=run_id)
         return found
 
     def retry_runs(self, ids: Sequence[int]) -> list[int]:
@@ -300,4 +296,4 @@ def _older(created_at: datetime, event_id: UUID) -> ColumnElement[bool]:
 
 
 def _no_event(event_id: UUID) -> NotFoundError:
-    return NotFoundError("There is no such event", event_id=event_id, remedy="See them with 'concord event list'")
+    return NotFoundError("event", event_id=event_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Engine, Row, Select, Table, delete, select, update
 
@@ -14,7 +14,6 @@ from concord.adapters.sql.upsert import insert_for
 from concord.errors import ExistsError, NotFoundError
 from concord.model.rule import HandlerSpec, Match, Rule, WorkflowSpec, WorkflowStepSpec
 
-_NO_RULE: Final = "There is no such rule"
 _Row = Row[*tuple[Any, ...]]
 
 
@@ -38,10 +37,10 @@ class SqlRulebook:
         """All else stays. Raises NotFoundError, and ExistsError where the new name is taken."""
         with transaction(self._engine) as connection:
             if new != name and connection.execute(select(rules.c.id).where(rules.c.name == new)).first():
-                raise ExistsError("There is a rule of that name already", rule=new, remedy="Take another name")
+                raise ExistsError("rule.rename", rule=new)
             change = update(rules).where(rules.c.name == name).values(name=new)
             if not connection.execute(change).rowcount:
-                raise NotFoundError(_NO_RULE, name=name)
+                raise NotFoundError("rule", name=name)
 
     def place_rules(self, positions: Mapping[str, int]) -> None:
         """Give these rules these positions, all or none. Raises NotFoundError where one is gone."""
@@ -49,11 +48,11 @@ class SqlRulebook:
             for name, position in positions.items():
                 change = update(rules).where(rules.c.name == name).values(position=position)
                 if not connection.execute(change).rowcount:
-                    raise NotFoundError(_NO_RULE, name=name)
+                    raise NotFoundError("rule", name=name)
 
     def remove_rule(self, name: str) -> None:
         """Forget it. Raises NotFoundError."""
-        self._remove(rules, name, _NO_RULE)
+        self._remove(rules, name, "rule")
 
     def handlers(self) -> list[HandlerSpec]:
         """By name."""
@@ -72,7 +71,7 @@ class SqlRulebook:
 
     def remove_handler(self, name: str) -> None:
         """Forget it; its deliveries stay. Raises NotFoundError."""
-        self._remove(handlers, name, "There is no such handler")
+        self._remove(handlers, name, "handler")
 
     def workflows(self) -> list[WorkflowSpec]:
         """By name."""
@@ -86,7 +85,7 @@ class SqlRulebook:
 
     def remove_workflow(self, name: str) -> None:
         """Forget it; runs under way go on. Raises NotFoundError."""
-        self._remove(workflows, name, "There is no such workflow")
+        self._remove(workflows, name, "workflow")
 
     def _rows(self, wanted: Select[Any]) -> list[_Row]:
         with reading(self._engine) as connection:
@@ -99,11 +98,11 @@ class SqlRulebook:
             saved = put.on_conflict_do_update(index_elements=["name"], set_=changed).returning(table.c.id)
             return int(connection.execute(saved).scalar_one())
 
-    def _remove(self, table: Table, name: str, sentence: str) -> None:
+    def _remove(self, table: Table, name: str, noun: str) -> None:
         with transaction(self._engine) as connection:
             found = connection.execute(delete(table).where(table.c.name == name)).rowcount
         if not found:
-            raise NotFoundError(sentence, name=name)
+            raise NotFoundError(noun, name=name)
 
 
 def _rule_of(row: _Row) -> Rule:

@@ -74,8 +74,8 @@ def check(engine: Engine) -> None:
         return
     _refuse_newer(engine, found)
     if found is None:
-        raise SchemaError("The database is empty", database=place(engine), needed=newest())
-    raise SchemaError("The database is of an older version", database=place(engine), found=found, needed=newest())
+        raise SchemaError("empty", database=place(engine), needed=newest())
+    raise SchemaError("older", database=place(engine), found=found, needed=newest())
 
 
 def version(engine: Engine) -> str | None:
@@ -100,26 +100,14 @@ def _translate_refusal(engine: Engine, found: str | None) -> Iterator[None]:
         if is_down(error):
             raise
         raise SchemaError(
-            "The database could not be brought up to date",
-            database=place(engine),
-            found=found,
-            needed=newest(),
-            cause=first_line(error.orig),
-            remedy="Correct what the cause names, then try again: systemctl start concord-celery.target, "
-            "or concord db upgrade",
+            "upgrade_failed", database=place(engine), found=found, needed=newest(), cause=first_line(error.orig)
         ) from error
 
 
 def _refuse_newer(engine: Engine, found: str | None) -> None:
     known = {script.revision for script in _scripts().walk_revisions()}
     if found is not None and found not in known:
-        raise SchemaError(
-            "The database was made by a newer Concord",
-            database=place(engine),
-            found=found,
-            needed=newest(),
-            remedy="Upgrade Concord on this machine, or restore the backup made before the upgrade",
-        )
+        raise SchemaError("newer", database=place(engine), found=found, needed=newest())
 
 
 def _current(connection: Connection) -> str | None:

@@ -16,16 +16,15 @@ from concord.adapters.sql.outbox_tables import handlers
 from concord.adapters.sql.tables import account_states, accounts, meta
 from concord.adapters.sql.upsert import insert_for
 from concord.adapters.vault import KeySet
-from concord.errors import SecretKeyError, TokenRefusedError
+from concord.errors import SecretKeyError
 from concord.model.account import AccountState
+from concord.model.fault import dump
 from concord.ports import Vault
 
 _CHECK: Final = "vault_check"
 _PLAIN: Final = "concord"
 # Rows that are re-sealed in one transaction.
 _BATCH: Final = 100
-_FORGOTTEN: Final = SecretKeyError("The password was dropped: the key that sealed it is lost")
-_SIGNED_OUT: Final = SecretKeyError("The sign-in was dropped: the key that sealed it is lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +87,7 @@ def verify_key(engine: Engine, vault: Vault) -> None:
         vault.unseal((sealed or "").encode())
     except SecretKeyError as error:
         raise SecretKeyError(
-            "The key does not open this database's secrets",
-            remedy=(
-                "Put back the key this database was made with, as the credential file 'secret_key', or copy that file "
-                "from the host where 'concord secrets rotate' ran; where the key is lost, 'concord secrets forget' "
-                "drops what only it could open"
-            ),
+            "other_database",
         ) from error
 
 
@@ -179,7 +173,7 @@ def _forget_row(engine: Engine, place: _Place, row: Row[Any, Any, Any]) -> bool:
 def _forget_account(engine: Engine, row: Row[Any, Any, Any], now: datetime) -> bool:
     if not _forget_row(engine, _ACCOUNTS, row):
         return False
-    _tell(engine, row.key, now, f"{_FORGOTTEN.message}. {_again(row.name)}")
+    _tell(engine, row.key, now, SecretKeyError("password_dropped", account=row.name))
     return True
 
 
@@ -187,24 +181,20 @@ def _forget_sign_in(engine: Engine, row: Row[Any, Any, Any], now: datetime) -> b
     """The account stays enabled: a new sign-in is all that it needs."""
     if not _forget_row(engine, _REFRESH, row):
         return False
-    _tell(engine, row.key, now, f"{_SIGNED_OUT.message}. {TokenRefusedError.remedy}")
+    _tell(engine, row.key, now, SecretKeyError("sign_in_dropped", account=row.name))
     return True
 
 
-def _tell(engine: Engine, account_id: int, now: datetime, story: str) -> None:
+def _tell(engine: Engine, account_id: int, now: datetime, error: SecretKeyError) -> None:
     told = {
         "state": AccountState.AUTH_FAILED.value,
-        "last_error": story,
-        "last_error_code": _FORGOTTEN.code,
+        "last_error": dump(error),
+        "last_error_code": error.code,
         "last_error_at": now,
     }
     with transaction(engine) as connection:
         put = insert_for(connection, account_states).values(account_id=account_id, **told)
         connection.execute(put.on_conflict_do_update(index_elements=[account_states.c.account_id], set_=told))
-
-
-def _again(account: str) -> str:
-    return f"Give it again: concord account edit {account} --password-stdin, then concord account enable {account}"
 
 
 def _check_value(engine: Engine) -> str | None:

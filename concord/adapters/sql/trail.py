@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from concord.adapters.sql.clean import REASON, clean
 from concord.adapters.sql.tables import trail
 from concord.errors import ConcordError
+from concord.model.fault import dump
 from concord.model.listing import Lately, RuleHits
 from concord.model.message import Step
 
@@ -91,9 +91,8 @@ def rule_hits(connection: Connection, steps: int) -> Lately:
 
 
 def reason(error: Exception) -> str:
-    """What a person reads in a list: sentence, facts and remedy of one of ours, else the exception's own words."""
-    told = error.explain() if isinstance(error, ConcordError) else f"{type(error).__name__}: {error}"
-    return clean(told, REASON)
+    """The error as rows keep it: code and facts."""
+    return dump(error)
 
 
 def code(error: Exception) -> str:

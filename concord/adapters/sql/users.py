@@ -15,8 +15,6 @@ from concord.errors import ConflictError, ExistsError, NotFoundError
 from concord.model.user import Role, User
 from concord.ports import Clock
 
-_REMEDY = "See them with 'concord user list'"
-
 
 class SqlUsers:
     """Adds, finds and changes users."""
@@ -34,7 +32,7 @@ class SqlUsers:
         """Raises NotFoundError."""
         found = self.find(name)
         if found is None:
-            raise NotFoundError("There is no such user", user=name, remedy=_REMEDY)
+            raise NotFoundError("user", user=name)
         return found
 
     def find(self, name: str) -> User | None:
@@ -63,9 +61,7 @@ class SqlUsers:
             with transaction(self._engine) as connection:
                 row = connection.execute(insert(users).values(values).returning(users)).one()
         except IntegrityError as error:
-            raise ExistsError(
-                "There is a user of that name already", user=name, remedy="Take another name, or change that one"
-            ) from error
+            raise ExistsError("user", user=name) from error
         return user_of(row)
 
     def change(self, name: str, *, role: Role | None = None, enabled: bool | None = None) -> User:
@@ -95,7 +91,7 @@ class SqlUsers:
         with transaction(self._engine) as connection:
             gone = connection.execute(delete(users).where(users.c.name == name)).rowcount
             if not gone:
-                raise NotFoundError("There is no such user", user=name, remedy=_REMEDY)
+                raise NotFoundError("user", user=name)
             _refuse_lockout(connection, name)
 
     def _change(self, name: str, values: dict[str, Any], *, ends: bool = False, revokes: bool = False) -> User:
@@ -103,7 +99,7 @@ class SqlUsers:
             changed = update(users).where(users.c.name == name).values(values).returning(users)
             row = connection.execute(changed if values else select(users).where(users.c.name == name)).one_or_none()
             if row is None:
-                raise NotFoundError("There is no such user", user=name, remedy=_REMEDY)
+                raise NotFoundError("user", user=name)
             _refuse_lockout(connection, name)
             if ends or not row.enabled:
                 connection.execute(delete(sessions).where(sessions.c.user_id == row.id))
@@ -119,11 +115,7 @@ def _refuse_lockout(connection: Connection, name: str) -> None:
     """Inside the transaction, which the error takes back."""
     left = select(func.count()).select_from(users).where(users.c.role == Role.ADMIN.value, users.c.enabled)
     if connection.execute(left).scalar_one() == 0:
-        raise ConflictError(
-            "Nobody would be left who may manage users",
-            user=name,
-            remedy="Make another user an admin first",
-        )
+        raise ConflictError("last_admin", user=name)
 
 
 def user_columns(prefix: str) -> Iterator[Label[Any]]:

@@ -13,7 +13,7 @@ from concord.model.user import Permission
 from concord.pipeline.account_plan import PlannedRow, RowVerb
 from concord.services import importing
 from concord.services.importing import Imported, ImportedRow
-from concord.web.account_form import in_words
+from concord.web.error_text import in_words
 from concord.web.rest import Model, api_router, needs
 from concord.web.visitor import Parts, Visitor, api
 
@@ -70,11 +70,7 @@ def import_accounts(wanted: ImportIn, me: Configurer, parts: Parts) -> ImportOut
         return _out([_planned(row) for row in rows], None, dry_run=True)
     wrong = tuple(Mistake(("rows", row.place), row.error) for row in rows if row.error)
     if wrong and not wanted.keep_going:
-        raise MistakesError(
-            "Nothing is imported, for some rows are wrong",
-            mistakes=wrong,
-            remedy="Correct them, or say 'keep_going' to import the others",
-        )
+        raise MistakesError("import", mistakes=wrong)
     done = importing.carry_out(parts, rows, by=me.caller)
     return _out([_done(row) for row in done.rows], done, dry_run=False)
 

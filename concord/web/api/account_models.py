@@ -13,6 +13,7 @@ from concord.model.provider import provider_of
 from concord.pipeline.account_document import account_to_document
 from concord.services.accounts import AccountChange
 from concord.web.advice import advice_on, notes_on
+from concord.web.api.story import Story, WithStory, facts_in
 from concord.web.i18n import gettext
 from concord.web.rest import Model
 
@@ -63,7 +64,8 @@ class AccountOut(Model):
     failures: int = Field(description="Failed polls in a row.")
     last_success: datetime | None
     last_poll: datetime | None
-    last_error: str | None
+    last_error: Story
+    last_error_facts: dict[str, Any] | None = Field(description="What the last error is about, in parts.")
     last_error_code: str | None
     last_error_at: datetime | None
     next_try: datetime | None = Field(description="Null: at the next scheduled poll.")
@@ -82,6 +84,7 @@ class AccountOut(Model):
             password="none" if account.auth.is_oauth else "set" if account.secret else "missing",
             provider=provider_of(account.host).key,
             **{name: getattr(status, name) for name in _STATUS},
+            last_error_facts=facts_in(status.last_error),
             advice=AdviceOut(detail=gettext(advice.sentence), remedy=gettext(advice.remedy)),
             notes=[
                 NoteOut(code=note, detail=gettext(told.sentence), remedy=gettext(told.remedy)) for note, told in found
@@ -180,9 +183,8 @@ class FolderOut(Model):
     checked_at: datetime | None
 
 
-class TurnOut(Model):
+class TurnOut(WithStory):
     """A poll that found the mailbox in another state than the poll before it."""
 
     at: datetime
     state: AccountState
-    error: str | None

@@ -40,7 +40,7 @@ class StepOut(Model):
     @classmethod
     def of(cls, step: CheckStep) -> StepOut:
         """In the reader's words."""
-        told = shown(step)
+        told = shown(step, for_programs=True)
         return cls(
             name=told.name,
             title=told.title,

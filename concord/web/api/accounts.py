@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Path, Query, Response
@@ -30,7 +30,6 @@ from concord.web.pages.settings import COUNTED
 from concord.web.rest import ROOT, Cursor, Limit, Page, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 
-_WRONG: Final = "The mailbox cannot be like that"
 router = api_router("accounts", tag="Mailboxes")
 
 Reader = Annotated[Visitor, Depends(api(Permission.READ))]
@@ -81,7 +80,7 @@ def get_account(name: Name, _me: Reader, parts: Parts) -> AccountDetail:
     """One mailbox."""
     account = parts.accounts.get(name)
     return AccountDetail(
-        **_out(parts, account).model_dump(),
+        **dict(_out(parts, account)),
         messages=parts.ledger.amount(account.id, most=COUNTED),
         quarantined=parts.ledger.amount(account.id, MessageState.QUARANTINED, most=COUNTED),
         counted_to=COUNTED,
@@ -97,7 +96,7 @@ def change_account(name: Name, wanted: AccountPatch, me: Configurer, parts: Part
     before = parts.accounts.get(name)
     account = checked(wanted, before)
     if asked := accounts.mailbox_mistakes(before, account, wanted.mailbox):
-        raise MistakesError(_WRONG, mistakes=tuple(asked))
+        raise MistakesError("account", mistakes=tuple(asked))
     done = accounts.edit(parts, name, wanted.said, password=wanted.opened, mailbox=wanted.mailbox, by=me.caller)
     return AccountChanged.of(done, parts.accounts.status(done.account.id))
 
@@ -157,7 +156,7 @@ def checked(wanted: AccountPatch, before: Account | None = None) -> Account:
     mistakes += accounts.secret_mistakes(account, wanted.opened, before)
     mistakes += _clear_mistakes(account, wanted, before)
     if mistakes:
-        raise MistakesError(_WRONG, mistakes=tuple(mistakes))
+        raise MistakesError("account", mistakes=tuple(mistakes))
     return account
 
 

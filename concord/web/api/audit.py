@@ -15,6 +15,7 @@ from concord.model.audit import AuditEntry, AuditFilter, Breach
 from concord.model.user import Permission
 from concord.services import audit as service
 from concord.web import rest
+from concord.web.api.story import Story
 from concord.web.downloads import download
 from concord.web.pages.audit import MEDIA, file_name
 from concord.web.rest import Cursor, Limit, Model, Page, api_router, needs, not_found
@@ -38,7 +39,7 @@ class RowOut(Model):
     action: str = Field(description="`noun.verb`, as `account.add`.")
     subject: str
     outcome: str = Field(description="`done`, `refused` or `failed`.")
-    detail: str
+    detail: Story
     hash: str | None
 
     @classmethod
@@ -122,5 +123,5 @@ def show_row(row: Annotated[int, Path(ge=1, le=2**63 - 1)], _me: Reader, parts: 
     """One row."""
     found = parts.audit.entries(AuditFilter(after=row - 1, limit=1))
     if not found or found[0].id != row:
-        raise NotFoundError("There is no such row in the audit", row=row, remedy="See them at /api/v1/audit")
+        raise NotFoundError("audit_row", row=row)
     return RowOut.of(found[0])

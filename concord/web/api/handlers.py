@@ -48,9 +48,7 @@ def add_handler(wanted: HandlerIn, me: Configurer, parts: Parts) -> HandlerMade:
     """Keep a new one. Every mistake is told with its place."""
     made = handler_secrets.fresh() if wanted.make_secret else None
     if made and (wanted.opened is not None or wanted.kind != "webhook"):
-        raise UsageError(
-            "A secret is made for webhooks only, and where none is given", remedy="Give a secret, or have one made"
-        )
+        raise UsageError("secret_not_made")
     secret = made or wanted.opened
     spec = _accepted(*handlers.read_form(parts, wanted.document(wanted.name), secret=secret))
     kept = handlers.save(parts, spec, secret=secret, by=me.caller)
@@ -123,5 +121,5 @@ def forget_old_secrets(name: Name, me: Configurer, parts: Parts) -> HandlerOut:
 def _accepted(spec: HandlerSpec, mistakes: Sequence[Mistake]) -> HandlerSpec:
     """Raises MistakesError."""
     if mistakes:
-        raise MistakesError("The handler has mistakes", mistakes=tuple(mistakes), handler=spec.name)
+        raise MistakesError("handler", mistakes=tuple(mistakes), handler=spec.name)
     return spec

@@ -10,19 +10,21 @@ from pydantic import Field
 
 from concord.errors import DaemonFailedError
 from concord.manager.control import Moved
-from concord.model.template import fill
 from concord.model.user import Permission
 from concord.services.jobs import Job, JobState
 from concord.services.messages import ReplayTotals
 from concord.services.replaying import ReplayPreview
 from concord.services.retrying import Retried
+from concord.web import error_text
 from concord.web.api.mail_models import RetriedOut
+from concord.web.error_text import facts_of
 from concord.web.i18n import gettext
 from concord.web.jobs import jobs_of
 from concord.web.pages.sync import Stats
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.rest import Model, Page, Problem, api_router, needs, not_found
 from concord.web.visitor import Visitor, api
+from concord.wording.template import fill
 
 _FAILURES: Final = 50
 router = api_router("jobs", tag="Workers")
@@ -77,7 +79,9 @@ class ReplayTold(Model):
             reprocessed=reprocessed,
             failed=result.failed,
             failures=[
-                ReplayFailure(message_id=number, detail=gettext(error.message), remedy=gettext(error.advice))
+                ReplayFailure(
+                    message_id=number, detail=error_text.sentence(error), remedy=error_text.remedy_for_programs(error)
+                )
                 for number, error in result.failures[:_FAILURES]
             ],
             to=dict(to),
@@ -146,8 +150,8 @@ def _problem(job: Job) -> Problem | None:
         type=f"urn:concord:problem:{job.error.code}",
         title=status.phrase,
         status=status,
-        detail=gettext(job.error.message),
-        remedy=gettext(job.error.advice) or None,
+        detail=error_text.sentence(job.error),
+        remedy=error_text.remedy_for_programs(job.error) or None,
         facts=facts_of(job.error) or None,
         log=list(job.error.log) if isinstance(job.error, DaemonFailedError) else None,
     )

@@ -12,10 +12,12 @@ from pydantic import Field
 
 from concord.model.account import Priority
 from concord.model.delivery import DeliveryState
+from concord.model.fault import spelt_out
 from concord.model.listing import ListedDelivery, ListedRun, Listing
 from concord.model.message import AfterState, MessageState, Step
 from concord.model.workflow import RunState
 from concord.services.retrying import Retried
+from concord.web.api.story import WithStory
 from concord.web.i18n import gettext
 from concord.web.lists import LONGEST, mark
 from concord.web.rest import Model, Page
@@ -46,7 +48,7 @@ class Lookings(Page[Item], Generic[Item]):
         return cls(items=items, next=mark(listing.older) or None, looked_to=listing.looked_to, **more)
 
 
-class MessageOut(Model):
+class MessageOut(WithStory):
     """A mail in the ledger. Its content is at `/messages/ID/content`."""
 
     id: int
@@ -68,7 +70,6 @@ class MessageOut(Model):
     attempts: int
     failures: int
     error_code: str | None
-    error: str | None = Field(description="What happened, and what to do.")
     due_at: datetime | None
     after: AfterState = Field(description="Whether the mailbox's after-action is done on the server.")
     seen_at: datetime
@@ -86,7 +87,7 @@ class StepOut(Model):
     @classmethod
     def of(cls, step: Step) -> StepOut:
         """In the reader's words."""
-        return cls(at=step.at, what=step.what, text=gettext(words(step.what)[1]), detail=dict(step.detail))
+        return cls(at=step.at, what=step.what, text=gettext(words(step.what)[1]), detail=spelt_out(step.detail))
 
 
 class EventOut(Model):
@@ -102,7 +103,7 @@ class EventOut(Model):
     created_at: datetime
 
 
-class DeliveryOut(Model):
+class DeliveryOut(WithStory):
     """An event on its way to a handler."""
 
     id: int
@@ -116,7 +117,6 @@ class DeliveryOut(Model):
     due_at: datetime
     held: bool = Field(description="It waits until its handler is enabled, or is there again.")
     priority: Priority
-    error: str | None
     error_code: str | None = Field(description="A stable word for the error.")
     created_at: datetime
     delivered_at: datetime | None
@@ -131,11 +131,11 @@ class ListedDeliveryOut(DeliveryOut):
     @classmethod
     def of(cls, listed: ListedDelivery) -> ListedDeliveryOut:
         """As the API tells it."""
-        told = DeliveryOut.model_validate(listed.delivery).model_dump()
+        told = dict(DeliveryOut.model_validate(listed.delivery))
         return cls(**told, account=listed.account, subject=listed.subject)
 
 
-class RunOut(Model):
+class RunOut(WithStory):
     """An event on its way through a workflow."""
 
     id: int
@@ -147,7 +147,6 @@ class RunOut(Model):
     attempts: int
     failures: int
     due_at: datetime
-    error: str | None
     created_at: datetime
     finished_at: datetime | None
 
@@ -161,7 +160,7 @@ class ListedRunOut(RunOut):
     @classmethod
     def of(cls, listed: ListedRun) -> ListedRunOut:
         """As the API tells it."""
-        told = RunOut.model_validate(listed.run).model_dump()
+        told = dict(RunOut.model_validate(listed.run))
         return cls(**told, account=listed.account, subject=listed.subject)
 
 

@@ -13,9 +13,9 @@ from concord.pipeline.replay import Replayed
 from concord.services import messages
 from concord.services.messages import ReplayReport
 from concord.services.retrying import numbered
+from concord.web import error_text
 from concord.web.api.mail_models import Number
-from concord.web.i18n import gettext
-from concord.web.problem import facts_of
+from concord.web.error_text import facts_of
 from concord.web.rest import Model, api_router, needs
 from concord.web.visitor import Parts, Visitor, api
 
@@ -68,7 +68,10 @@ class NotReplayedOut(Model):
     def of(cls, number: int, error: ConcordError) -> NotReplayedOut:
         """In the reader's words."""
         return cls(
-            message_id=number, detail=gettext(error.message), remedy=gettext(error.advice), facts=facts_of(error)
+            message_id=number,
+            detail=error_text.sentence(error),
+            remedy=error_text.remedy_for_programs(error),
+            facts=facts_of(error),
         )
 
 

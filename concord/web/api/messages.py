@@ -113,7 +113,7 @@ def get_message(message_id: Id, _me: Reader, parts: Parts) -> MessageDetail:
     deliveries = parts.outbox.deliveries(event_id=message.event_id, limit=_MOST_DELIVERIES)[::-1]
     runs = parts.outbox.runs(event_id=message.event_id, limit=_MOST_RUNS)[::-1]
     return MessageDetail(
-        **MessageOut.model_validate(message).model_dump(),
+        **dict(MessageOut.model_validate(message)),
         has_content=message.archive_key is not None,
         can_retry=message.state in messages.CAN_BE_RETRIED,
         event=EventOut.model_validate(event) if event else None,

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from fastapi import Depends, Query
 from pydantic import AwareDatetime, Field
 
-from concord.errors import UsageError, did_you_mean
+from concord.errors import UsageError, nearest
 from concord.model.number import HOURS_KEPT, SERIES, TOTALS, step_of
 from concord.model.user import Permission
 from concord.web.plots import SPANS, compact
@@ -94,10 +94,10 @@ def _span(span: str | None, since: datetime | None, until: datetime | None) -> t
     """From when to when, and now. What lies beyond what is kept is left out; nothing can be asked of the future."""
     now = datetime.now(UTC)
     if (span is None) == (since is None):
-        raise UsageError("The span is not clear", remedy="Give either 'span' or 'since'")
+        raise UsageError("span_unclear")
     oldest, end = now - HOURS_KEPT, min(until or now, now)
     if end <= max(since or oldest, oldest):
-        raise UsageError("The span has nothing that was recorded", remedy="Give an earlier 'since' or a later 'until'")
+        raise UsageError("span_empty")
     begin = end - SPANS[span].length if span else since or oldest
     return max(begin, oldest), end, now
 
@@ -105,8 +105,4 @@ def _span(span: str | None, since: datetime | None, until: datetime | None) -> t
 def _refuse_unknown(names: list[str]) -> None:
     for name in names:
         if name not in SERIES:
-            raise UsageError(
-                "There is no such series",
-                series=name,
-                remedy=did_you_mean(name, SERIES) or "See GET /api/v1/numbers/series",
-            )
+            raise UsageError("series", series=name, near=nearest(name, SERIES))

@@ -13,6 +13,7 @@ from concord.model.user import Permission
 from concord.services import messages
 from concord.web import wanted
 from concord.web.api.mail_models import RetriedOut
+from concord.web.api.story import Story, WithStory
 from concord.web.pages.quarantine import subject_of
 from concord.web.rest import Model, api_router, needs
 from concord.web.visitor import Parts, Visitor, api
@@ -23,11 +24,11 @@ Reader = Annotated[Visitor, Depends(api(Permission.READ))]
 Operator = Annotated[Visitor, Depends(api(Permission.OPERATE))]
 
 
-class ReasonOut(Model):
+class ReasonOut(WithStory):
     """Mails of one cause."""
 
     code: str
-    error: str = Field(description="Of the newest: what happened, and what to do.")
+    error: Story = Field(description="Of the newest: what happened, and what to do.")
     amount: int
     newest: datetime
     oldest: datetime

@@ -99,5 +99,5 @@ def disable_rule(rule_id: RuleId, me: Operator, parts: Parts) -> RuleOut:
 def _accepted(rule: Rule, mistakes: Sequence[Mistake]) -> Rule:
     """Raises MistakesError."""
     if mistakes:
-        raise MistakesError("The rule has mistakes", mistakes=tuple(mistakes), rule=rule.name)
+        raise MistakesError("rule", mistakes=tuple(mistakes), rule=rule.name)
     return rule

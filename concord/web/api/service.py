@@ -15,11 +15,11 @@ from concord.model.daemon import Activity, Verb
 from concord.model.user import Permission
 from concord.ports import WorkerPulse
 from concord.services import schedule
+from concord.web import error_text
 from concord.web.api.jobs import JobOut
-from concord.web.i18n import gettext
+from concord.web.error_text import facts_of
 from concord.web.jobs import jobs_of, toggle
 from concord.web.pages.sync import Stats
-from concord.web.problem import facts_of
 from concord.web.rest import ROOT, Model, api_router, needs
 from concord.web.visitor import Parts, Visitor, api
 from concord.web.watch import look_anew
@@ -111,8 +111,8 @@ class ServiceOut(Model):
             troubles=[
                 TroubleOut(
                     what=one.what,
-                    detail=gettext(one.error.message),
-                    remedy=gettext(one.error.advice),
+                    detail=error_text.sentence(one.error),
+                    remedy=error_text.remedy_for_programs(one.error),
                     facts=facts_of(one.error),
                 )
                 for one in status.troubles

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 from concord.model.account import AuthKind
 from concord.model.user import Permission
 from concord.services import oauth
+from concord.web.api.story import Story, WithStory
 from concord.web.rest import Model, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 
@@ -24,7 +25,7 @@ Client = Annotated[str | None, Field(max_length=64, description="The OAuth2 clie
 Word = Annotated[SecretStr, Field(max_length=4096)]
 
 
-class SignInOut(Model):
+class SignInOut(WithStory):
     """How a mailbox logs in, and how that goes."""
 
     account: str
@@ -35,7 +36,7 @@ class SignInOut(Model):
     refreshed_at: datetime | None = None
     expires_at: datetime | None = Field(default=None, description="Of the access token, which is renewed by itself.")
     refused_at: datetime | None = Field(default=None, description="Since when the provider takes it no longer.")
-    error: str | None = None
+    error: Story = None
 
 
 class SignInBegin(Model):

@@ -15,8 +15,8 @@ from concord.model.user import Permission
 from concord.model.worker import WorkerType
 from concord.services import workers
 from concord.services.workers import WorkerChange
-from concord.web.i18n import gettext
-from concord.web.problem import facts_of
+from concord.web import error_text
+from concord.web.error_text import facts_of
 from concord.web.rest import Model, Page, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 from concord.web.worker_form import tree_of
@@ -115,7 +115,7 @@ def remove_worker(me: Admin, parts: Parts, name: Instance) -> Response:
 
 def _refuse_unknown(parts: Parts, name: str) -> None:
     if name not in parts.workers.instances():
-        raise NotFoundError("There is no such worker", name=name)
+        raise NotFoundError("worker", name=name)
 
 
 def _changed(parts: Parts, name: str, change: WorkerChange) -> WorkerChanged:
@@ -134,5 +134,5 @@ def _out(parts: Parts, name: str) -> WorkerOut:
         config = InForce.model_validate(parts.workers.config(name), from_attributes=True)
     except SettingsError as error:
         facts = ", ".join(facts_of(error).values())
-        trouble = f"{gettext(error.message)} ({facts})"
+        trouble = f"{error_text.sentence(error)} ({facts})"
     return WorkerOut(name=name, daemon=f"worker@{name}", document=document, config=config, trouble=trouble)

@@ -81,5 +81,5 @@ def disable_workflow_definition(name: Name, me: Operator, parts: Parts) -> Workf
 def _accepted(workflow: WorkflowSpec, mistakes: Sequence[Mistake]) -> WorkflowSpec:
     """Raises MistakesError."""
     if mistakes:
-        raise MistakesError("The workflow has mistakes", mistakes=tuple(mistakes), workflow=workflow.name)
+        raise MistakesError("workflow", mistakes=tuple(mistakes), workflow=workflow.name)
     return workflow

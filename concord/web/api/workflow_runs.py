@@ -15,8 +15,9 @@ from concord.model.workflow import RunState, WorkflowRun
 from concord.services import workflows as service
 from concord.web import wanted
 from concord.web.api.mail_models import ChosenIn, Id, ListedRunOut, Lookings, RetriedOut, Since, Text, Until
+from concord.web.api.story import WithStory
 from concord.web.lists import view_of
-from concord.web.rest import Cursor, Limit, Model, api_router, needs, not_found
+from concord.web.rest import Cursor, Limit, api_router, needs, not_found
 from concord.web.visitor import Parts, Visitor, api
 
 router = api_router("workflow-runs", tag="Mail")
@@ -25,7 +26,7 @@ Reader = Annotated[Visitor, Depends(api(Permission.READ))]
 Operator = Annotated[Visitor, Depends(api(Permission.OPERATE))]
 
 
-class RunStepOut(Model):
+class RunStepOut(WithStory):
     """A step of a run, done or still to come."""
 
     position: int
@@ -33,7 +34,6 @@ class RunStepOut(Model):
     kind: str
     state: RunState | None = Field(description="Null: it has not begun.")
     attempts: int
-    error: str | None
     finished_at: datetime | None
 
 
@@ -75,7 +75,7 @@ def get_run(run_id: Id, _me: Reader, parts: Parts) -> RunDetail:
     run = parts.outbox.run(run_id)
     event = parts.outbox.event(run.event_id)
     listed = ListedRunOut.of(ListedRun(run=run, account=event.account, subject=event.subject))
-    return RunDetail(**listed.model_dump(), steps=_steps(run))
+    return RunDetail(**dict(listed), steps=_steps(run))
 
 
 @router.post("/retry", openapi_extra=needs(Permission.OPERATE))

@@ -15,7 +15,8 @@ from concord.model.discovery import Discovery, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS, Provider, provider_named, provider_of
 from concord.services import accounts
 from concord.services.discovery import discover
-from concord.web.account_form import BLANK, Given, given_by, given_of, in_words, plain_mistake, said_by, told
+from concord.web.account_form import BLANK, Given, given_by, given_of, plain_mistake, said_by, told
+from concord.web.error_text import in_words
 from concord.web.flash import see_other
 from concord.web.forms import Form, Posted
 from concord.web.i18n import N_
@@ -151,7 +152,7 @@ class _Reading:
     def refuse(self, error: ConcordError) -> None:
         """Something that only keeping it has shown."""
         field = "name" if isinstance(error, ExistsError) else "oauth_client" if isinstance(error, NotFoundError) else ""
-        wrong = error if isinstance(error, UsageError) else UsageError(error.message, remedy=error.advice)
+        wrong = error if isinstance(error, UsageError) else error.recast(UsageError)
         self.mistakes.append(Mistake((field,), wrong))
 
     def shown_again(self) -> Response:

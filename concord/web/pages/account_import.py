@@ -14,12 +14,12 @@ from concord.errors import ConcordError, UsageError
 from concord.pipeline.account_plan import PlannedRow, RowVerb
 from concord.services import importing
 from concord.services.importing import Imported, ImportedRow
-from concord.web.account_form import in_words
+from concord.web.error_text import facts_of, in_words
 from concord.web.flash import see_other
 from concord.web.forms import Form, Posted
 from concord.web.i18n import N_
 from concord.web.pages.settings import LIST, Configurer
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.render import render
 from concord.web.shelf import Shelf
 from concord.web.visitor import Parts

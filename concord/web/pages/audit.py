@@ -18,8 +18,9 @@ from concord.model.user import Permission
 from concord.services import audit as service
 from concord.web.actions import NOUNS, WAYS, action, way
 from concord.web.downloads import download
+from concord.web.error_text import facts_of
 from concord.web.forms import Form
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.render import query, render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -83,7 +84,7 @@ def narrowed_by(given: Mapping[str, str]) -> AuditFilter:
     """The filter that the fields say. Raises UsageError."""
     wanted = given.get("action", "")
     if wanted and not _ACTION.fullmatch(wanted):
-        raise UsageError("This cannot be an action", value=wanted, remedy="Write account, or account.add")
+        raise UsageError("action", value=wanted)
     until = _day(given.get("until", ""))
     return AuditFilter(
         actor=given.get("actor") or None,
@@ -103,14 +104,14 @@ def _day(text: str) -> datetime | None:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise UsageError("This cannot be a day", value=text, remedy="Write it as 2026-01-31") from None
+        raise UsageError("day", value=text) from None
     # Of the very last day there is no next one.
     return datetime.combine(min(day, date.max - timedelta(days=1)), time(), tzinfo=UTC)
 
 
 def _one_of(text: str, known: tuple[str, ...]) -> str | None:
     if text and text not in known:
-        raise UsageError("There is no such choice", value=text, remedy="Choose one of the list")
+        raise UsageError("choice", value=text)
     return text or None
 
 

@@ -15,11 +15,12 @@ from starlette.responses import RedirectResponse, Response
 from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError
 from concord.services.identity import Identity
 from concord.web import cookies
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.guard import LANGUAGE
 from concord.web.language import Language
-from concord.web.problem import facts_of, retry_after, status_of
+from concord.web.problem import retry_after, status_of
 from concord.web.refusals import SIGN_IN
 from concord.web.render import THEME, THEMES, render
 from concord.web.visitor import Parts, Visitor, address_of, by_session, page, refuse_forged

@@ -14,8 +14,8 @@ from concord.model.user import Permission
 from concord.services import mail
 from concord.web import wanted
 from concord.web.downloads import saved
+from concord.web.error_text import facts_of
 from concord.web.lists import given, turns, view_of, whole_days
-from concord.web.problem import facts_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 

@@ -15,8 +15,8 @@ from concord.manager.status import Status
 from concord.model.daemon import Activity
 from concord.model.user import Permission
 from concord.services.jobs import Job
+from concord.web.error_text import facts_of
 from concord.web.jobs import follow, jobs_of
-from concord.web.problem import facts_of
 from concord.web.render import render, text_of
 from concord.web.visitor import Visitor, page
 from concord.web.watch import VERDICTS, look_anew, of_set, shown

@@ -14,8 +14,8 @@ from concord.services.jobs import Job
 from concord.services.messages import ReplayTotals
 from concord.services.replaying import ReplayPreview
 from concord.services.retrying import Retried
+from concord.web.error_text import facts_of
 from concord.web.jobs import follow, jobs_of
-from concord.web.problem import facts_of
 from concord.web.render import render, text_of
 from concord.web.visitor import Visitor, page
 

@@ -17,12 +17,12 @@ from concord.model.message import Message, MessageState
 from concord.model.user import Permission
 from concord.services import lookup, mail, messages
 from concord.web import mail_frame, wanted
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.lists import given, numbers, turns, view_of, whole_days
 from concord.web.openings import openings_of
-from concord.web.problem import facts_of
 from concord.web.render import render
 from concord.web.trail import facts as trail_facts
 from concord.web.trail import words

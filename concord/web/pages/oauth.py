@@ -17,11 +17,12 @@ from concord.model.oauth import PRESETS, OAuthClient, OAuthProvider
 from concord.model.user import Permission
 from concord.services import oauth, oauth_clients
 from concord.web.account_form import told
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.pages.settings import AccountId, place_of
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -133,7 +134,7 @@ def _failed(request: Request, error: ConcordError, account: Account | None) -> R
 
 
 def _named(parts: Concord, error: ConcordError) -> Account | None:
-    name = error.fields.get("account")
+    name = error.facts.get("account")
     return next((one for one in parts.accounts.all() if one.name == name), None) if name else None
 
 

@@ -10,11 +10,12 @@ from starlette.responses import Response
 from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError, UsageError
 from concord.services.identity import Identity
 from concord.web import cookies
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.pages.door import keep_known
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, address_of, page
 
@@ -56,7 +57,7 @@ def end_session(request: Request, me: Me, parts: Parts, session_id: int) -> Resp
 
 def _refuse_different(after: str, again: str) -> None:
     if after != again:
-        raise UsageError("The two new passwords differ", remedy="Type the new password twice the same")
+        raise UsageError("passwords_differ")
 
 
 def _shown(request: Request, me: Visitor, parts: Parts, *, error: ConcordError | None = None) -> Response:

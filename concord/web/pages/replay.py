@@ -17,12 +17,12 @@ from concord.model.user import Permission
 from concord.services import messages, replaying
 from concord.services.replaying import Replay, ReplayPreview
 from concord.web import wanted
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.jobs import jobs_of, soon
 from concord.web.lists import LONGEST, given, numbers, whole_days
-from concord.web.problem import facts_of
 from concord.web.render import query, render
 from concord.web.visitor import Parts, Visitor, page
 
@@ -75,7 +75,7 @@ def go(request: Request, me: Operator, parts: Parts, form: Form) -> Response:
     """What a dry run showed is done, to exactly those messages."""
     shown = jobs_of(request).get(form.text("job")[:40]).result
     if not isinstance(shown, ReplayPreview):
-        raise ConflictError("This was no dry run that came to its end", remedy="Begin again with the dry run")
+        raise ConflictError("no_dry_run")
 
     def work(told: Told) -> messages.ReplayTotals:
         return messages.replay_many(parts, shown.ids, shown.handlers, subject=shown.subject, by=me.caller, told=told)

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from concord.errors import ConcordError, UsageError
 from concord.model.user import Permission
 from concord.services.identity import Identity
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form, Posted
 from concord.web.i18n import N_
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.proof import NOT_PROVED, prove
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page

@@ -22,11 +22,12 @@ from concord.model.user import Permission
 from concord.model.worker import BUILT_IN, WorkerType
 from concord.services import workers
 from concord.services.workers import WorkerChange
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.jobs import toggle
-from concord.web.problem import facts_of, status_of
+from concord.web.problem import status_of
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, page
 from concord.web.worker_form import (

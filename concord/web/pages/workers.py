@@ -17,12 +17,13 @@ from concord.manager.units import chosen
 from concord.model.daemon import Verb
 from concord.model.user import Permission
 from concord.services import schedule
+from concord.web.error_text import facts_of
 from concord.web.flash import see_other
 from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.jobs import jobs_of, toggle
 from concord.web.live import stream
-from concord.web.problem import Refusal, facts_of
+from concord.web.problem import Refusal
 from concord.web.render import render, text_of
 from concord.web.visitor import Parts, Visitor, page
 from concord.web.watch import VERDICTS, Shown, look_anew, shown, watch_of

@@ -17,6 +17,7 @@ import pytest
 
 from concord.adapters.archive_file import INCOMING, FileArchive
 from concord.errors import ArchiveDamagedError, ArchiveDownError
+from concord.wording import english
 from tests.fakes.blobs import blob
 
 PUT_FROM_PIPE = """
@@ -159,9 +160,9 @@ def test_a_failing_disk_is_explained(
     with pytest.raises(ArchiveDownError) as caught:
         archive.put([blob("raw/one", b"content")])
 
-    assert str(caught.value.fields["path"]).endswith("raw/one")
-    assert caught.value.fields["cause"] == os.strerror(number)
-    assert word in caught.value.advice
+    assert str(caught.value.facts["path"]).endswith("raw/one")
+    assert caught.value.facts["cause"] == os.strerror(number)
+    assert word in english.remedy(caught.value)
 
 
 def test_a_disk_failing_while_reading_is_down(archive: FileArchive, root: Path) -> None:
@@ -173,7 +174,7 @@ def test_a_disk_failing_while_reading_is_down(archive: FileArchive, root: Path) 
     with archive.open("broken") as stream, pytest.raises(ArchiveDownError):
         stream.read(10)
 
-    assert "journalctl" in caught.value.advice
+    assert "journalctl" in english.remedy(caught.value)
 
 
 def test_a_file_in_the_way_is_down(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Disk(MemoryArchive):
 
     def put(self, blobs: Sequence[Blob]) -> None:
         if any(one.size > self.room for one in blobs):
-            raise ArchiveDownError("The archive cannot be read or written", cause="No space left on device")
+            raise ArchiveDownError("io", cause="No space left on device")
         super().put(blobs)
 
     def read(self, key: str, *, sha256: str | None = None) -> bytes:

@@ -11,6 +11,7 @@ from concord.adapters.supervisord import SupervisordSupervisor
 from concord.adapters.supervisors import find_supervisor
 from concord.errors import SupervisorDownError, SupervisorRefusedError
 from concord.settings import ServiceSettings
+from concord.wording import english
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def test_neither_is_told_with_the_cause_of_each(tmp_path: Path) -> None:
     with pytest.raises(SupervisorDownError) as caught:
         find_supervisor(ServiceSettings(run_directory=tmp_path), list)
 
-    told = caught.value.explain()
+    told = english.explain(caught.value)
     assert "systemd=it does not run this machine" in told
     assert f"supervisord=no answer on {tmp_path}/supervisor.sock: No such file or directory" in told
 
@@ -43,12 +44,12 @@ def test_systemd_whose_bus_is_away_is_told(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SupervisorDownError) as caught:
         find_supervisor(ServiceSettings(run_directory=tmp_path), list)
 
-    assert "The system's D-Bus did not answer" in caught.value.explain()
+    assert "The system's D-Bus did not answer" in english.explain(caught.value)
 
 
 def test_supervisord_that_refuses_this_user_is_the_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_self: SupervisordSupervisor) -> None:
-        raise SupervisorRefusedError("supervisord's socket is not for this user")
+        raise SupervisorRefusedError("supervisord")
 
     monkeypatch.setattr(SupervisordSupervisor, "check", refuse)
 

@@ -17,6 +17,7 @@ from concord.errors import SecretKeyError
 from concord.model.key_ring import KeyRing, Link
 from concord.ports import Vault
 from concord.settings import Settings, load
+from concord.wording import english
 from tests.fakes.vault import NullVault
 
 OLD, NEW = new_key(), new_key()
@@ -116,7 +117,7 @@ def test_without_a_key_nothing_starts() -> None:
     with pytest.raises(SecretKeyError, match="no key") as caught:
         FernetVault.from_settings(Settings())
 
-    assert "concord secrets init" in caught.value.explain()
+    assert "concord secrets init" in english.explain(caught.value)
 
 
 def test_an_empty_key_file_is_no_key(key_file: Path) -> None:
@@ -135,8 +136,8 @@ def test_a_malformed_key_is_told_by_its_line_only(bad: str) -> None:
     with pytest.raises(SecretKeyError, match="malformed") as caught:
         FernetVault.from_settings(Settings(secret_key=SecretStr(f"{OLD}\n{bad}")))
 
-    assert "line=2" in caught.value.explain()
-    assert bad not in caught.value.explain()
+    assert "line=2" in english.explain(caught.value)
+    assert bad not in english.explain(caught.value)
     assert caught.value.__suppress_context__
 
 
@@ -151,7 +152,7 @@ def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path, kind: str) -> N
     with pytest.raises(SecretKeyError, match="cannot be read") as caught:
         FernetVault.from_settings(Settings(secret_key_file=file))
 
-    assert str(file) in caught.value.explain()
+    assert str(file) in english.explain(caught.value)
 
 
 def test_a_key_file_open_to_everybody_is_told(key_file: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_release_waits_for_the_database() -> None:
     def release(worker: Incarnation) -> None:
         tries.append(worker)
         if len(tries) < 3:
-            raise DatabaseDownError("gone")
+            raise DatabaseDownError("refused")
         released.set()
 
     releasing = Releasing(release, again=0.01)

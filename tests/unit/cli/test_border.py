@@ -11,6 +11,7 @@ from concord.bootstrap import Concord
 from concord.cli.root import app
 from concord.cli.session import Session
 from concord.errors import DatabaseDownError
+from concord.wording import english
 from tests.fakes.command import Answer, Command
 
 
@@ -22,28 +23,29 @@ def failing(error: BaseException, *arguments: str) -> Answer:
 
 
 def test_failure_of_ours_is_sentence_facts_and_remedy() -> None:
-    answer = failing(DatabaseDownError("The database did not do it", database="sqlite:///x", cause="locked"))
+    answer = failing(DatabaseDownError("refused", database="sqlite:///x", cause="locked"))
 
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.splitlines() == [
         "Error: The database did not do it.",
         "  database: sqlite:///x",
         "  cause: locked",
-        f"What to do: {DatabaseDownError.remedy}.",
+        f"What to do: {english.remedy(DatabaseDownError())}.",
     ]
 
 
 def test_json_failure_is_one_document_on_stdout() -> None:
     def make() -> Concord:
-        raise DatabaseDownError("The database did not do it", cause="locked")
+        raise DatabaseDownError("refused", cause="locked")
 
     answer = Command(make)("account", "list", "--json")
 
     assert json.loads(answer.out)["error"] == {
         "code": "database_down",
+        "situation": "database_down.refused",
         "message": "The database did not do it",
         "facts": {"cause": "locked"},
-        "remedy": DatabaseDownError.remedy,
+        "remedy": english.remedy(DatabaseDownError()),
     }
 
 

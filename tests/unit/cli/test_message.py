@@ -25,7 +25,7 @@ def quarantined(concord: MemoryConcord, sales: Account) -> int:
     poll_whole(concord, sales.id)
     [ref] = concord.memory_queue.messages
     [claim] = concord.ledger.claim([ref.id], until=now() + timedelta(minutes=5))
-    concord.ledger.quarantine(claim, WorkerLostError("The worker died each time"))
+    concord.ledger.quarantine(claim, WorkerLostError())
     concord.memory_queue.clear()
     assert concord.ledger.get(ref.id).state is MessageState.QUARANTINED
     return ref.id

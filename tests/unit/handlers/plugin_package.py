@@ -26,7 +26,7 @@ def fail(options: Mapping[str, Any]) -> Kept:
 
 
 def choosy(options: Mapping[str, Any]) -> Kept:
-    raise UsageError("An option is missing", option="colour")
+    raise UsageError("option_missing", option="colour")
 
 
 def make_nothing(options: Mapping[str, Any]) -> object:

@@ -16,6 +16,7 @@ from concord.model.rule import HandlerSpec
 from concord.pipeline.retry import next_try
 from concord.ports import Handler, RedisMemory
 from concord.settings import DispatchSettings
+from concord.wording import english
 from tests.fakes.handlers import NOW, SentElsewhere, SentTasks, make_consignment, make_tools, public, sealed
 
 URL = "redis://redis.example.com:6380/2"
@@ -43,7 +44,7 @@ def test_address_that_cannot_be_used_is_refused_and_not_shown(kind: str, url: st
     with pytest.raises(UsageError) as caught:
         read(models[kind], {"url": url, **needed}, kind=kind)
 
-    assert "s%40same" not in caught.value.explain()
+    assert "s%40same" not in english.explain(caught.value)
 
 
 def test_secret_is_the_same_address_with_its_password() -> None:
@@ -77,7 +78,7 @@ def test_password_goes_nowhere_but_where_it_was_typed_for(url: str | None, secre
     with pytest.raises(UsageError) as caught:
         address_of(url, secret)
 
-    assert "same" not in caught.value.explain().replace("the same address", "")
+    assert "same" not in english.explain(caught.value).replace("the same address", "")
 
 
 def test_a_kept_handler_whose_address_was_changed_is_refused() -> None:

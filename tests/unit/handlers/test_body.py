@@ -54,4 +54,4 @@ def test_a_frame_that_is_too_big_is_refused() -> None:
     with pytest.raises(HandlerRefusedError) as caught:
         fit(given.event, given.document, 2000)
 
-    assert caught.value.fields["limit"] == 2000
+    assert caught.value.facts["limit"] == 2000

@@ -7,6 +7,7 @@ import pytest
 from concord.errors import QueueDownError, UsageError
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
 from concord.handlers.options import read
+from concord.wording import english
 from tests.fakes.handlers import SentTasks, make_consignment, make_event, make_tools
 
 
@@ -40,4 +41,4 @@ def test_our_own_queues_are_refused(queue: str) -> None:
     with pytest.raises(UsageError, match="cannot be used") as caught:
         read(CeleryOptions, {"task": "crm.take", "queue": queue}, kind="celery")
 
-    assert "Concord's own" in caught.value.explain() or "cannot be seen" in caught.value.explain()
+    assert "Concord's own" in english.explain(caught.value) or "cannot be seen" in english.explain(caught.value)

@@ -12,6 +12,7 @@ from concord.errors import HandlerRefusedError, UsageError
 from concord.handlers import Handlers
 from concord.handlers.log import LogHandler
 from concord.model.rule import HandlerSpec
+from concord.wording import english
 from tests.fakes.handlers import make_tools, sealed
 from tests.unit.handlers.installed import install
 from tests.unit.handlers.plugin_package import Kept
@@ -67,9 +68,9 @@ def test_what_cannot_be_made_is_refused_in_words(spec: HandlerSpec, said: str) -
     with pytest.raises(HandlerRefusedError) as caught:
         Handlers(make_tools()).get(spec)
 
-    assert said in caught.value.explain()
-    assert "handler=x" in caught.value.explain()
-    assert "short" not in caught.value.explain()
+    assert said in english.explain(caught.value)
+    assert "handler=x" in english.explain(caught.value)
+    assert "short" not in english.explain(caught.value)
 
 
 def test_the_check_refuses_before_anything_is_kept() -> None:
@@ -118,8 +119,8 @@ def test_a_broken_package_is_named_and_stops_nothing_else(acme: None, kind: str,
     with pytest.raises(HandlerRefusedError) as caught:
         handlers.get(HandlerSpec(name="x", kind=kind))
 
-    assert caught.value.fields["distribution"] == "acme-mail"
-    assert cause in caught.value.explain()
+    assert caught.value.facts["distribution"] == "acme-mail"
+    assert cause in english.explain(caught.value)
     assert isinstance(handlers.get(HandlerSpec(name="fine", kind="log")), LogHandler)
 
 
@@ -127,4 +128,4 @@ def test_a_packages_own_refusal_keeps_its_words(acme: None) -> None:
     with pytest.raises(HandlerRefusedError, match="An option is missing") as caught:
         Handlers(make_tools()).get(HandlerSpec(name="x", kind="choosy"))
 
-    assert caught.value.fields == {"handler": "x", "option": "colour"}
+    assert caught.value.facts == {"handler": "x", "option": "colour"}

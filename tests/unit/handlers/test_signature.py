@@ -6,6 +6,7 @@ import pytest
 
 from concord.errors import UsageError
 from concord.handlers.signature import Signer
+from concord.wording import english
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -47,8 +48,8 @@ def test_a_malformed_secret_is_refused_unshown(secret: str, cause: str) -> None:
     with pytest.raises(UsageError) as caught:
         Signer.parse(secret)
 
-    assert cause in caught.value.explain()
-    assert not secret.removeprefix("whsec_") or secret.removeprefix("whsec_") not in caught.value.explain()
+    assert cause in english.explain(caught.value)
+    assert not secret.removeprefix("whsec_") or secret.removeprefix("whsec_") not in english.explain(caught.value)
 
 
 def test_keys_do_not_show_in_a_representation() -> None:

@@ -14,8 +14,8 @@ def test_a_full_host_is_busy_and_blames_nobody() -> None:
     with slots.hold("a.example", 1), pytest.raises(HandlerError) as caught, slots.hold("a.example", 1):
         pytest.fail("a second call was let through")
 
-    assert caught.value.fields["busy"] is True
-    assert caught.value.fields["retry_after"] == 2
+    assert caught.value.facts["busy"] is True
+    assert caught.value.facts["retry_after"] == 2
 
 
 def test_other_hosts_are_not_in_the_way() -> None:

@@ -11,6 +11,7 @@ from concord.errors import HandlerError, HandlerRefusedError, UsageError
 from concord.handlers.endpoint import Answer
 from concord.handlers.options import read
 from concord.handlers.webhook import WebhookOptions, judge
+from concord.wording import english
 from tests.fakes.handlers import NOW
 
 
@@ -29,7 +30,7 @@ def test_everything_else_is_tried_again(status: int) -> None:
     with pytest.raises(HandlerError) as caught:
         judge(answered(status), NOW)
 
-    assert caught.value.fields["status"] == status
+    assert caught.value.facts["status"] == status
 
 
 def test_gone_is_for_good() -> None:
@@ -56,14 +57,14 @@ def test_the_asked_wait_is_honoured_up_to_an_hour(status: int, asked: str, secon
     with pytest.raises(HandlerError) as caught:
         judge(answered(status, retry_after=asked), NOW)
 
-    assert caught.value.fields["retry_after"] == seconds
+    assert caught.value.retry_after == seconds
 
 
 def test_the_answer_is_shown_short_and_on_one_line() -> None:
     with pytest.raises(HandlerError) as caught:
         judge(answered(400, b"bad\r\nsignature \xff" + b"x" * 5000), NOW)
 
-    shown = str(caught.value.fields["answer"])
+    shown = str(caught.value.facts["answer"])
     assert shown.startswith("bad signature \N{REPLACEMENT CHARACTER}")
     assert len(shown) == 200
 
@@ -91,8 +92,8 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, object], sa
     with pytest.raises(UsageError) as caught:
         read(WebhookOptions, options, kind="webhook")
 
-    assert said in caught.value.explain()
-    assert "hunter2" not in caught.value.explain()
+    assert said in english.explain(caught.value)
+    assert "hunter2" not in english.explain(caught.value)
 
 
 def test_good_options_are_taken() -> None:

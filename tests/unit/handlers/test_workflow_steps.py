@@ -8,6 +8,7 @@ import pytest
 
 from concord.errors import HandlerRefusedError, UsageError
 from concord.handlers import WorkflowSteps
+from concord.wording import english
 from tests.fakes.handlers import SentTasks, make_event, make_tools
 from tests.unit.handlers.installed import install
 
@@ -50,14 +51,14 @@ def test_a_broken_package_is_named(acme: None) -> None:
     with pytest.raises(HandlerRefusedError) as caught:
         WorkflowSteps(make_tools()).get("absent")
 
-    assert caught.value.fields["distribution"] == "acme-mail"
+    assert caught.value.facts["distribution"] == "acme-mail"
 
 
 def test_an_unknown_kind_is_refused_with_a_guess() -> None:
     with pytest.raises(HandlerRefusedError) as caught:
         WorkflowSteps(make_tools()).get("webhoook")
 
-    assert caught.value.advice == "Did you mean 'webhook'?"
+    assert english.remedy(caught.value) == "Did you mean 'webhook'?"
 
 
 def test_the_check_refuses_before_anything_is_kept() -> None:

@@ -21,6 +21,7 @@ from concord.manager.config import (
 )
 from concord.model.worker import WorkerConfig, WorkerType
 from concord.settings import ProcessPoolSettings, WorkerSettings
+from concord.wording import english
 
 FILE = "/etc/concord/workers/extra.json"
 SETTINGS = WorkerSettings(mail=ProcessPoolSettings(concurrency=7))
@@ -61,9 +62,9 @@ def test_a_wrong_file_is_refused_with_file_key_and_remedy(text: str, said: str) 
     with pytest.raises(SettingsError) as caught:
         config(text)
 
-    assert said in caught.value.explain()
-    assert FILE in caught.value.explain()
-    assert caught.value.advice
+    assert said in english.explain(caught.value)
+    assert FILE in english.explain(caught.value)
+    assert english.remedy(caught.value)
 
 
 def test_a_built_in_worker_cannot_be_of_the_other_type() -> None:
@@ -99,7 +100,7 @@ def mistakes(text: str, instance: str = "extra") -> dict[tuple[str | int, ...], 
     """What a form says of it, by place."""
     with pytest.raises(MistakesError) as caught:
         read_form(text, instance, SETTINGS)
-    return {mistake.path: mistake.error.explain() for mistake in caught.value.mistakes}
+    return {mistake.path: english.explain(mistake.error) for mistake in caught.value.mistakes}
 
 
 def test_every_mistake_of_a_form_is_told_at_its_field() -> None:

@@ -24,6 +24,7 @@ from concord.manager.lock import ToggleLock
 from concord.model.caller import Caller
 from concord.model.daemon import Activity
 from concord.ports import DELIVER_QUEUE, MAIL_QUEUE, POLL_QUEUE
+from concord.wording import english
 from tests.fakes.host import ALICE, MemoryHost, write_worker
 
 SET = ("beat", "worker@poll", "worker@mail", "worker@deliver", "flower")
@@ -65,7 +66,7 @@ def test_without_redis_nothing_is_started(host: MemoryHost, verb: str) -> None:
         getattr(host.manager, verb)(by=ALICE)
 
     assert host.supervisor.calls == []
-    assert "redis.url" in caught.value.advice
+    assert "redis.url" in english.remedy(caught.value)
 
 
 @pytest.mark.parametrize("name", ["flower", "admin"])
@@ -102,8 +103,8 @@ def test_a_daemon_that_lives_and_does_nothing_is_named(host: MemoryHost, idle: s
     with pytest.raises(NotConsumingError) as caught:
         host.manager.start(by=ALICE)
 
-    assert caught.value.fields["daemon"] == idle
-    assert told in caught.value.explain()
+    assert caught.value.facts["daemon"] == idle
+    assert told in english.explain(caught.value)
     assert caught.value.log == ("connecting", "still connecting")
     assert host.syncs == 0
     assert host.written.outcome == "failed"
@@ -230,7 +231,7 @@ def test_a_toggle_under_way_refuses_the_next_and_says_whose_it_is(host: MemoryHo
     with lock.held("restart", "bob"), pytest.raises(ConflictError) as caught:
         host.manager.stop(by=ALICE)
 
-    assert "restart by bob since" in caught.value.explain()
+    assert "restart by bob since" in english.explain(caught.value)
     assert host.supervisor.calls == []
     assert host.written.outcome == "refused"
 
@@ -244,26 +245,26 @@ def test_a_restart_gets_the_time_of_a_stop_and_a_start(host: MemoryHost) -> None
 
 def test_a_schedule_that_cannot_follow_is_told_and_the_daemons_stay(host: MemoryHost) -> None:
     """M4: not half-started silently."""
-    host.sync_fails = DatabaseDownError("The database did not answer", cause="disk full")
+    host.sync_fails = DatabaseDownError("refused", cause="disk full")
 
     with pytest.raises(NotSyncedError) as caught:
         host.manager.start(by=ALICE)
 
-    assert "disk full" in caught.value.explain()
+    assert "disk full" in english.explain(caught.value)
     assert host.supervisor.daemons["beat"].activity is Activity.RUNNING
     assert host.written.outcome == "failed"
 
 
 def test_a_schedule_that_fails_otherwise_leaves_no_doubt_that_the_daemons_run(host: MemoryHost) -> None:
     """M4: a table that is not there is no reason to think that nothing was started."""
-    host.sync_fails = SchemaError("The database lacks a table or column", cause="no such table: accounts")
+    host.sync_fails = SchemaError("incomplete", cause="no such table: accounts")
 
     with pytest.raises(NotSyncedError) as caught:
         host.manager.start(by=ALICE)
 
-    assert "The daemons run" in caught.value.explain()
-    assert "no such table: accounts" in caught.value.explain()
-    assert "concord db upgrade" in caught.value.explain()
+    assert "The daemons run" in english.explain(caught.value)
+    assert "no such table: accounts" in english.explain(caught.value)
+    assert "concord db upgrade" in english.explain(caught.value)
 
 
 def test_what_is_waited_for_is_told(host: MemoryHost) -> None:

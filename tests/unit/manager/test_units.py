@@ -8,6 +8,7 @@ import pytest
 
 from concord.errors import UnknownDaemonError
 from concord.manager.units import chosen, members, polkit_rule, selectors
+from concord.wording import english
 
 INSTANCES = ["poll", "mail", "deliver", "extra"]
 
@@ -47,14 +48,14 @@ def test_nothing_else_may_be_named(name: str) -> None:
     with pytest.raises(UnknownDaemonError) as caught:
         chosen(name, INSTANCES)
 
-    assert caught.value.advice
+    assert english.remedy(caught.value)
 
 
 def test_a_misspelt_name_is_answered_with_the_likeliest() -> None:
     with pytest.raises(UnknownDaemonError) as caught:
         chosen("worker@mial", INSTANCES)
 
-    assert caught.value.advice == "Did you mean 'worker@mail'?"
+    assert english.remedy(caught.value) == "Did you mean 'worker@mail'?"
 
 
 def test_the_admin_service_is_never_part_of_the_whole() -> None:

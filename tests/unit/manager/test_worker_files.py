@@ -12,6 +12,7 @@ import pytest
 from concord.errors import NotFoundError, SettingsError, UsageError
 from concord.manager.config import WorkerDocument
 from concord.model.worker import WorkerType
+from concord.wording import english
 from tests.fakes.host import MemoryHost, write_worker
 
 
@@ -71,7 +72,7 @@ def test_an_unknown_worker_is_answered_with_how_to_make_it(host: MemoryHost) -> 
     with pytest.raises(NotFoundError) as caught:
         host.workers.config("extra")
 
-    assert "concord worker add extra --type mail" in caught.value.explain()
+    assert "concord worker add extra --type mail" in english.explain(caught.value)
 
 
 def _fifo(path: Path) -> None:
@@ -104,5 +105,5 @@ def test_whatever_lies_there_keeps_no_reader_waiting_and_fills_no_memory(
     with pytest.raises(SettingsError) as caught:
         host.workers.config("evil")
 
-    assert told in caught.value.explain()
+    assert told in english.explain(caught.value)
     assert [one.instance for one in host.workers.usable()] == ["poll", "mail", "deliver"]

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from concord.model.template import fill
+from concord.wording.template import fill
 
 MOST_OCTETS = 100_000
 

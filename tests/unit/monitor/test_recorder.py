@@ -117,7 +117,7 @@ def test_totals_that_take_too_long_hold_nothing_up(
     world: World, numbers: MemoryNumbers, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def give_up(_self: SqlTally) -> dict[str, float]:
-        raise DatabaseDownError("The database did not do it")
+        raise DatabaseDownError("refused")
 
     monkeypatch.setattr(SqlTally, "totals", give_up)
     world.wait(seconds=70)
@@ -130,7 +130,7 @@ def test_a_database_that_is_away_is_told(world: World, recorder: Recorder, monke
     """The task's border says it; the next minute catches up."""
 
     def refuse(_self: SqlTally) -> dict[str, float]:
-        raise DatabaseDownError("The database did not do it")
+        raise DatabaseDownError("refused")
 
     monkeypatch.setattr(SqlTally, "standing", refuse)
     world.wait(seconds=70)

@@ -53,7 +53,7 @@ def test_folder_whose_status_failed_is_not_written_to(processed: World) -> None:
 
     def fail(folder: str) -> None:
         processed.mailbox.before_status = None
-        raise MailboxFolderError("A folder cannot be used on the IMAP server", folder=folder)
+        raise MailboxFolderError("unusable", folder=folder)
 
     processed.mailboxes.reset_uidvalidity(USER)
     processed.mailbox.before_status = fail
@@ -258,7 +258,7 @@ def test_refusal_of_everything_asks_the_server_only_a_few_times(world: World) ->
 
     def count(_verb: str, uids: Sequence[int]) -> None:
         asked.append(uids)
-        raise MailboxFolderError("The IMAP server refused a command")
+        raise MailboxFolderError("unusable")
 
     world.mailbox.before_change = count
     world.poll()

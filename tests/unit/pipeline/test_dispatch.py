@@ -15,6 +15,7 @@ from concord.adapters.sql.outbox import SqlOutbox
 from concord.errors import DatabaseDownError, HandlerError, HandlerRefusedError, SecretKeyError
 from concord.model.account import Priority
 from concord.model.delivery import Delivery, DeliveryState
+from concord.model.fault import in_english
 from concord.model.rule import HandlerSpec, Match, Rule
 from concord.ports import Consignment
 from concord.settings import DispatchSettings
@@ -59,7 +60,7 @@ def try_again(world: World) -> None:
 
 
 def test_failing_handler_does_not_stop_the_other(ready: World) -> None:
-    handler(ready, "inbox").failures = [HandlerError("not now")]
+    handler(ready, "inbox").failures = [HandlerError("not_accepted")]
 
     ready.dispatch()
 
@@ -68,7 +69,7 @@ def test_failing_handler_does_not_stop_the_other(ready: World) -> None:
 
 def test_handler_failing_three_times_gets_it_on_the_fourth(ready: World) -> None:
     inbox = handler(ready, "inbox")
-    inbox.failures = [HandlerError("not now")] * 3
+    inbox.failures = [HandlerError("not_accepted")] * 3
 
     ready.dispatch()
     for _ in range(3):
@@ -81,7 +82,7 @@ def test_handler_failing_three_times_gets_it_on_the_fourth(ready: World) -> None
 
 
 def test_too_many_failures_end_in_dead(ready: World) -> None:
-    handler(ready, "inbox").failures = [HandlerError("never", remedy="Mend it")] * 9
+    handler(ready, "inbox").failures = [HandlerError("not_accepted", answer="never")] * 9
 
     ready.dispatch()
     for _ in range(6):
@@ -89,12 +90,12 @@ def test_too_many_failures_end_in_dead(ready: World) -> None:
 
     dead = delivery_to(ready, "inbox")
     assert dead.state is DeliveryState.DEAD
-    assert "never" in (dead.error or "")
+    assert "never" in (in_english(dead.error) or "")
     assert len(handler(ready, "inbox").tries) == 4
 
 
 def test_refusal_is_dead_at_once(ready: World) -> None:
-    handler(ready, "inbox").failures = [HandlerRefusedError("410 Gone")]
+    handler(ready, "inbox").failures = [HandlerRefusedError("gone")]
 
     ready.dispatch()
 
@@ -102,7 +103,7 @@ def test_refusal_is_dead_at_once(ready: World) -> None:
 
 
 def test_dead_delivery_can_be_retried(ready: World) -> None:
-    handler(ready, "inbox").failures = [HandlerRefusedError("410 Gone")]
+    handler(ready, "inbox").failures = [HandlerRefusedError("gone")]
     ready.dispatch()
 
     changed = ready.outbox.retry_deliveries([delivery_to(ready, "inbox").id])
@@ -112,7 +113,7 @@ def test_dead_delivery_can_be_retried(ready: World) -> None:
 
 
 def test_busy_receiver_is_not_counted_against_the_delivery(ready: World) -> None:
-    handler(ready, "inbox").failures = [HandlerError("busy", busy=True, retry_after=2)] * 20
+    handler(ready, "inbox").failures = [HandlerError("slots_taken", busy=True, retry_after=2)] * 20
 
     ready.dispatch()
     for _ in range(20):
@@ -175,7 +176,7 @@ def test_what_is_for_an_unknown_handler_waits_with_what_to_do(ready: World) -> N
 
     waiting = delivery_to(ready, "inbox")
     assert (waiting.state, waiting.error_code) == (DeliveryState.PENDING, "handler_missing")
-    assert "concord apply" in (waiting.error or "")
+    assert "concord apply" in (in_english(waiting.error) or "")
 
     ready.rulebook.save_handler(HandlerSpec(name="inbox", kind="inbox"))
     ready.sweeper.sweep()
@@ -269,7 +270,7 @@ class SlowHandler:
 
 def test_a_key_that_does_not_fit_kills_no_delivery_and_counts_no_attempt(ready: World) -> None:
     """Issue 9, B: a wrong key is infrastructure."""
-    handler(ready, "inbox").failures = [SecretKeyError("The key does not open this secret")] * 9
+    handler(ready, "inbox").failures = [SecretKeyError("wrong")] * 9
 
     ready.dispatch()
     for _ in range(8):
@@ -296,7 +297,7 @@ class LockedOutbox(SqlOutbox):
 
     def _refuse(self) -> None:
         if self.locked:
-            raise DatabaseDownError("The database did not do it", cause="canceling statement due to lock timeout")
+            raise DatabaseDownError("refused", cause="canceling statement due to lock timeout")
 
 
 def test_what_a_receiver_took_is_not_sent_again_while_the_trail_is_locked(ready: World) -> None:
@@ -329,7 +330,7 @@ def test_a_failure_that_cannot_be_recorded_is_recorded_once_the_database_answers
     outbox = LockedOutbox(ready.engine, ready.clock)
     ready.outbox = outbox
     ready.serving = ready.make_serving()
-    handler(ready, "inbox").failures = [HandlerError("not now")]
+    handler(ready, "inbox").failures = [HandlerError("not_accepted")]
     with suppress(DatabaseDownError):
         ready.dispatch()
     assert delivery_to(ready, "inbox").state is DeliveryState.DELIVERING

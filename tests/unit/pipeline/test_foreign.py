@@ -114,7 +114,7 @@ def test_others_do_not_wait_for_a_slow_suspect(monkeypatch: pytest.MonkeyPatch, 
 
 def test_stage_that_cannot_be_written_begins_nothing() -> None:
     def refuse() -> None:
-        raise DatabaseDownError("The database did not do it")
+        raise DatabaseDownError("refused")
 
     calls, ran = ForeignCalls(60), Log()
     with pytest.raises(DatabaseDownError):

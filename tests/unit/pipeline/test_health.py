@@ -31,16 +31,16 @@ SETTINGS = PollSettings(backoff_base=30, backoff_max=3600)
 @pytest.mark.parametrize(
     ("error", "state"),
     [
-        (MailboxDeniedError("no"), AccountState.AUTH_FAILED),
-        (MailboxTlsError("no"), AccountState.TLS),
-        (MailboxDnsError("no"), AccountState.DNS),
-        (MailboxDownError("no"), AccountState.UNREACHABLE),
-        (MailboxThrottledError("no"), AccountState.THROTTLED),
-        (MailboxFolderError("no"), AccountState.FOLDER_MISSING),
-        (MailboxQuotaError("no"), AccountState.QUOTA),
-        (MailboxProtocolError("no"), AccountState.BACKING_OFF),
-        (SessionLostError("no"), AccountState.BACKING_OFF),
-        (PollFaultError("no"), AccountState.INTERNAL_ERROR),
+        (MailboxDeniedError("login"), AccountState.AUTH_FAILED),
+        (MailboxTlsError("handshake"), AccountState.TLS),
+        (MailboxDnsError(), AccountState.DNS),
+        (MailboxDownError("timeout"), AccountState.UNREACHABLE),
+        (MailboxThrottledError(), AccountState.THROTTLED),
+        (MailboxFolderError("unusable"), AccountState.FOLDER_MISSING),
+        (MailboxQuotaError(), AccountState.QUOTA),
+        (MailboxProtocolError("no_imap"), AccountState.BACKING_OFF),
+        (SessionLostError(), AccountState.BACKING_OFF),
+        (PollFaultError(), AccountState.INTERNAL_ERROR),
     ],
 )
 def test_each_trouble_has_its_state(error: MailboxError, state: AccountState) -> None:
@@ -52,7 +52,7 @@ def test_each_trouble_has_its_state(error: MailboxError, state: AccountState) ->
 
 
 def test_pauses_double_up_to_the_longest() -> None:
-    pauses = [health.pause(MailboxDownError("no"), failures, SETTINGS) for failures in range(1, 40)]
+    pauses = [health.pause(MailboxDownError("timeout"), failures, SETTINGS) for failures in range(1, 40)]
 
     for failures, pause in enumerate(pauses, start=1):
         whole = min(30 * 2 ** (failures - 1), 3600)
@@ -61,19 +61,19 @@ def test_pauses_double_up_to_the_longest() -> None:
 
 def test_refused_login_waits_long_from_the_first() -> None:
     """Nobody is locked out: providers count refused logins within minutes."""
-    status = health.failed(AccountStatus(), MailboxDeniedError("no"), NOW, SETTINGS)
+    status = health.failed(AccountStatus(), MailboxDeniedError("login"), NOW, SETTINGS)
 
     assert status.next_try is not None
     assert status.next_try - NOW >= health.DENIED_FIRST / 2
 
 
 def test_server_that_names_its_wait_gets_it() -> None:
-    error = MailboxThrottledError("Come back later", retry_after=1234.0)
+    error = MailboxThrottledError(retry_after=1234.0)
 
     assert health.pause(error, 1, SETTINGS) == timedelta(seconds=1234)
 
 
-@pytest.mark.parametrize("error", [MailboxFolderError("no"), MailboxQuotaError("no"), MailboxBudgetError("no")])
+@pytest.mark.parametrize("error", [MailboxFolderError("unusable"), MailboxQuotaError(), MailboxBudgetError()])
 def test_partial_troubles_do_not_slow_the_account(error: MailboxError) -> None:
     status = health.failed(AccountStatus(), error, NOW, SETTINGS)
 
@@ -81,7 +81,7 @@ def test_partial_troubles_do_not_slow_the_account(error: MailboxError) -> None:
 
 
 def test_one_success_closes_the_circuit() -> None:
-    failing = health.failed(AccountStatus(failures=7), MailboxDownError("no"), NOW, SETTINGS)
+    failing = health.failed(AccountStatus(failures=7), MailboxDownError("timeout"), NOW, SETTINGS)
 
     status = health.succeeded(failing, NOW)
 
@@ -92,20 +92,20 @@ def test_one_success_closes_the_circuit() -> None:
 @pytest.mark.parametrize("asked", [1e12, 10**400, float("inf"), 86_400.0 * 3650])
 def test_a_server_cannot_ask_for_years(asked: float) -> None:
     """A5: such a wait raised OverflowError at every poll, or put the next try into another decade."""
-    error = MailboxThrottledError("later", retry_after=asked)
+    error = MailboxThrottledError(retry_after=asked)
 
     assert health.pause(error, 1, SETTINGS) == health.RETRY_AFTER_MOST
 
 
 @pytest.mark.parametrize("asked", [float("nan"), -1.0, float("-inf")])
 def test_a_wait_that_is_none_is_passed_over(asked: float) -> None:
-    error = MailboxThrottledError("later", retry_after=asked)
+    error = MailboxThrottledError(retry_after=asked)
 
     assert timedelta(seconds=1) < health.pause(error, 1, SETTINGS) <= timedelta(seconds=30)
 
 
 def test_any_number_of_failures_can_be_waited_for() -> None:
-    assert health.pause(MailboxDownError("no"), 10**9, SETTINGS) <= timedelta(hours=1)
+    assert health.pause(MailboxDownError("timeout"), 10**9, SETTINGS) <= timedelta(hours=1)
 
 
 def test_a_next_try_beyond_the_longest_back_off_is_due() -> None:

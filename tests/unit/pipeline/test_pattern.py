@@ -6,6 +6,7 @@ import pytest
 
 from concord.errors import UsageError
 from concord.pipeline.pattern import LONGEST, Matcher, compiled
+from concord.wording import english
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_what_would_be_unrolled_without_end_is_refused(expression: str) -> None:
     with pytest.raises(UsageError, match="repeats something too often") as caught:
         compiled(f"re:{expression}")
 
-    assert caught.value.advice
+    assert english.remedy(caught.value)
 
 
 @pytest.mark.parametrize("expression", ["(?:" * 198 + "a" + ")*" * 198, r"\L<names>", "(?P<a>x)(?P=b)", "(", "[b-a]"])

@@ -9,6 +9,7 @@ import pytest
 
 from concord.errors import ArchiveDownError, InfrastructureError, MailboxDownError, QueueDownError, SecretKeyError
 from concord.model.account import Account, AccountState, AfterAction, AfterKind, Priority, StartKind, StartPoint
+from concord.model.fault import in_english
 from concord.model.message import AfterState, MessageState
 from concord.model.rule import Match, Rule
 from concord.pipeline.poll import LEASE_MARGIN, PollOutcome
@@ -104,7 +105,7 @@ def test_connection_lost_half_way_keeps_what_came(world: World) -> None:
 
     def cut(uid: int) -> None:
         if uid == 15:
-            raise MailboxDownError("The IMAP server hung up")
+            raise MailboxDownError("hung_up")
 
     world.mailbox.before_fetch = cut
     report = world.poll()
@@ -173,7 +174,7 @@ def test_server_too_slow_for_any_mail_is_told(world: World) -> None:
     status = world.accounts.status(world.account.id)
     assert report.outcome is PollOutcome.FAILED
     assert status.state is AccountState.UNREACHABLE
-    assert "slow" in (status.last_error or "")
+    assert "slow" in (in_english(status.last_error) or "")
 
 
 def test_refused_login_is_told_and_not_hammered(world: World) -> None:
@@ -187,7 +188,7 @@ def test_refused_login_is_told_and_not_hammered(world: World) -> None:
     assert first.outcome is PollOutcome.FAILED
     assert second.outcome is PollOutcome.WAITING
     assert status.state is AccountState.AUTH_FAILED
-    assert "--password-stdin" in (status.last_error or "")
+    assert "--password-stdin" in (in_english(status.last_error) or "")
 
 
 def test_recovered_server_is_polled_again_by_itself(world: World) -> None:
@@ -495,7 +496,7 @@ def test_a_key_that_does_not_fit_is_no_accounts_fault(world: World, monkeypatch:
     world.deliver(mail())
 
     def refuse(_mailbox: MemoryMailbox, _account: Account) -> None:
-        raise SecretKeyError("The key does not open this secret")
+        raise SecretKeyError("wrong")
 
     with monkeypatch.context() as patched:
         patched.setattr(MemoryMailbox, "refuse", refuse)

@@ -10,6 +10,7 @@ from concord.errors import UsageError
 from concord.model.rule import Match, Rule
 from concord.pipeline.rule_check import rule_mistakes
 from concord.pipeline.rules import check_rule
+from concord.wording import english
 
 
 def rule(match: Match | None = None, **given: Any) -> Rule:
@@ -48,8 +49,8 @@ def test_a_rule_that_cannot_be_meant_is_refused_with_a_remedy(wrong: Rule, said:
     with pytest.raises(UsageError) as caught:
         check_rule(wrong, handlers={"crm", "log"}, workflows={"ticket"})
 
-    assert said in caught.value.explain()
-    assert caught.value.advice
+    assert said in english.explain(caught.value)
+    assert english.remedy(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from concord.model.account import Priority
 from concord.model.rule import Match, Rule
 from concord.pipeline.rule_document import octets, read_rule
 from concord.pipeline.rules import rule_from_document, rule_to_document
+from concord.wording import english
 
 FULL = Rule(
     name="orders",
@@ -102,8 +103,8 @@ def test_what_cannot_be_read_is_refused_with_rule_and_key(document: dict[str, An
     with pytest.raises(UsageError) as caught:
         rule_from_document(document)
 
-    assert said in caught.value.explain()
-    assert caught.value.advice
+    assert said in english.explain(caught.value)
+    assert english.remedy(caught.value)
 
 
 def test_every_mistake_is_told_with_its_place_and_the_rest_is_read() -> None:

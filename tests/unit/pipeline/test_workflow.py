@@ -49,7 +49,7 @@ def test_steps_run_in_order_and_see_earlier_outputs(ready: World) -> None:
 
 
 def test_failed_step_is_tried_again_and_earlier_ones_are_not(ready: World) -> None:
-    step(ready, "second").failures = [HandlerError("not now")]
+    step(ready, "second").failures = [HandlerError("not_accepted")]
     advance(ready)
     assert run_of(ready).state is RunState.PENDING
     ready.wait(days=1)
@@ -64,7 +64,7 @@ def test_failed_step_is_tried_again_and_earlier_ones_are_not(ready: World) -> No
 
 
 def test_refused_step_fails_the_run_and_a_retry_goes_on_there(ready: World) -> None:
-    step(ready, "second").failures = [HandlerRefusedError("never")]
+    step(ready, "second").failures = [HandlerRefusedError("gone")]
     advance(ready)
     assert run_of(ready).state is RunState.FAILED
 

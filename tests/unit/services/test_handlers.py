@@ -11,6 +11,7 @@ from concord.handlers.signature import MOST_KEYS, Signer
 from concord.model.caller import Caller
 from concord.model.rule import HandlerSpec, WorkflowSpec, WorkflowStepSpec
 from concord.services import handler_secrets, handlers, workflows
+from concord.wording import english
 from tests.fakes.command import MemoryConcord
 
 BY = Caller(actor="olga", via="admin")
@@ -44,7 +45,7 @@ def test_a_private_address_is_refused_at_the_field_with_the_remedy(parts: Memory
 
     (mistake,) = mistakes
     assert mistake.path == ("options", "url")
-    assert "webhook.allow_networks" in mistake.error.advice
+    assert "webhook.allow_networks" in english.remedy(mistake.error)
 
 
 @pytest.mark.parametrize("url", PRIVATE)
@@ -190,7 +191,7 @@ def test_a_hidden_header_goes_to_no_other_receiver(
 ) -> None:
     spec, mistakes = handlers.read_form(parts, document, before=KEPT)
 
-    assert [(one.path, said in one.error.message) for one in mistakes] == [(("options", "headers"), True)]
+    assert [(one.path, said in str(one.error)) for one in mistakes] == [(("options", "headers"), True)]
     assert "open-sesame" not in repr(spec)
 
 

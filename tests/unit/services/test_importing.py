@@ -11,6 +11,7 @@ from concord.model.account import Account
 from concord.model.caller import Caller
 from concord.pipeline.account_plan import PlannedRow, RowVerb
 from concord.services import importing
+from concord.wording import english
 from tests.fakes.command import MemoryConcord
 
 BY = Caller(actor="olga", via="admin", address="127.0.0.1")
@@ -43,7 +44,7 @@ def test_a_preview_says_what_each_row_would_change_and_changes_nothing(parts: Me
     assert verbs(rows) == {"ann": RowVerb.ADD, "bob": RowVerb.SAME, "eve": RowVerb.WRONG}
     assert rows[2].place == 4
     assert rows[2].error
-    assert rows[2].error.fields["cause"] == "it is a URL"
+    assert rows[2].error.facts["cause"] == "it is a URL"
     assert [account.name for account in parts.accounts.all()] == ["bob"]
 
 
@@ -92,7 +93,7 @@ def test_a_list_names_no_files_of_this_machine(parts: MemoryConcord, tmp_path: P
     )
 
     assert {row.verb for row in rows} == {RowVerb.WRONG}
-    assert all(row.error and "command line" in row.error.advice for row in rows)
+    assert all(row.error and "command line" in english.remedy(row.error) for row in rows)
     assert "the key" not in repr(rows)
 
 
@@ -110,16 +111,16 @@ def test_a_name_that_stands_there_twice_is_told(parts: MemoryConcord) -> None:
 
     assert [row.verb for row in rows] == [RowVerb.ADD, RowVerb.WRONG, RowVerb.WRONG]
     assert rows[1].error
-    assert rows[1].error.fields["cause"] == "it stands at 2 already"
+    assert rows[1].error.facts["cause"] == "it stands at 2 already"
     assert rows[2].error
-    assert rows[2].error.message == "An account has no name"
+    assert str(rows[2].error) == "An account has no name"
 
 
 def test_a_new_account_needs_a_password(parts: MemoryConcord) -> None:
     (row,) = importing.plan(parts, "name,host,user\nann,mail.example.org,ann\n")
 
     assert row.error
-    assert row.error.message == "The password is empty"
+    assert str(row.error) == "The password is empty"
 
 
 @pytest.mark.parametrize(
@@ -206,4 +207,4 @@ def test_a_kept_password_goes_to_no_other_server(parts: MemoryConcord) -> None:
     (row,) = importing.plan(parts, "name,host,user\nbob,evil.example,bob\n")
 
     assert row.error
-    assert row.error.message == "The password is for the server it was given for"
+    assert str(row.error) == "The password is for the server it was given for"

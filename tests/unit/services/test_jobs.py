@@ -58,7 +58,7 @@ def test_what_it_says_is_kept_line_by_line_and_once(jobs: Jobs) -> None:
 
 
 def test_a_failure_is_kept_as_the_error_that_it_is(jobs: Jobs) -> None:
-    error = QueueDownError("Redis did not answer")
+    error = QueueDownError("no_answer")
 
     def work(_told: Told) -> None:
         raise error
@@ -84,7 +84,7 @@ def test_one_of_a_kind_at_a_time_and_the_other_is_named(jobs: Jobs) -> None:
         jobs.start("service.stop", "beat", nothing, by=Caller(actor="bob"))
     other = jobs.start("message.replay", "all", nothing, by=ALICE)
 
-    assert (caught.value.fields["by"], caught.value.fields["job"]) == ("alice", first.id)
+    assert (caught.value.facts["by"], caught.value.facts["job"]) == ("alice", first.id)
     ended(jobs, other)
     go_on.set()
     ended(jobs, first)

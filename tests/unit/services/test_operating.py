@@ -19,6 +19,7 @@ from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.model.workflow import RunState
 from concord.ports import MessageFilter
 from concord.services import deliveries, handlers, messages, rules, schedule, workflows
+from concord.wording import english
 from tests.factories import mail
 from tests.fakes.command import MemoryConcord
 from tests.polling import poll_whole
@@ -171,7 +172,7 @@ def test_a_workflow_that_rules_start_stays(parts: MemoryConcord) -> None:
     with pytest.raises(ConflictError) as refused:
         workflows.remove(parts, "ticket", by=BY)
 
-    assert refused.value.fields["rules"] == "all"
+    assert refused.value.facts["rules"] == "all"
     assert newest(parts).outcome == "refused"
     rules.remove(parts, "all", by=BY)
     workflows.remove(parts, "ticket", by=BY)
@@ -193,7 +194,7 @@ def test_a_workflow_of_steps_that_cannot_be_is_refused(parts: MemoryConcord) -> 
     with pytest.raises(UsageError) as refused:
         workflows.save(parts, wrong, by=BY)
 
-    assert refused.value.fields["step"] == "call"
+    assert refused.value.facts["step"] == "call"
 
 
 @pytest.mark.parametrize("find", [rules.find, handlers.find, workflows.find])
@@ -203,7 +204,7 @@ def test_a_name_that_is_nearly_right_is_guessed(parts: MemoryConcord, find: obje
     with pytest.raises(NotFoundError, match="There is no such") as refused:
         find(parts, near)  # type: ignore[operator]  # as above
 
-    assert "Did you mean" in refused.value.advice
+    assert "Did you mean" in english.remedy(refused.value)
 
 
 def test_the_schedule_is_synced_and_counted(parts: MemoryConcord) -> None:
@@ -216,7 +217,7 @@ def test_the_schedule_is_synced_and_counted(parts: MemoryConcord) -> None:
 def held(parts: MemoryConcord) -> None:
     """The deliveries to `log` are held: it is disabled."""
     handlers.switch(parts, "log", enabled=False, by=BY)
-    parts.outbox.hold([one.id for one in parts.outbox.deliveries()], HandlerDisabledError("The handler is disabled"))
+    parts.outbox.hold([one.id for one in parts.outbox.deliveries()], HandlerDisabledError())
     parts.memory_queue.clear()
 
 

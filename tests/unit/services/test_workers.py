@@ -49,7 +49,7 @@ def test_a_worker_that_the_manager_does_not_let_go_stays(concord: MemoryConcord)
     workers.add(concord, "extra", {"type": "mail", "concurrency": 7}, by=ALICE)
 
     def fail(_instances: object) -> None:
-        raise DaemonFailedError("systemd could not take note of the workers")
+        raise DaemonFailedError("workers_not_noted")
 
     with pytest.raises(DaemonFailedError):
         workers.remove(concord, "extra", by=ALICE, adopt=fail)

@@ -108,7 +108,7 @@ def test_daemon_that_does_not_work_is_told_by_name(daemon: DaemonRow, code: str,
 def test_daemon_of_which_nothing_is_known_is_no_finding() -> None:
     """Redis away is told once, not once more for each daemon that it keeps from proving itself."""
     unknown = status(row("beat", works=None), row("worker@mail", works=None), verdict=Verdict.DEGRADED)
-    trouble = Trouble(what="workers", error=QueueDownError("Redis did not answer"))
+    trouble = Trouble(what="workers", error=QueueDownError("no_answer"))
 
     assert codes(status=replace(unknown, troubles=(trouble,))) == []
 

@@ -11,6 +11,7 @@ import pytest
 from concord.errors import DatabaseDownError
 from concord.model.account import AccountStatus
 from concord.web.health import Check, Health, Look, Probe, accounted, document, looked
+from concord.wording import english
 
 QUICK = 0.2
 
@@ -24,7 +25,7 @@ def stuck() -> Iterator[threading.Event]:
 
 
 def refuse() -> str:
-    raise DatabaseDownError("The database did not answer", host="db", cause="refused at postgresql://me:s3cret@db/x")
+    raise DatabaseDownError("refused", host="db", cause="refused at postgresql://me:s3cret@db/x")
 
 
 def stumble() -> str:
@@ -86,9 +87,9 @@ def test_failure_has_cause_and_remedy_and_no_secret() -> None:
 
     assert check == Check(
         ok=False,
-        detail="The database did not answer",
+        detail="The database did not do it",
         cause="host db, refused at postgresql://me:[hidden]@db/x",
-        remedy=DatabaseDownError.remedy,
+        remedy=english.remedy(DatabaseDownError()),
     )
 
 

@@ -75,7 +75,7 @@ async def test_long_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_cannot_be_asked_just_now_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = await events(monkeypatch, [QueueDownError("Redis did not answer"), {"a": "<p id=a>1"}])
+    sent = await events(monkeypatch, [QueueDownError("no_answer"), {"a": "<p id=a>1"}])
 
     assert sent == ["data: <p id=a>1\n\n"]
 

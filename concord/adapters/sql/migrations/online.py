@@ -82,6 +82,40 @@ def update_rows(table: str, assignments: str, *, where: str, key: str = "id") ->
         _run(partial(op.execute, statement))
 
 
+def rewrite_texts(
+    table: str, column: str, rewrite: Callable[[str], str | None], *, key: str = "id", where: str = "TRUE"
+) -> None:
+    """Change a column's texts by a function, batch by batch along an integer key; None leaves a text as it is.
+
+    A text that somebody writes meanwhile stays. `where` does not hold for most rows that are changed already, or need
+    no change.
+    """
+    bind = op.get_bind()
+    low, high = bind.execute(sa.text(f"SELECT min({key}), max({key}) FROM {table}")).one()  # noqa: S608 - words of a migration, no input
+    # What a JSON column holds is compared as text, too: PostgreSQL does not compare JSON.
+    held = f"CAST({column} AS TEXT)"
+    change = f"UPDATE {table} SET {column} = {_as_written(table, column)} WHERE {key} = :key AND {held} = :old"  # noqa: S608 - as above
+    for start in range(low, high + 1, BATCH) if low is not None else ():
+        span = f"{key} >= {start} AND {key} < {start + BATCH}"
+        found = bind.execute(sa.text(f"SELECT {key}, {held} FROM {table} WHERE {span} AND ({where})")).all()  # noqa: S608 - as above
+        rewritten = [{"key": row[0], "old": row[1], "new": rewrite(row[1])} for row in found if row[1] is not None]
+        changed = [row for row in rewritten if row["new"] is not None]
+        if changed:
+            _run(partial(_execute_many, change, changed))
+
+
+def _as_written(table: str, column: str) -> str:
+    """The parameter, as the column's type wants it."""
+    kinds = {one["name"]: one["type"] for one in sa.inspect(op.get_bind()).get_columns(table)}
+    if not _is_postgresql() or not isinstance(kinds[column], sa.JSON):
+        return ":new"
+    return f"CAST(:new AS {kinds[column].compile(dialect=op.get_bind().dialect)})"
+
+
+def _execute_many(statement: str, rows: list[dict[str, Any]]) -> None:
+    op.get_bind().execute(sa.text(statement), rows)
+
+
 def _run(change: Callable[[], None]) -> None:
     """Make one change; on PostgreSQL in its own transaction, again and again until its lock was free for a moment."""
     if not _is_postgresql():

@@ -13,6 +13,7 @@ from concord.errors import MailboxBudgetError
 from concord.model.account import Account
 from concord.ports import KeptSlots
 from concord.settings import PollSettings
+from concord.wording import english
 from tests.fakes.vault import NullVault
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -61,13 +62,13 @@ def test_known_provider_bounds_the_connections_of_a_login(host: str, configured:
         pass
 
     assert house.asked[0] == asked
-    assert caught.value.fields["per_login"] == asked
+    assert caught.value.facts["per_login"] == asked
 
 
 def test_refused_login_says_what_the_provider_wants() -> None:
     facts = {"account": "sales", "host": "imap.gmail.com", "port": 993}
 
-    told = login_refused(Exception("[AUTHENTICATIONFAILED] Invalid credentials"), facts, hide=()).explain()
+    told = english.explain(login_refused(Exception("[AUTHENTICATIONFAILED] Invalid credentials"), facts, hide=()))
 
     assert "app password" in told
     assert "concord account edit sales --password-stdin" in told

@@ -16,6 +16,7 @@ from concord.errors import (
     MailboxServerError,
     MailboxThrottledError,
 )
+from concord.wording import english
 
 FACTS: dict[str, Any] = {"account": "a", "host": "mail.example", "port": 993, "folder": "Sales"}
 
@@ -47,8 +48,8 @@ def test_only_a_folder_that_is_missing_is_told_as_missing(said: str, kind: type[
     failure = refused(Exception(said), FACTS, names_folder=True)
 
     assert type(failure) is kind
-    assert failure.advice
-    assert failure.fields["folder"] == "Sales"
+    assert english.remedy(failure)
+    assert failure.facts["folder"] == "Sales"
 
 
 @pytest.mark.parametrize(
@@ -84,4 +85,4 @@ def test_an_unsafe_login_is_told_with_the_providers_remedy() -> None:
     )
 
     assert type(failure) is MailboxDeniedError
-    assert "NetEase" in failure.advice
+    assert "NetEase" in english.remedy(failure)
