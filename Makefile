@@ -2,9 +2,9 @@
 
 BIN := .venv/bin
 REPORTS := .run/reports
-MACHINES := 4
-# Most of the first part waits for servers, too; what takes longest begins first.
-SIDE_BY_SIDE := 3
+# Of so many processes, STORIES take first what mostly waits (tests/lanes.py).
+PROCESSES := 5
+STORIES := 3
 FUZZ := 100
 MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
@@ -28,18 +28,14 @@ test: ## The whole suite on real servers, with coverage (TESTS=tests/unit: a par
 ifdef TESTS
 	@exec $(BIN)/pytest $(TESTS)
 else
-# The packages are built meanwhile; what is wrong with that, their own tests tell. Then the package's machines, side by side,
-# for most of their time is waiting; then what must be alone. The last summary counts all three runs, and so does the coverage.
+# The packages are built meanwhile; what is wrong with that, their own tests report. What must be alone comes last: its
+# summary counts both runs, and so does the coverage.
 	@packaging/build-deb --worktree >.run/packages.log 2>&1 & \
 	  export SUITE_BEGAN=$$(date +%s); \
-	  $(BIN)/pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder $(MEASURED) --write-reports=$(REPORTS).1 \
-	    tests/acceptance tests/browser tests/integration tests/web tests/unit; first=$$?; \
+	  $(BIN)/pytest -n $(PROCESSES) --stories $(STORIES) --dist loadfile -m "not alone" $(MEASURED) \
+	    --write-reports=$(REPORTS); first=$$?; \
 	  [ $$first -le 1 ] || exit $$first; \
-	  $(BIN)/pytest -n $(MACHINES) -m "not alone" $(MEASURED) --cov-append --write-reports=$(REPORTS).2 tests/package; \
-	  second=$$?; [ $$second -le 1 ] || exit $$second; \
-	  $(BIN)/pytest -m alone --cov --cov-append --cov-report=term \
-	    --add-reports=$(REPORTS).1 --add-reports=$(REPORTS).2 tests/package && \
-	  exit $$((first + second))
+	  $(BIN)/pytest -m alone --cov --cov-append --cov-report=term --add-reports=$(REPORTS) tests/package && exit $$first
 endif
 
 check: ## What to run before each commit: format, lint, types, layers, unit tests

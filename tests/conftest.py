@@ -13,6 +13,7 @@ from tests.servers.dovecot import Dovecot
 pytest_plugins = [
     "tests.both_runs",
     "tests.figures",
+    "tests.lanes",
     "tests.servers.fixtures_database",
     "tests.servers.fixtures_dovecot",
     "tests.servers.fixtures_openid",

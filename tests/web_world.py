@@ -31,8 +31,11 @@ from concord.settings import ArchiveSettings, DatabaseSettings, RedisSettings, S
 from concord.web.app import make_app
 
 PASSWORD: Final = "correct-horse-battery"
+# As argon2 works, without its cost.
+QUICK_PASSWORDS: Final = Argon2(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 PEOPLE: Final = {"alice": Role.ADMIN, "bob": Role.OPERATOR, "carol": Role.VIEWER}
 SHELL: Final = Caller(actor="root", via="cli")
+SESSION: Final = "concord_session"
 _CSRF: Final = re.compile(r'name="csrf" value="([^"]*)"')
 
 
@@ -51,6 +54,11 @@ class Browser(TestClient):
         fields = {"csrf": csrf(page), "name": name, "password": password, "next": place}
         return self.post("/admin/login", data=fields)
 
+    def bring_session(self, name: str) -> None:
+        """Sign in without the form, whose three pages take longer than most tests."""
+        value = Identity(self.concord).sign_in(name, PASSWORD, address="testclient", agent="Browser")
+        self.cookies.set(SESSION, value, domain="localhost.local", path="/")
+
     def submit(self, place: str, page: str = "/admin/profile", **fields: Any) -> Response:
         """A form of a page: its hidden proof goes along."""
         return self.post(place, data={"csrf": csrf(self.get(page)), **fields})
@@ -64,14 +72,22 @@ def csrf(page: Response) -> str:
 
 
 @cache
-def empty_database() -> bytes:
-    """SQLite's file with the schema of today; made once, for it takes longer than most tests."""
+def database_with_people() -> bytes:
+    """SQLite's file with today's schema and everybody signed up; made once, for it takes longer than most tests."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "concord.db")
-        engine = Concord(Settings(database=DatabaseSettings(url=SecretStr(f"sqlite:///{file}")))).engine
-        schema.upgrade(engine)
-        engine.dispose()
+        concord = Concord(Settings(database=DatabaseSettings(url=SecretStr(f"sqlite:///{file}"))))
+        _sign_up(concord)
+        concord.engine.dispose()
         return file.read_bytes()
+
+
+def _sign_up(concord: Concord) -> None:
+    """Everybody, in a database that had nothing."""
+    schema.upgrade(concord.engine)
+    concord.passwords = QUICK_PASSWORDS
+    for name, role in PEOPLE.items():
+        Identity(concord).add_user(name, role, PASSWORD, by=SHELL)
 
 
 @contextmanager
@@ -87,14 +103,11 @@ def web_concord(
         **more,
     )
     concord = Concord(settings)
-    if not database:
-        (folder / "concord.db").write_bytes(empty_database())
-    # As argon2 works, without its cost.
-    concord.passwords = Argon2(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    concord.passwords = QUICK_PASSWORDS
     if database:
-        schema.upgrade(concord.engine)
-    for name, role in PEOPLE.items():
-        Identity(concord).add_user(name, role, PASSWORD, by=SHELL)
+        _sign_up(concord)
+    else:
+        (folder / "concord.db").write_bytes(database_with_people())
     try:
         yield concord
     finally:

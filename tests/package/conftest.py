@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
+from tests.lanes import Lanes
 from tests.package import debs
 from tests.package.host import Host
 from tests.package.machine import Machine, why_not
@@ -18,11 +17,6 @@ from tests.package.trees import SUITES
 
 # A machine does what takes time: boots, installs, waits for watchdogs; the first test of a run builds the packages.
 TEST_SECONDS = 1800
-# Modules that take minutes: begun last, they would keep everybody waiting.
-LONGEST_FIRST = (
-    "test_upgrade", "test_supervisord", "test_stop_matrix", "test_redis_away", "test_redis_silent", "test_removal",
-    "test_workers", "test_admin_site", "test_target", "test_admin_troubles", "test_watchdog", "test_install",
-)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,24 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/package" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
-    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
-
-
-class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """The tests of one module on one suite share a machine, and so a process."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        # A module that names its suite in `pytestmark` has it behind the parameters of the test: `[root-bookworm]`.
-        suite = next((suite for suite in SUITES if re.search(rf"[\[-]{suite}[\]-]", nodeid)), "any")
-        return f"{nodeid.partition('::')[0]}@{suite}"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByMachine:
-    """With -n, machines run side by side: most of what they do is waiting. In the order above, not by size."""
-    config.option.loadscopereorder = False
-    return ByMachine(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    """With -n, machines run side by side: most of what they do is waiting."""
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")

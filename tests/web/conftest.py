@@ -28,7 +28,7 @@ def mallory(concord: Concord) -> Browser:
 
 def _signed_in(concord: Concord, name: str) -> Browser:
     browser = Browser(concord)
-    browser.sign_in(name)
+    browser.bring_session(name)
     return browser
 
 
