@@ -10,7 +10,6 @@ import sys
 
 from celery import Celery
 
-from concord.adapters import flower
 from concord.bootstrap import concord
 from concord.errors import ConcordError
 from concord.tasks import email, upkeep
@@ -24,6 +23,9 @@ def _made() -> Celery:
     if "worker" in sys.argv:
         _ = parts.vault
     if "flower" in sys.argv:
+        # Tornado and Flower are a tenth of a worker's start; only Flower itself needs them.
+        from concord.adapters import flower  # noqa: PLC0415 - see above
+
         flower.prepare(parts.settings)
     return parts.celery
 
