@@ -5,9 +5,11 @@ What moves daemons goes through the manager, which writes down who asked; Flower
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import secrets
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,5 +87,15 @@ def _password(chosen: FlowerSettings) -> str:
 
 def _begin() -> None:
     """Say READY, and ping from Flower's own loop: one that is stuck is noticed."""
+    # Python's handlers and Flower's raise an exception wherever the signal arrives. While the pool starts a thread,
+    # nobody ends that thread, and the process waits for it for ever. The loop ends between two callbacks.
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(wish) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(wish, _stop)
     notify.ready("serving")
     PeriodicCallback(notify.Pinger().ping, _PING_MILLISECONDS).start()
+
+
+def _stop() -> None:
+    log.info("flower.stopping")
+    IOLoop.current().stop()

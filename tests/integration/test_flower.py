@@ -22,6 +22,16 @@ PASSWORD = "a-page-word"
 # Flower has no switch for the first two: they are why it stays on loopback. The others tell nothing.
 OPEN = {"/metrics", "/healthcheck", "/login", "/logout"}
 
+STOP_AT_THREAD = """
+import os, signal, threading
+start = threading.Thread.start
+def start_and_stop(thread):
+    start(thread)
+    if thread.name.startswith("ThreadPoolExecutor"):
+        os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread.start = start_and_stop
+"""
+
 
 def status(port: int, password: str | None = None, path: str = "/workers", method: str = "GET") -> int:
     """The answer to a page; 0 where nobody listens."""
@@ -124,6 +134,18 @@ def test_stop_is_told_and_takes_seconds(flower: Service) -> None:
     flower.process.terminate()
 
     assert flower.process.wait(timeout=90) == 0
+    assert "STOPPING=1" in flower.manager.lines
+    assert "Traceback" not in flower.log
+
+
+def test_stop_while_a_thread_is_starting_ends_flower(empty_redis: RedisServer, tmp_path: Path, port: int) -> None:
+    """An exception out of the signal handler left the thread to nobody, and the process waited for it for ever."""
+    secrets = {"redis__url": empty_redis.url, "flower__password": PASSWORD}
+    with Service(
+        "flower", tmp_path, settings=f"[flower]\nport = {port}\n", credentials=secrets, before=STOP_AT_THREAD
+    ) as flower:
+        assert flower.process.wait(timeout=90) == 0
+
     assert "STOPPING=1" in flower.manager.lines
     assert "Traceback" not in flower.log
 

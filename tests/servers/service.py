@@ -16,12 +16,22 @@ WATCHDOG_SECONDS = 4.0
 
 
 class Service:
-    """Used as a context manager. `settings` is a TOML text; `credentials` are files, as in life."""
+    """Used as a context manager. `settings` is a TOML text; `credentials` are files, as in life.
+
+    The process runs the Python code `before` ahead of the command.
+    """
 
     def __init__(
-        self, command: str, folder: Path, *, settings: str = "", credentials: Mapping[str, str] | None = None
+        self,
+        command: str,
+        folder: Path,
+        *,
+        settings: str = "",
+        credentials: Mapping[str, str] | None = None,
+        before: str = "",
     ) -> None:
-        self._arguments = [sys.executable, "-m", "concord", command, "run"]
+        program = ["-c", f"{before}\nimport concord.__main__"] if before else ["-m", "concord"]
+        self._arguments = [sys.executable, *program, command, "run"]
         self._log = folder / f"{command}.log"
         self.manager = NotifySocket(watchdog=WATCHDOG_SECONDS)
         (folder / "concord.toml").write_text(settings, encoding="utf-8")
