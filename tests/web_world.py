@@ -29,6 +29,7 @@ from concord.model.user import Permission, Role
 from concord.services.identity import Identity
 from concord.settings import ArchiveSettings, DatabaseSettings, RedisSettings, Settings
 from concord.web.app import make_app
+from concord.web.pages.door import KNOWN_BROWSER
 
 PASSWORD: Final = "correct-horse-battery"
 # As argon2 works, without its cost.
@@ -56,8 +57,9 @@ class Browser(TestClient):
 
     def bring_session(self, name: str) -> None:
         """Sign in without the form, whose three pages take longer than most tests."""
-        value = Identity(self.concord).sign_in(name, PASSWORD, address="testclient", agent="Browser")
-        self.cookies.set(SESSION, value, domain="localhost.local", path="/")
+        signed_in = Identity(self.concord).sign_in(name, PASSWORD, address="testclient", agent="Browser")
+        for cookie, value in ((SESSION, signed_in.session), (KNOWN_BROWSER, signed_in.browser)):
+            self.cookies.set(cookie, value, domain="localhost.local", path="/")
 
     def submit(self, place: str, page: str = "/admin/profile", **fields: Any) -> Response:
         """A form of a page: its hidden proof goes along."""
