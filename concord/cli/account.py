@@ -217,14 +217,14 @@ def test(name: AccountName, json: Json = False) -> None:
     for step in accounts.test(here(), account, by=caller()):
         steps.append(step)
         if not json:
-            verdict(**_told(step))
+            verdict(**_in_words(step))
     if json:
-        emit([{**_told(step), "facts": step.facts} for step in steps])
+        emit([{**_in_words(step), "facts": step.facts} for step in steps])
     if not all(step.ok for step in steps):
         raise typer.Exit(1)
 
 
-def _told(step: CheckStep) -> dict[str, Any]:
+def _in_words(step: CheckStep) -> dict[str, Any]:
     """A step in words."""
     detail, todo = (english.sentence(step.error), english.remedy(step.error)) if step.error else (step.detail, "")
     return {"name": step.name, "ok": step.ok, "detail": detail, "cause": step.cause, "remedy": todo}

@@ -31,7 +31,7 @@ class Fault:
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """What is worth keeping of an error. One that is not Concord's own is told in its own words."""
+        """What is worth keeping of an error; of one that is not Concord's own, its class and its text."""
         if isinstance(error, ConcordError):
             return cls(error.situation, error.facts)
         return cls(UNEXPECTED, {"cause": f"{type(error).__name__}: {error}"})

@@ -8,29 +8,29 @@ from concord.log.hiding import without_logins
 from concord.model.fault import Fault
 from concord.web.i18n import N_, gettext
 from concord.wording.english import SITUATION, Inner
-from concord.wording.lookup import FOR_COMMANDS, FOR_PAGES, Told, filled, remedy_of, sentence_of, shown_facts
+from concord.wording.lookup import FOR_COMMANDS, FOR_PAGES, Failure, filled, remedy_of, sentence_of, shown_facts
 from concord.wording.template import fill
 
 
-def sentence(told: Told) -> str:
+def sentence(failure: Failure) -> str:
     """What happened; the situation itself where nobody knows it."""
-    text = sentence_of(told.situation)
-    return told.situation if text is None else filled(gettext(text), told.facts)
+    text = sentence_of(failure.situation)
+    return failure.situation if text is None else filled(gettext(text), failure.facts)
 
 
-def remedy(told: Told) -> str:
+def remedy(failure: Failure) -> str:
     """What to do about it on a page; empty where nothing is to be done."""
-    return filled(gettext(remedy_of(told.situation, told.facts, FOR_PAGES)), told.facts)
+    return filled(gettext(remedy_of(failure.situation, failure.facts, FOR_PAGES)), failure.facts)
 
 
-def remedy_for_programs(told: Told) -> str:
-    """What to do about it, as the API says it: whoever reads that has a shell."""
-    return filled(gettext(remedy_of(told.situation, told.facts, FOR_COMMANDS)), told.facts)
+def remedy_for_programs(failure: Failure) -> str:
+    """What to do about it, as the API says it: its readers have a shell."""
+    return filled(gettext(remedy_of(failure.situation, failure.facts, FOR_COMMANDS)), failure.facts)
 
 
-def facts_of(told: Told) -> dict[str, str]:
+def facts_of(failure: Failure) -> dict[str, str]:
     """The facts that stand beside the sentence: never an address with its login."""
-    return {name: without_logins(value(one)) for name, one in shown_facts(told).items()}
+    return {name: without_logins(value(one)) for name, one in shown_facts(failure).items()}
 
 
 def value(fact: object) -> str:
@@ -44,9 +44,9 @@ def value(fact: object) -> str:
     return text if known is None else gettext(known)
 
 
-def explain(told: Told) -> str:
+def explain(failure: Failure) -> str:
     """Sentence, facts and remedy in one line."""
-    words = {"sentence": sentence(told), "facts": _facts(told), "remedy": remedy(told)}
+    words = {"sentence": sentence(failure), "facts": _facts(failure), "remedy": remedy(failure)}
     if words["facts"] and words["remedy"]:
         return gettext(N_("%(sentence)s (%(facts)s). %(remedy)s")) % words
     if words["facts"]:
@@ -60,19 +60,19 @@ def error_text(stored: str | None) -> str:
     return gettext(stored) if stored and fault is None else explain(fault) if fault else ""
 
 
-def in_words(told: Told) -> str:
+def in_words(failure: Failure) -> str:
     """Sentence, cause and remedy in one line, as it stands beside a field of a form."""
-    cause = gettext(value(told.facts["cause"])) if told.facts.get("cause") else ""
-    todo = remedy(told)
-    words = {"sentence": sentence(told), "cause": cause, "remedy": todo}
+    cause = gettext(value(failure.facts["cause"])) if failure.facts.get("cause") else ""
+    todo = remedy(failure)
+    words = {"sentence": sentence(failure), "cause": cause, "remedy": todo}
     if cause:
         text = N_("%(sentence)s: %(cause)s. %(remedy)s.") if todo else N_("%(sentence)s: %(cause)s.")
         return fill(gettext(text), words)
     return gettext(N_("%(sentence)s. %(remedy)s.")) % words if todo else words["sentence"]
 
 
-def _facts(told: Told) -> str:
+def _facts(failure: Failure) -> str:
     return gettext(N_(", ")).join(
         gettext(N_("%(name)s: %(value)s")) % {"name": gettext(name.replace("_", " ")), "value": gettext(one)}
-        for name, one in facts_of(told).items()
+        for name, one in facts_of(failure).items()
     )

@@ -6,26 +6,26 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from concord.wording.lookup import FOR_COMMANDS, Told, filled, remedy_of, sentence_of, shown_facts
+from concord.wording.lookup import FOR_COMMANDS, Failure, filled, remedy_of, sentence_of, shown_facts
 
 # What a fact looks like that is another error's situation.
 SITUATION: Final = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 
 
-def sentence(told: Told) -> str:
+def sentence(failure: Failure) -> str:
     """What happened; the situation itself where nobody knows it."""
-    text = sentence_of(told.situation)
-    return told.situation if text is None else filled(text, told.facts)
+    text = sentence_of(failure.situation)
+    return failure.situation if text is None else filled(text, failure.facts)
 
 
-def remedy(told: Told) -> str:
+def remedy(failure: Failure) -> str:
     """What to do about it; empty where nothing is to be done."""
-    return filled(remedy_of(told.situation, told.facts, FOR_COMMANDS), told.facts)
+    return filled(remedy_of(failure.situation, failure.facts, FOR_COMMANDS), failure.facts)
 
 
-def facts(told: Told) -> dict[str, str]:
+def facts(failure: Failure) -> dict[str, str]:
     """The facts that stand beside the sentence, as text."""
-    return {name: value(one) for name, one in shown_facts(told).items()}
+    return {name: value(one) for name, one in shown_facts(failure).items()}
 
 
 def value(fact: object) -> str:
@@ -38,11 +38,11 @@ def value(fact: object) -> str:
     return (sentence_of(text) or text) if SITUATION.fullmatch(text) else text
 
 
-def explain(told: Told) -> str:
+def explain(failure: Failure) -> str:
     """The whole story in one line: sentence, facts, remedy."""
-    beside = ", ".join(f"{name}={one}" for name, one in facts(told).items())
-    story = f"{sentence(told)} ({beside})" if beside else sentence(told)
-    todo = remedy(told)
+    beside = ", ".join(f"{name}={one}" for name, one in facts(failure).items())
+    story = f"{sentence(failure)} ({beside})" if beside else sentence(failure)
+    todo = remedy(failure)
     return f"{story}. {todo}" if todo else story
 
 

@@ -26,7 +26,7 @@ UNSHOWN: Final = frozenset(
 _HOLE: Final = re.compile(r"%\((\w+)\)s")
 
 
-class Told(Protocol):
+class Failure(Protocol):
     """An error, or what is kept of one."""
 
     @property
@@ -58,9 +58,9 @@ def filled(text: str, facts: Mapping[str, object]) -> str:
     return fill(text, {name: facts.get(name, "") for name in holes(text)})
 
 
-def shown_facts(told: Told) -> dict[str, object]:
+def shown_facts(failure: Failure) -> dict[str, object]:
     """The facts that stand beside the sentence."""
-    return {name: value for name, value in told.facts.items() if name not in UNSHOWN and value != ""}
+    return {name: value for name, value in failure.facts.items() if name not in UNSHOWN and value != ""}
 
 
 def _names(situation: str) -> Iterator[str]:

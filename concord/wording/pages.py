@@ -184,7 +184,9 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "usage.list_too_long": "Send it in parts",
     "usage.list_too_many": "Send it in parts",
     "usage.mailbox_both": "",
-    "usage.mailbox_question": "Say whether the mailbox moved with its mail, or is a different one",
+    "usage.mailbox_question": (
+        "Set 'mailbox' to 'same' if the mailbox moved with its mail, to 'another' if it is a different one"
+    ),
     "usage.nothing_to_change": "",
     "usage.oauth_client_missing": "Say which one: /admin/settings/oauth has them",
     "usage.option_unusable": "",

@@ -77,7 +77,7 @@ for verb in ("start", "stop", "restart"):
     try:
         getattr(supervisor, verb)(["beat"], timeout=20)
     except ConcordError as error:
-        said.append([error.code, error.fields["daemon"], error.fields["verb"]])
+        said.append([error.code, error.facts["daemon"], error.facts["verb"]])
 print(json.dumps(said))
 """
 

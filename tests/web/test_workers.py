@@ -244,7 +244,7 @@ def test_a_supervisor_that_is_away_is_told_on_the_page(host: MemoryHost, bob: Br
 
     assert page.status_code == 200
     assert "How the daemons do could not be asked." in page.text
-    assert english.remedy(SupervisorDownError()).split("'")[0].split("(")[0] in page.text
+    assert english.remedy(SupervisorDownError("none")).split("'")[0].split("(")[0] in page.text
 
 
 def test_the_last_lines_of_a_daemon_are_escaped(host: MemoryHost, carol: Browser) -> None:
@@ -304,7 +304,7 @@ def test_a_worker_that_the_manager_does_not_take_is_told_with_its_lines(host: Me
     page = alice.submit(f"{LIST}/add", page=f"{LIST}/add", name="extra", type="mail")
 
     assert page.status_code == 422
-    assert "refused it" in page.text
+    assert "refuses to do this" in page.text
     assert not host.workers.path("extra").exists()
 
 

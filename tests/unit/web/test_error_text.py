@@ -1,4 +1,4 @@
-"""Errors are read in the reader's language, whoever wrote them down (U8)."""
+"""Errors are read in the reader's language (U8)."""
 
 from __future__ import annotations
 

@@ -450,7 +450,7 @@ def rewrite_line(line: str) -> str | None:
 
 
 def rewrite_detail(detail: str) -> str | None:
-    """The same of the lines among a trail step's details, which are JSON."""
+    """Rewrite the lines among a trail step's details, which are JSON; None where there is none of these."""
     written: dict[str, Any] = json.loads(detail)
     changed = {name: text for name in ("error", "reason") if (text := rewrite_line(str(written.get(name, ""))))}
     return json.dumps(written | changed) if changed else None
