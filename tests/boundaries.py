@@ -92,6 +92,14 @@ class MemoryQueue:
     def memory(self) -> RedisMemory:
         return RedisMemory(used=0, limit=0)
 
+    def take(self, most: int) -> tuple[str, list[int]]:
+        """What goes next, and what follows it of the same kind."""
+        kind, first = self.work.popleft()
+        ids = [first]
+        while len(ids) < most and self.work and self.work[0][0] == kind:
+            ids.append(self.work.popleft()[1])
+        return kind, ids
+
     def _publish(self, kind: str, ids: list[int]) -> None:
         if ids:
             with self.wire.around("publish"):
@@ -169,32 +177,33 @@ def _watch_flags(wire: Tripwire) -> None:
         setattr(ImapSession, name, watched_act)
 
 
-def carry_on(concord: Concord, queue: MemoryQueue, rounds: int = ROUNDS) -> None:
-    """Poll, sweep and work, over and over, as Beat and the workers do."""
+def carry_on(concord: Concord, queue: MemoryQueue, rounds: int = ROUNDS, *, at_once: int = 1) -> None:
+    """Poll, sweep and work, over and over, as Beat and the workers do; so much of one kind `at_once`."""
     for _ in range(rounds):
         for account in concord.accounts.all():
             concord.poller.poll(account.id, forced=True)
         concord.sweeper.sweep()
         while queue.work:
-            kind, one = queue.work.popleft()
+            kind, ids = queue.take(at_once)
             match kind:
                 case "backfill":
-                    if concord.backfiller.backfill(one).outcome is PollOutcome.PARTIAL:
-                        queue.backfill(one)
+                    for one in ids:
+                        if concord.backfiller.backfill(one).outcome is PollOutcome.PARTIAL:
+                            queue.backfill(one)
                 case "process":
-                    concord.processor.process([one])
+                    concord.processor.process(ids)
                 case "deliver":
-                    concord.dispatcher.deliver([one])
+                    concord.dispatcher.deliver(ids)
                 case _:
-                    concord.workflows.advance([one])
+                    concord.workflows.advance(ids)
     concord.sources.close()
 
 
-def run_until(settings: Settings, kind: Kind, when: When, nth: int) -> None:
+def run_until(settings: Settings, kind: Kind, when: When, nth: int, *, at_once: int = 1) -> None:
     """In a process of its own: carry on, and stop at that boundary; exit status 0 where it was never reached."""
     wire = Tripwire(kind, when, nth)
     _watch_flags(wire)
-    carry_on(*watched(settings, wire))
+    carry_on(*watched(settings, wire), at_once=at_once)
 
 
 def let_time_pass(engine: Engine) -> None:

@@ -95,6 +95,19 @@ class Dovecot:
         answers = [client.append(folder, raw, flags, internal_date) for raw in mails]
         return [int(answer.split(b"]")[0].split()[-1]) for answer in answers]
 
+    def fill(self, user: str, mails: Sequence[bytes]) -> None:
+        """Put many mails into INBOX as a delivery agent does: in seconds, where ten thousand APPENDs take minutes."""
+        client = self._deliverer(user)
+        client.select_folder("INBOX", readonly=True)  # makes the maildir
+        client.unselect_folder()
+        new = self.folder / "mail" / user / "inbox/new"
+        owner = new.stat()
+        for number, raw in enumerate(mails):
+            draft = new.with_name("tmp") / f"{int(time.time())}.M{number}P{os.getpid()}.filled"
+            draft.write_bytes(raw)
+            os.chown(draft, owner.st_uid, owner.st_gid)
+            draft.rename(new / draft.name)
+
     def deliver_lmtp(self, user: str, raw: bytes, folder: str = "") -> None:
         """Hand one mail in as a mail server would, which adds its own headers on the way."""
         local, at, domain = user.partition("@")
