@@ -438,6 +438,29 @@ def test_an_upgrade_queues_what_was_given_up_bit_by_bit(world: World) -> None:
     assert sorted(known for batch in batches for known in batch) == sorted(claim.message.id for claim in claims)
 
 
+# Waits for a fetch, and those that a clock wrote that was ahead.
+
+UNREAD = unread(7)
+
+
+def test_a_fetch_that_is_due_in_a_far_future_is_due_now(world: World) -> None:
+    """A clock that was a month ahead holds up no mail for a month."""
+    world.clock.forward(timedelta(days=31))
+    world.lease = world.take_lease()
+    world.record([UNREAD])
+    world.clock.forward(-timedelta(days=31))
+
+    assert world.ledger.unfetched(world.account.id, "INBOX", 1, limit=5) == [7]
+
+
+def test_a_fetch_waits_as_long_as_it_should(world: World) -> None:
+    world.record([UNREAD])
+
+    assert world.ledger.unfetched(world.account.id, "INBOX", 1, limit=5) == []
+    world.clock.forward(6 * MINUTE)
+    assert world.ledger.unfetched(world.account.id, "INBOX", 1, limit=5) == [7]
+
+
 # The sweep.
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, update
 
 from concord.adapters.sql.lists import narrow
 from concord.adapters.sql.message_rows import message_of, message_query
@@ -17,6 +17,9 @@ from concord.errors import ConcordError
 from concord.model.fault import dump
 from concord.model.message import AfterState, Message, MessageState, PendingAfter
 from concord.ports import MessageFilter
+
+# No fetch and no after-action is tried again later than that (`recording`, `pipeline.after`).
+_LONGEST_WAIT: Final = timedelta(hours=12)
 
 ORDER: Final = Order(table=messages, at=messages.c.seen_at, id=messages.c.id)
 _Folder = tuple[int, str, int]  # account id, name, UIDVALIDITY
@@ -73,9 +76,14 @@ def _in_folder(wanted: Select[Any], folder: _Folder) -> Select[Any]:
     )
 
 
+def _is_due(due_at: ColumnElement[datetime | None], now: datetime) -> ColumnElement[bool]:
+    """One that lies further ahead than any wait was written by a clock that was ahead."""
+    return or_(due_at <= now, due_at > now + _LONGEST_WAIT)
+
+
 def unfetched(connection: Connection, folder: _Folder, *, now: datetime, limit: int) -> list[int]:
     """UIDs that are to be asked for again, the longest due first."""
-    wanted = _in_folder(select(messages.c.uid), folder).where(UNFETCHED, messages.c.due_at <= now)
+    wanted = _in_folder(select(messages.c.uid), folder).where(UNFETCHED, _is_due(messages.c.due_at, now))
     return list(connection.execute(wanted.order_by(messages.c.due_at, messages.c.uid).limit(limit)).scalars())
 
 
@@ -95,7 +103,7 @@ def after_pending(connection: Connection, folder: _Folder, *, now: datetime, lim
         messages.c.after_failures,
         messages.c.after_copied,
     )
-    is_due = or_(messages.c.after_due_at.is_(None), messages.c.after_due_at <= now)
+    is_due = or_(messages.c.after_due_at.is_(None), _is_due(messages.c.after_due_at, now))
     wanted = _in_folder(select(*columns), folder).where(AFTER_PENDING, is_due)
     return [
         PendingAfter(

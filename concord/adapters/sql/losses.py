@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Engine, ScalarSelect, delete, func, select, update
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, delete, func, or_, select, update
 
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.message_rows import ref
@@ -17,6 +17,9 @@ from concord.errors import ArchiveLossError
 from concord.model.loss import Loss, Verdict
 from concord.model.message import MessageRef, MessageState
 from concord.ports import Clock
+
+# No message is asked for again later than that (`pipeline.refetch`).
+_LONGEST_WAIT: Final = timedelta(hours=12)
 
 
 class SqlLosses:
@@ -41,7 +44,7 @@ class SqlLosses:
         wanted = (
             select(messages)
             .join(archive_losses, archive_losses.c.message_id == messages.c.id)
-            .where(archive_losses.c.account_id == account_id, archive_losses.c.due_at <= self._clock())
+            .where(archive_losses.c.account_id == account_id, _is_due(self._clock()))
             .where(messages.c.sha256.is_not(None), messages.c.archive_key.is_not(None))
             .order_by(archive_losses.c.due_at, messages.c.id)
             .limit(limit)
@@ -87,6 +90,12 @@ class SqlLosses:
                 .returning(messages.c.id, messages.c.priority, messages.c.size)
             )
             return [ref(row.id, row.priority, row.size) for row in connection.execute(free)]
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """One that lies further ahead than any wait was written by a clock that was ahead."""
+    due_at = archive_losses.c.due_at
+    return or_(due_at <= now, due_at > now + _LONGEST_WAIT)
 
 
 def lost_of(account_id: ColumnElement[int]) -> ScalarSelect[int]:
