@@ -43,7 +43,7 @@ def show(json: Json = False) -> None:
 
 @app.command()
 def check(json: Json = False) -> None:
-    """Look at the settings, the key, the database, Redis and the archive; say all that is wrong."""
+    """Look at the settings, the key, the database, Redis, the archive and the spool; say all that is wrong."""
     findings = _findings()
     if json:
         emit(findings)
@@ -114,6 +114,14 @@ def _archive() -> str:
     return f"{here().settings.archive.kind} archive: written to, read back and cleaned up"
 
 
+def _spool() -> str:
+    from concord.adapters.imap.spool import Spool
+
+    poll = here().settings.poll
+    with Spool(poll.spool_directory, most=poll.spool_max_bytes).part("config check"):
+        return f"{poll.spool_directory} takes what polls fetch"
+
+
 _CHECKS: Final[dict[str, Callable[[], str]]] = {
     "time limits": _time_limits,
     "key": _key,
@@ -121,4 +129,5 @@ _CHECKS: Final[dict[str, Callable[[], str]]] = {
     "key and database": _key_fits,
     "redis": _redis,
     "archive": _archive,
+    "spool": _spool,
 }

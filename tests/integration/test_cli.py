@@ -44,7 +44,7 @@ def run(tmp_path: Path, key: Path, empty_redis: RedisServer, monkeypatch: pytest
     key.parent.mkdir(mode=0o700)
     (tmp_path / "concord.toml").write_text(
         f'database.url = "sqlite:///{tmp_path}/concord.db"\narchive.path = "{tmp_path}/archive"\n'
-        f'redis.url = "{empty_redis.url}"\n'
+        f'redis.url = "{empty_redis.url}"\npoll.spool_directory = "{tmp_path}/spool"\n'
     )
     monkeypatch.setenv("CONCORD_CONFIG", str(tmp_path / "concord.toml"))
     monkeypatch.setenv("CONCORD_CREDENTIALS", str(key.parent))
@@ -147,8 +147,39 @@ def test_configuration_that_works_is_all_ticks(run: Command) -> None:
         ("key and database", True),
         ("redis", True),
         ("archive", True),
+        ("spool", True),
     ]
     assert answer.code == 0
+
+
+def test_spool_that_cannot_be_written_is_found(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll would find it otherwise, at the first big mail."""
+    (tmp_path / "file").write_text("no directory")
+    monkeypatch.setenv("CONCORD_POLL__SPOOL_DIRECTORY", str(tmp_path / "file" / "spool"))
+
+    answer = run("config", "check", "--json")
+
+    assert [one["name"] for one in answer.json if not one["ok"]] == ["spool"]
+    assert answer.code == 1
+
+
+def test_archive_is_checked_and_another_one_adopted_on_purpose(run: Command, tmp_path: Path) -> None:
+    """P4: a disk that is not mounted looks like an empty archive; only a person can say that it is right."""
+    ours = run("archive", "check", "--json")
+    assert (ours.code, ours.json["ours"]) == (0, True)
+    (tmp_path / "archive").rename(tmp_path / "elsewhere")
+
+    gone = run("archive", "check")
+    adopted = run("archive", "adopt", "--json")
+
+    assert gone.code != 0
+    assert "archive adopt" in gone.err
+    assert (adopted.code, adopted.json["ours"]) == (0, True)
+    assert adopted.json["marker"] != ours.json["marker"]
+    assert (
+        run("archive", "check").out
+        == f"The archive at {tmp_path}/archive is this database's own (id {adopted.json['marker']}).\n"
+    )
 
 
 def test_shown_settings_can_be_read_again(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
