@@ -12,10 +12,11 @@ import pytest
 from tests.servers.redis import RedisServer
 from tests.servers.stack import Stack
 from tests.servers.stopped_worker import POINTS
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-# As TimeoutStopSec of the unit; generous, for all start at once.
-STOP_SECONDS = 75
+# TimeoutStopSec of the unit. All start at once, so a busy machine gets its patience.
+STOP_SECONDS = 75 * PATIENCE
 
 
 @pytest.fixture
