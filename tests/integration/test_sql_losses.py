@@ -12,7 +12,7 @@ from concord.errors import ArchiveMissingError
 from concord.model.loss import Verdict
 from tests.sql_world import MINUTE, World
 
-LOST = ArchiveMissingError(key="raw/1")
+LOST = ArchiveMissingError("object", key="raw/1")
 
 
 @pytest.fixture
