@@ -13,7 +13,7 @@ from concord.cli.border import problem
 from concord.cli.files import as_caller
 from concord.cli.identity import become, caller
 from concord.cli.options import Json
-from concord.cli.output import amount, emit, say
+from concord.cli.output import amount, emit, say, shown
 from concord.cli.session import here, session
 from concord.cli.sync import tell_trouble
 from concord.errors import ConcordError, UsageError
@@ -63,7 +63,7 @@ def _refused(row: ImportRow) -> dict[str, object]:
 def _tell(right: Sequence[ImportRow], wrong: Sequence[ImportRow], file: Path) -> None:
     for row in wrong:
         error: ConcordError = row.error or UsageError("row_unusable")
-        typer.echo(f"{file}, line {row.place}: {english.explain(error)}", err=True)
+        typer.echo(shown(f"{file}, line {row.place}: {english.explain(error)}"), err=True)
     if right:
         say(f"{amount(len(right), 'account')} imported.")
     if wrong and not right:

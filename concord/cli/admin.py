@@ -20,7 +20,7 @@ def admin_commands() -> None:
 def run_admin() -> None:
     """Serve the admin site on admin.address and admin.port, until a signal ends it.
 
-    It also starts without a usable database, key or Redis: /healthz says what is wrong.
+    It also starts without a usable database, key or Redis: /healthz says which part fails, and the log why.
     """
     from concord import log
     from concord.adapters.key_watch import daemon_name, watching

@@ -63,7 +63,7 @@ def tell_change(change: Change) -> None:
     sign = typer.style(_SIGNS[change.verb.value], fg=colour)
     typer.echo(f"{sign} {change.noun} '{shown(change.name)}'")
     for difference in change.differences:
-        typer.echo(f"    {_told(difference)}")
+        typer.echo(f"    {shown(_told(difference))}")
 
 
 def _told(difference: Difference) -> str:

@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from concord.cli import session as sessions
-from concord.cli.output import shown
+from concord.cli.output import shown, unarmed
 from concord.cli.session import Session
 from concord.errors import ConcordError, DaemonFailedError, SecretKeyError, UsageError
 from concord.wording import english
@@ -103,10 +103,10 @@ def problem(error: ConcordError) -> dict[str, Any]:
 
 def told_lines(error: ConcordError) -> list[str]:
     """A failure in words: the sentence, a line for each fact, the remedy."""
-    facts = [f"  {name}: {value}" for name, value in english.facts(error).items()]
+    facts = [f"  {name}: {shown(value)}" for name, value in english.facts(error).items()]
     todo = english.remedy(error)
-    remedy = [f"What to do: {_sentence(todo)}"] if todo else []
-    return [f"Error: {_sentence(english.sentence(error))}", *facts, *_last_lines(error), *remedy]
+    remedy = [f"What to do: {shown(_sentence(todo))}"] if todo else []
+    return [f"Error: {shown(_sentence(english.sentence(error)))}", *facts, *_last_lines(error), *remedy]
 
 
 def _last_lines(error: ConcordError) -> list[str]:
@@ -123,7 +123,7 @@ def _sentence(text: str) -> str:
 def tell(error: ConcordError, run: Session) -> None:
     """On standard error for people, and on standard output for programs that asked for JSON."""
     if run.json:
-        print(json.dumps({"error": problem(error)}, ensure_ascii=False))
+        print(unarmed(json.dumps({"error": problem(error)}, ensure_ascii=False)))
     print("\n".join(told_lines(error)), file=sys.stderr)
 
 

@@ -96,7 +96,7 @@ def _tell(message: Message) -> None:
 def _tell_step(step: Step) -> None:
     say(f"{local(step.at)}  {_SENTENCES.get(step.what, step.what)} [{step.what}]")
     for line in _lines({name: in_english(one) if isinstance(one, str) else one for name, one in step.detail.items()}):
-        print(f"{'':21}{line}")
+        print(f"{'':21}{shown(line)}")
 
 
 def _lines(detail: Mapping[str, object]) -> Sequence[str]:

@@ -24,7 +24,12 @@ _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud
 def emit(value: object) -> None:
     """The one JSON document of an answer."""
     text = json.dumps(plain(value), ensure_ascii=False, indent=2)
-    print(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    print(unarmed(text))
+
+
+def unarmed(document: str) -> str:
+    """The same JSON, with escapes for what a terminal may obey."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 def plain(value: object) -> Any:  # noqa: PLR0911 - one line for each kind of value

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+from concord.cli.output import shown
 from concord.model.progress import Told
 from concord.wording.template import fill
 
@@ -31,17 +32,18 @@ def watched(items: Sequence[Item], what: str) -> Iterator[Item]:
 def telling() -> Iterator[Told]:
     """Takes what is being waited for: a line that changes where a person watches, a line for each change elsewhere."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
     if sys.stderr.isatty():
         with console.status("") as line:
-            yield lambda sentence, /, **values: line.update(f"{fill(sentence, values)} …")
+            yield lambda sentence, /, **values: line.update(Text(shown(f"{fill(sentence, values)} …")))
         return
     said = ""
 
     def tell(sentence: str, /, **values: object) -> None:
         nonlocal said
-        text = fill(sentence, values)
+        text = shown(fill(sentence, values))
         if text != said:
             print(f"{text} …", file=sys.stderr)
         said = text

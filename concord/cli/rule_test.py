@@ -13,7 +13,7 @@ from concord.cli.border import problem
 from concord.cli.files import read_mail
 from concord.cli.find import find_message
 from concord.cli.options import Json, OfAccount
-from concord.cli.output import emit, plain, say
+from concord.cli.output import emit, plain, say, shown
 from concord.cli.session import here
 from concord.errors import ArchiveLossError, ConcordError, PermanentError, UsageError
 from concord.model.account import Priority
@@ -144,7 +144,7 @@ def _tell(trials: Sequence[Trial], failed: Sequence[tuple[Message, ConcordError]
                 say(f"      {warning}")
         say(f"  → {_outcome(trial.decision)}")
     for message, error in failed:
-        typer.echo(f"{_title(message)}: {english.explain(error)}", err=True)
+        typer.echo(shown(f"{_title(message)}: {english.explain(error)}"), err=True)
 
 
 def _why(verdict: RuleVerdict) -> str:

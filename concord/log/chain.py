@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -75,7 +76,8 @@ def _last(style: Literal["json", "pretty"]) -> list[Processor]:
     if style == "json":
         return [_TRACEBACKS, structlog.processors.JSONRenderer(default=str, ensure_ascii=False), _one_line]
     return [
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        _printable,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_printable_traceback),
         _without_logins,
     ]
 
@@ -114,6 +116,26 @@ def _tell_errors(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 def _one_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
     """Text that anything may show. What UTF-8 cannot say becomes the same escape in JSON."""
     return without_logins(line).encode(errors="backslashreplace").decode().translate(_CONTROLS)
+
+
+def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What strangers name (folders, files, senders) neither speaks to the terminal nor makes a line of its own."""
+    return {_escaped(name): _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _printable_traceback(out: TextIO, exc_info: Any) -> None:
+    """A traceback ends with the exception's own words, which may quote a stranger's: indented, they forge no line."""
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    out.write("\n".join(f"  {_escaped(line)}" for line in plain.getvalue().split("\n")))
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
+    )
 
 
 def _without_logins(_logger: WrappedLogger, _method: str, line: Any) -> str:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from importlib import import_module
 from pkgutil import iter_modules
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import RedirectResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -15,7 +15,8 @@ from concord import __version__
 from concord.bootstrap import Concord
 from concord.web import api, api_document, assets, pages, refusals
 from concord.web.guard import Guard, names
-from concord.web.health import Health, document
+from concord.web.health import Health, document, short
+from concord.web.visitor import may_read
 
 _READ = ["GET", "HEAD"]
 
@@ -27,8 +28,9 @@ def make_app(concord: Concord) -> FastAPI:
     health = Health.of(concord)
 
     @app.api_route("/healthz", methods=_READ, include_in_schema=False)
-    async def healthz() -> JSONResponse:
-        told = document(await health.look(), __version__)
+    async def healthz(request: Request) -> JSONResponse:
+        checks = await health.look()
+        told = document(checks, __version__) if await may_read(request) else short(checks)
         return JSONResponse(told, HTTPStatus.OK if told["status"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.api_route("/", methods=_READ, include_in_schema=False)

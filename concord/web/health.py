@@ -111,6 +111,7 @@ class Health:
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         self._probes = probes
+        self._failing: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, concord: Concord) -> Health:
@@ -128,7 +129,19 @@ class Health:
     async def look(self) -> dict[str, Check]:
         """By name."""
         found = await asyncio.gather(*(probe.ask() for probe in self._probes.values()))
-        return dict(zip(self._probes, found, strict=True))
+        checks = dict(zip(self._probes, found, strict=True))
+        self._log_changes(checks)
+        return checks
+
+    def _log_changes(self, checks: Mapping[str, Check]) -> None:
+        """Where nobody can sign in to read the whole answer, the log still says why."""
+        failing = frozenset(name for name, check in checks.items() if not check.ok)
+        for name in sorted(failing - self._failing):
+            check = checks[name]
+            log.warning("health.failing", check=name, detail=check.detail, cause=check.cause, remedy=check.remedy)
+        for name in sorted(self._failing - failing):
+            log.info("health.recovered", check=name)
+        self._failing = failing
 
 
 def document(checks: Mapping[str, Check], version: str) -> dict[str, Any]:
@@ -139,6 +152,12 @@ def document(checks: Mapping[str, Check], version: str) -> dict[str, Any]:
         **{name: figure for check in checks.values() for name, figure in check.figures.items()},
         "checks": {name: _told(check) for name, check in checks.items()},
     }
+
+
+def short(checks: Mapping[str, Check]) -> dict[str, Any]:
+    """The answer of /healthz to strangers: what is well and what is not, without versions, figures, paths or causes."""
+    whole = document(checks, "")
+    return {"status": whole["status"], "checks": {name: {"ok": check.ok} for name, check in checks.items()}}
 
 
 def looked(look: Look) -> Check:

@@ -16,6 +16,7 @@ from concord.adapters import notify
 from concord.errors import CannotListenError
 from concord.settings import AdminSettings
 from concord.web import live
+from concord.web.connections import PatientProtocol
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ def serve(app: ASGIApp, settings: AdminSettings, *, at_end: Callable[[], None]) 
             server_header=False,
             lifespan="off",
             ws="none",
+            http=PatientProtocol,
             # Whose X-Forwarded headers are believed, the application says.
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from concord.bootstrap import Concord, now
-from concord.errors import ForbiddenError, TooManyAttemptsError
+from concord.errors import ConcordError, ForbiddenError, TooManyAttemptsError
 from concord.model.caller import Caller
 from concord.model.throttle import Pauses, network_of
 from concord.model.user import ApiToken, Permission, User, WebSession
@@ -107,6 +107,15 @@ class ApiVisitor:
 def api(permission: Permission = Permission.READ) -> ApiVisitor:
     """Who may make a call of the API. `rest.Route` asks it before anything else of the request is read."""
     return ApiVisitor(permission)
+
+
+async def may_read(request: Request) -> bool:
+    """Whether a token or a session that may read comes along; for what also answers strangers, and with less."""
+    try:
+        found = await run_in_threadpool(_by_token if "authorization" in request.headers else by_session, request)
+    except (ConcordError, Refusal):
+        return False  # the database may be the very thing that is down
+    return found is not None and found.may(Permission.READ)
 
 
 def refuse_foreign(request: Request) -> None:

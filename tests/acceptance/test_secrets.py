@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from concord.model.message import MessageState
@@ -70,6 +71,8 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
         assert eventually(lambda: stack.count(MessageState.PROCESSED) == 1, within=60), stack.log("mail")
         assert eventually(lambda: "mailbox_denied" in stack.cli("account", "show", wrong, "--json").stdout)
 
+        stack.cli("user", "add", "monitor", "--role", "viewer", "--password-stdin", stdin="some words together\n")
+        token = stack.cli("token", "create", "health", "--user", "monitor", "--scope", "read").stdout.strip()
         pages = "".join(flower_pages(flower))
         commands = [
             ("account", "list", "--json"),
@@ -91,7 +94,7 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
                 stack.log(name) for name in ("beat", "poll", "mail", "deliver", "flower", "admin")
             ).encode(),
             "log files": b"".join(path.read_bytes() for path in files.iterdir()),
-            "admin service": health(admin["port"]),
+            "admin service": health(admin["port"], token),
             "database": "".join(sqlite3.connect(tmp_path / "concord.db").iterdump()).encode(),
             "database files": b"".join(path.read_bytes() for path in tmp_path.glob("concord.db*")),
             "flower": pages.encode(),
@@ -103,11 +106,10 @@ def test_no_secret_shows_anywhere(tmp_path: Path, locked_redis: RedisServer, dov
     assert all(len(text) > 100 for text in places.values()), {place: len(text) for place, text in places.items()}
 
 
-def health(port: int) -> bytes:
-    """What the admin service tells anybody on this machine."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
-        told: bytes = answer.read()
-    return told
+def health(port: int, token: str) -> bytes:
+    """What the admin service tells a program that may read."""
+    header = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"http://127.0.0.1:{port}/healthz", headers=header, timeout=30).content
 
 
 def everything_in(server: RedisServer) -> Iterator[bytes]:
@@ -125,5 +127,5 @@ def flower_pages(flower: dict[str, object]) -> Iterator[str]:
     for page in ("api/workers?refresh=1", "api/tasks", "workers", "broker"):
         url = f"http://127.0.0.1:{flower['port']}/{page}"
         request = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - an address of our own  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own address
             yield answer.read().decode()

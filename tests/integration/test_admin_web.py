@@ -71,7 +71,6 @@ def test_ready_means_that_it_answers_and_pings_follow(admin: Service, port: int)
     assert {name: check["ok"] for name, check in told["checks"].items()} == dict.fromkeys(
         ("key", "database", "redis", "archive", "mail"), True
     )
-    assert told["unaccounted"] == 0
     assert admin.keeps_pinging(), admin.log
 
 
@@ -96,8 +95,8 @@ def test_it_starts_and_tells_when_everything_else_is_wrong(tmp_path: Path, port:
 
     broken = {name: check for name, check in told["checks"].items() if not check["ok"]}
     assert (status, told["status"], set(broken)) == (503, "degraded", {"key", "database", "redis"})
-    assert all(check["remedy"] for check in broken.values())
-    assert "concord secrets init" in broken["key"]["remedy"]
+    assert all(f'"check": "{name}"' in admin.log for name in broken)
+    assert "concord secrets init" in admin.log
     assert PASSWORD not in json.dumps(told) + admin.log
 
 
@@ -107,8 +106,9 @@ def test_schema_that_is_not_there_yet_is_told(tmp_path: Path, port: int, credent
         assert admin.is_ready(), admin.log
         _, told = health(port)
 
-    assert told["checks"]["database"]["detail"] == "The database is empty"
-    assert told["checks"]["database"]["remedy"] == "Run 'concord db upgrade'"
+    assert not told["checks"]["database"]["ok"]
+    assert "The database is empty" in admin.log
+    assert "Run 'concord db upgrade'" in admin.log
 
 
 def test_redis_that_hangs_delays_neither_answer_nor_ping_nor_stop(

@@ -255,3 +255,38 @@ def test_directory_that_cannot_be_written_is_named_with_cause_and_remedy(
 
     assert (refused.value.facts["directory"], refused.value.facts["cause"]) == (str(place), cause)
     assert remedy in english.remedy(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\x1b]0;owned\x07",
+        "\x1b[2J\x1b[31mINBOX",
+        "a\r\n2026-01-01 [error] forged",
+        "\x9b31mx",
+        "x\u202efdp.exe",
+        "\x7f\x08\x08",
+    ],
+)
+@pytest.mark.parametrize("place", ["field", "event", "error", "exception"])
+def test_pretty_line_does_not_speak_to_the_terminal(capsys: pytest.CaptureFixture[str], place: str, name: str) -> None:
+    """Issue 10, 14: a stranger names the folder."""
+    log.configure("pretty", "info")
+    logger = structlog.get_logger()
+
+    match place:
+        case "field":
+            logger.info("folder.seen", folder=name, folders=[name])
+        case "event":
+            logging.getLogger("imapclient").warning("Cannot open %s", name)
+        case "error":
+            logger.warning("poll.failed", error=MailboxDownError("hung_up", folder=name))
+        case "exception":
+            try:
+                hang_up(name)
+            except ConnectionError:
+                logger.exception("poll.failed")
+
+    written = capsys.readouterr().err
+    assert not set("\x1b\x07\r\x9b\u202e\x7f\x08") & set(written)
+    assert "\n2026-01-01 [error] forged" not in written

@@ -16,6 +16,7 @@ from concord.adapters.sql import schema
 from concord.adapters.vault import KeySet, new_key
 from concord.bootstrap import Concord, now
 from concord.model.key_ring import KeyReport
+from concord.model.user import Permission, Role
 from concord.refusals import Refusals
 from concord.settings import AdminSettings, ArchiveSettings, DatabaseSettings, Settings
 from concord.web.app import make_app
@@ -35,6 +36,13 @@ def app(tmp_path: Path) -> FastAPI:
     concord = Concord(settings)
     schema.upgrade(concord.engine)
     return make_app(concord)
+
+
+def token(concord: Concord) -> dict[str, str]:
+    """The header of a program that may read."""
+    user = concord.users.add("monitor", Role.VIEWER, "")
+    value, _ = concord.api_tokens.add("monitor", user, [Permission.READ], expires_at=None)
+    return {"Authorization": f"Bearer {value}"}
 
 
 async def ask(app: FastAPI, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
@@ -195,7 +203,7 @@ async def test_health_names_a_daemon_that_has_another_key(app: FastAPI) -> None:
     )
     concord.key_ring.report(report)
 
-    key = (await ask(app, "/healthz")).json()["checks"]["key"]
+    key = (await ask(app, "/healthz", **token(concord))).json()["checks"]["key"]
 
     assert (key["ok"], key["detail"]) == (False, "Daemons cannot open stored secrets")
     assert "poll@there" in key["cause"]
@@ -207,7 +215,7 @@ async def test_health_names_a_secret_that_no_key_opens(app: FastAPI) -> None:
     concord: Concord = app.state.concord
     concord.accounts.add(account("sales", secret=KeySet.of([new_key()]).seal("hunter2")))
 
-    key = (await ask(app, "/healthz")).json()["checks"]["key"]
+    key = (await ask(app, "/healthz", **token(concord))).json()["checks"]["key"]
 
     assert (key["ok"], key["detail"]) == (False, "The key does not open every stored secret")
     assert "account 'sales'" in key["cause"]
