@@ -1,7 +1,9 @@
 """A mail's HTML as a page of its own that can do nothing: it is shown in a frame, and its headers hold it there.
 
 The safety is the browser's: a sandbox without scripts, forms, popups or an origin, and a policy by which nothing is
-loaded. HTML is not washed: what a washing overlooks, or breaks, depends on how a browser reads what no parser does.
+loaded. Neither holds back what a browser does ahead of any load: names that it resolves and connections that it opens
+for `<link rel=preconnect>` or for the target of a link. So what could lead elsewhere is renamed first. That needs no
+parser: HTML has no other spelling for the name of an element or attribute than its own letters (HTML, section 13.2.5).
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ _STYLE: Final = (
     "<!doctype html><meta charset=utf-8><style>body{font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}"
     "img{max-width:100%;height:auto}a,area,button,input{pointer-events:none!important}</style>"
 )
+# Elements that lead elsewhere by themselves or when clicked, and the attributes that say where a click leads.
+_ACTING: Final = "applet|base|embed|fencedframe|form|frame|frameset|iframe|link|meta|object|portal|webview"
+_ACTING_TAG: Final = re.compile(rf"(</?)({_ACTING})(?=[\s/>])", re.IGNORECASE | re.ASCII)
+_LEADING: Final = re.compile(r"(attributionsrc|formaction|href|ping|target)(?=\s*=)", re.IGNORECASE | re.ASCII)
+# In http pages Chromium looks up the names of links ahead of time.
+HEADERS: Final = {"Content-Security-Policy": POLICY, "X-DNS-Prefetch-Control": "off"}
 _PICTURES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
 MOST_OCTETS: Final = 6_000_000  # of pictures in one page
 _LONGEST: Final = 1_000_000  # characters
@@ -80,4 +88,9 @@ def _with_pictures(mail: ShownMail, octets: Callable[[ShownPart], Iterable[bytes
             ready[part.number] = f"data:{part.content_type};base64,{content}"
         return ready[part.number]
 
-    return _CID.sub(picture, mail.html[:_LONGEST])
+    return _CID.sub(picture, inert(mail.html[:_LONGEST]))
+
+
+def inert(text: str) -> str:
+    """The HTML without the names by which it would lead elsewhere."""
+    return _LEADING.sub(r"data-\1", _ACTING_TAG.sub(r"\1inert-\2", text))

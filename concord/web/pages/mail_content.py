@@ -33,7 +33,7 @@ def frame(request: Request, me: Reader, parts: Parts, message_id: Id) -> Respons
         shown = mail.open_mail(parts, message, by=me.caller)
         openings.note(me.caller, message_id)
     content = mail_frame.framed(shown, lambda part: mail.content_of(parts, shown.message, part))
-    headers = {"Content-Security-Policy": mail_frame.POLICY, "Referrer-Policy": "no-referrer"}
+    headers = {**mail_frame.HEADERS, "Referrer-Policy": "no-referrer"}
     return Response(content, HTTPStatus.OK, headers, media_type="text/html; charset=utf-8")
 
 
