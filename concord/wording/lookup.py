@@ -43,8 +43,8 @@ def sentence_of(situation: str) -> str | None:
 
 def remedy_of(situation: str, facts: Mapping[str, object], texts: Texts) -> str:
     """The first text of which all holes can be filled; empty where there is nothing to do."""
-    found = next((texts[name] for name in _names(situation) if name in texts), "")
-    choices = (found,) if isinstance(found, str) else found
+    found = (texts[name] for name in _names(situation) if name in texts)
+    choices = (text for one in found for text in ((one,) if isinstance(one, str) else one))
     return next((text for text in choices if all(name in facts for name in holes(text))), "")
 
 

@@ -32,6 +32,27 @@ def upgrade():
     online.create_index("ix_big_word", "big", ["word"], unique=True)
 """
 
+REWRITE = """\
+from alembic import op
+from sqlalchemy import text
+from concord.adapters.sql.migrations import online
+revision, down_revision, branch_labels, depends_on = "9999", {newest!r}, None, None
+def rewrite(word):
+    if word == "word 7":
+        with op.get_bind().engine.begin() as other:
+            other.execute(text("UPDATE big SET word = 'written meanwhile' WHERE word = 'word 7'"))
+    return word.upper()
+def upgrade():
+    online.rewrite_texts("big", "word", rewrite, where="word LIKE 'word %'")
+"""
+NEWEST = schema.newest()
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    """Where the copy of the migrations is that `big` makes."""
+    return tmp_path / "migrations"
+
 
 @pytest.fixture
 def big(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
@@ -111,6 +132,22 @@ def test_a_long_query_delays_the_migration_and_not_the_writers(big: Engine, data
     assert still
     assert schema.version(big) == "9999"
     assert max(took) < 4
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_text_that_somebody_writes_during_its_rewriting_stays(big: Engine, migrations: Path) -> None:
+    """Read as `word 7`, written by another connection, and then not overwritten."""
+    (migrations / "versions" / "9999_big.py").write_text(REWRITE.format(newest=NEWEST), encoding="utf-8")
+
+    schema.upgrade(big)
+
+    with big.connect() as connection:
+        assert connection.execute(text("SELECT word FROM big WHERE id = 8")).scalar() == "written meanwhile"
+        left = connection.execute(text("SELECT count(*) FROM big WHERE word LIKE 'word %'")).scalar()
+        assert (left, connection.execute(text("SELECT count(*) FROM big WHERE word LIKE 'WORD %'")).scalar()) == (
+            0,
+            ROWS - 1,
+        )
 
 
 def test_an_interrupted_upgrade_is_completed_by_the_next(big: Engine) -> None:

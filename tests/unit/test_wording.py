@@ -128,6 +128,11 @@ def test_first_remedy_whose_facts_are_known_is_taken() -> None:
     assert english.remedy(NotFoundError("handler", handler="x")) == "See them with 'concord handler list'"
 
 
+def test_remedy_whose_facts_are_lost_falls_back_too() -> None:
+    """A row keeps no more facts than fit."""
+    assert english.remedy(MailboxDeniedError("login.gmail")) == english.remedy(MailboxDeniedError())
+
+
 def test_value_is_never_a_format() -> None:
     error = NotFoundError("handler", handler="x", near="%(handler)s {0.__class__} %d")
 
