@@ -241,7 +241,7 @@ def test_a_refusal_in_the_background_shows_in_the_accounts_state(oauth: OAuthWor
 
     status = oauth.accounts.status(oauth.account.id)
     assert status.state is AccountState.AUTH_FAILED
-    assert "Sign in again at /admin/settings" in (in_english(status.last_error) or "")
+    assert "Sign in again with 'concord oauth login" in (in_english(status.last_error) or "")
     assert oauth.keeper().renew_due() == 0
     assert refreshes(oauth) == 1
 
@@ -273,7 +273,7 @@ def test_without_a_sign_in_the_operator_is_told_to(engine: Engine, provider: Ope
     with pytest.raises(TokenRefusedError, match="Nobody has signed in") as caught:
         OAuthWorld(engine, provider).token()
 
-    assert "/admin/settings" in english.remedy(caught.value)
+    assert "concord oauth login" in english.remedy(caught.value)
     assert provider.calls == []
 
 

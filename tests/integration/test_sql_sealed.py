@@ -257,4 +257,4 @@ def test_tokens_that_no_key_opens_are_forgotten_and_the_account_says_what_to_do(
     assert (grant.refresh_token, grant.access_token) == (b"", b"")
     assert SqlOAuthClients(engine, now).get("main").secret == b""
     assert (alice.enabled, status.state) == (True, AccountState.AUTH_FAILED)
-    assert "Sign in again at /admin/settings" in (in_english(status.last_error) or "")
+    assert "Sign in again with 'concord oauth login" in (in_english(status.last_error) or "")
