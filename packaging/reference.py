@@ -18,7 +18,7 @@ from typing import Any, Final
 from typer.main import get_command
 
 from concord import __version__
-from concord.cli import app
+from concord.cli.root import app
 
 ROOT: Final = Path(__file__).parents[1]
 _PLACES: Final = {
