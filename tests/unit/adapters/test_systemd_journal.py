@@ -48,10 +48,11 @@ def test_journalctl_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert time.monotonic() - began < 10
 
 
-def test_last_words_are_waited_for_only_until_they_are_there() -> None:
+def test_last_words_are_waited_for_only_until_they_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd_journal, "_PATIENCE", 60)
     began = time.monotonic()
 
     words = journal_of("no such luck").last_words("concord-beat.service", 5, since=0.0)
 
     assert words == ["no such luck"]
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 30
