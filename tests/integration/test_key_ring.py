@@ -22,6 +22,7 @@ from concord.adapters.vault import FernetVault, KeySet, fingerprint, new_key
 from concord.bootstrap import Concord
 from concord.errors import ConflictError, KeyNotSharedError, SecretKeyError
 from concord.model.caller import Caller
+from concord.model.fault import in_english
 from concord.model.key_ring import GRACE, KNOWN, LIVE, KeyReport, Link, Phase, WrappedKey
 from concord.model.rule import HandlerSpec
 from concord.ports import WorkerPulse
@@ -314,7 +315,7 @@ def test_daemon_with_a_wrong_key_reports_it(site: Site) -> None:
     site.watch("mail@here", site.daemon(new_key())).look()
 
     [report] = site.ring.reports()
-    assert report.trouble == "The key does not open this database's secrets"
+    assert (in_english(report.trouble) or "").startswith("The key does not open this database's secrets")
 
 
 def test_daemon_without_its_key_file_reports_it(site: Site) -> None:
@@ -324,7 +325,8 @@ def test_daemon_without_its_key_file_reports_it(site: Site) -> None:
     site.watch("mail@here", vault).look()
 
     [report] = site.ring.reports()
-    assert (report.own, report.trouble) == (frozenset(), "The file with the key cannot be read")
+    assert report.own == frozenset()
+    assert (in_english(report.trouble) or "").startswith("The file with the key cannot be read")
 
 
 # Races.
