@@ -49,7 +49,7 @@ class ConcordError(Exception):
         self.facts = _plain(facts) | self.facts
 
     def recast(self, kind: type[Kind], **facts: Any) -> Kind:
-        """The same situation as an error of another family, with more facts."""
+        """Return this situation as an error of another family, with more facts."""
         made = kind(self.detail, **{**facts, **self.facts})
         made._situation = self._situation  # noqa: SLF001 - of the same class
         return made

@@ -28,7 +28,7 @@ def emit(value: object) -> None:
 
 
 def unarmed(document: str) -> str:
-    """The same JSON, with escapes for what a terminal may obey."""
+    """Return the JSON with escapes for the characters that a terminal obeys."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
