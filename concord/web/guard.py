@@ -155,7 +155,7 @@ class Guard:
 
 
 def _refused_place(scope: Scope) -> ASGIApp | None:
-    """No name of ours has a NUL in it, and PostgreSQL takes none even to say so; an address is ASCII (RFC 3986)."""
+    """Refuse a name with a NUL, which PostgreSQL cannot store, and an address that is not ASCII (RFC 3986)."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"] or not scope["query_string"].isascii():
         return problem(HTTPStatus.BAD_REQUEST)
     return None
