@@ -55,6 +55,7 @@ class Move:
         self._whole = whole
         self._jobs: dict[str, str] = {}
         self._had_failed: set[str] = set()
+        self._failures: dict[str, Shortfall] = {}
 
     async def run(self, timeout: float) -> list[Shortfall]:  # noqa: ASYNC109 - one limit for all of the steps
         """Until the move is over for every daemon; those that did not make it. Raises as `Supervisor` says."""
@@ -70,7 +71,7 @@ class Move:
             # Before anything moves, every name is known to be right.
             await self._prepare(name)
         await self._ask_all()
-        await asyncio.gather(*map(self._bus.result, self._jobs.values()))
+        await asyncio.gather(*map(self._follow, self._names), *map(self._bus.result, self._jobs.values()))
         return await self._judge_all(self._judge_stopped if self._verb is Verb.STOP else self._judge_started)
 
     async def _prepare(self, name: str) -> None:
@@ -105,11 +106,19 @@ class Move:
         judged = [await judge(name) for name in self._names]
         return [shortfall for shortfall in judged if shortfall]
 
+    async def _follow(self, name: str) -> None:
+        """Note why a start failed as soon as its job ends: once systemd starts the unit again, its Result is gone."""
+        result = await self._bus.result(self._jobs[unit_name(name)])
+        if self._verb is not Verb.STOP and result != "done" and (shortfall := await self._judge_started(name)):
+            self._failures[name] = shortfall
+
     async def _judge_started(self, name: str) -> Shortfall | None:
         unit = await self._bus.unit(unit_name(name))
         result = self._bus.ended(self._jobs[unit_name(name)])
         if activity_of(unit) is Activity.RUNNING:
             return None
+        if name in self._failures:
+            return self._failures[name]
         if result == "dependency" and (needed := await self._needed(unit, Activity.FAILED)):
             return _shortfall(name, needed, f"it needs {needed['Id']}, which failed: {detail_of(needed)}")
         return _shortfall(name, unit, reason_of(unit) or _RESULTS.get(result, f"systemd's job ended as '{result}'"))

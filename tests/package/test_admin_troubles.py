@@ -21,6 +21,7 @@ PAGE_SECONDS = 10
 DROP_IN = f"/etc/systemd/system/{WORKERS[1]}.d/broken.conf"
 BROKEN = """\
 [Service]
+RestartSec=60
 ExecStart=
 ExecStart=/bin/sh -c 'echo "There is no such luck today" >&2; exit 7'
 """
