@@ -1,4 +1,4 @@
-"""Passwords of people: argon2id (RFC 9106, section 4: the second recommended option, 64 MiB), never kept in clear."""
+"""Passwords of people: argon2id (RFC 9106: three passes over 64 MiB), never kept in clear."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from concord.errors import PasswordsBusyError
+from concord.model.throttle import Lane
 
-# Each takes 64 MiB and some 50 ms of a processor. One processor is left to the pages.
+# Each takes 64 MiB and some 100 ms of a processor. One processor is left to the pages.
 _AT_ONCE: Final = max(1, min(2, (os.cpu_count() or 2) - 1))
+# Argon2's own threads would take all processors at once, and the pages would wait.
+_THREADS: Final = 1
 # Each that waits holds one of the service's forty threads.
-_WAITING: Final = 6
+_WAITING: Final = {Lane.KNOWN: 6, Lane.FIRST: 6, Lane.AGAIN: 3}
 _BUSY_SECONDS: Final = 2
 
 
-class _Lane:
-    """So many at once, so many that wait; all others are turned away."""
+class _Queue:
+    """So many wait for a turn; all others are turned away."""
 
-    def __init__(self, at_once: int, waiting: int) -> None:
-        self._places = Semaphore(at_once + waiting)
-        self._turns = Semaphore(at_once)
+    def __init__(self, turns: Semaphore, places: int) -> None:
+        self._places = Semaphore(places)
+        self._turns = turns
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -44,24 +47,24 @@ class Argon2:
     """Makes and checks hashes; safe for many threads, of which it never holds many."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
-        self._hasher = hasher or PasswordHasher()
-        self._strangers = _Lane(_AT_ONCE, _WAITING)
-        self._known = _Lane(1, _WAITING)
+        self._hasher = hasher or PasswordHasher(parallelism=_THREADS)
+        known, strangers = Semaphore(1), Semaphore(_AT_ONCE)
+        turns = {Lane.KNOWN: (known, 1), Lane.FIRST: (strangers, _AT_ONCE), Lane.AGAIN: (strangers, _AT_ONCE)}
+        self._queues = {lane: _Queue(turn, at_once + _WAITING[lane]) for lane, (turn, at_once) in turns.items()}
         self._nobodys: str | None = None
         self._making_nobodys = Lock()
 
     def hash(self, password: str) -> str:
         """What is kept of it, in argon2's own notation. Raises PasswordsBusyError."""
-        with self._known.turn():
+        with self._queues[Lane.KNOWN].turn():
             return self._hasher.hash(password)
 
-    def verify(self, kept: str | None, password: str, *, known: bool = False) -> bool:
+    def verify(self, kept: str | None, password: str, *, lane: Lane = Lane.AGAIN) -> bool:
         """Whether it is the one. Without `kept` (no such user) it takes as long, and the answer is no.
 
-        `known`: a person whom a crowd of guessers must not hold up. Raises PasswordsBusyError.
+        Raises PasswordsBusyError where the lane is full.
         """
-        lane = self._known if known else self._strangers
-        with lane.turn():
+        with self._queues[lane].turn():
             try:
                 self._hasher.verify(kept or self._nobody(), password)
             except (VerificationError, InvalidHashError):

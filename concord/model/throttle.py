@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -11,6 +12,14 @@ _FIRST_PAUSE: Final = timedelta(seconds=2)
 _LONGEST_PAUSE: Final = timedelta(minutes=15)
 _MOST_DOUBLINGS: Final = 20
 _SITE: Final = 64  # bits: one customer's line has so many addresses that single ones mean nothing (RFC 6177)
+
+
+class Lane(Enum):
+    """In which queue a password waits to be checked: no crowd of guessers fills the other two."""
+
+    KNOWN = auto()  # a session's user, or a browser that the user has signed in with
+    FIRST = auto()  # a network's first attempt at a name
+    AGAIN = auto()
 
 
 @dataclass(frozen=True, slots=True)

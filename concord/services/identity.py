@@ -14,7 +14,7 @@ from concord.auditing import audited
 from concord.bootstrap import Concord, now
 from concord.errors import PasswordsBusyError, ProofNeededError, SignInRefusedError, TooManyAttemptsError, UsageError
 from concord.model.caller import Caller
-from concord.model.throttle import Budget, Limit, Pauses, network_of
+from concord.model.throttle import Budget, Lane, Limit, Pauses, network_of
 from concord.model.user import ApiToken, Permission, Role, User, WebSession
 from concord.ports import Clock
 from concord.services.common_passwords import is_common
@@ -28,8 +28,8 @@ _FEW_LETTERS: Final = 4
 FREE_HERE, _FREE_NETWORK, _FREE_BROWSER = 5, 30, 10
 # For a name from all networks together: first those attempts that are free for their network, apart from them those of
 # networks that guess on. So a crowd that guesses on keeps no newcomer waiting, and all guesses of an hour are bounded.
-_NEWCOMERS: Final = (300, timedelta(seconds=12))
-_GUESSERS: Final = (20, timedelta(seconds=60))
+NEWCOMERS: Final = (300, timedelta(seconds=12))
+GUESSERS: Final = (20, timedelta(seconds=60))
 MOST_GUESSES_AN_HOUR: Final = 300 + 3600 // 12 + 20 + 3600 // 60
 # What is sensitive asks for the password again where it was not given for so long.
 PROVED: Final = timedelta(minutes=10)
@@ -89,7 +89,7 @@ class Identity:
         """Counted by user: a session may guess from everywhere."""
         key = f"own:{user.id}"
         self._take_turn((Pauses(key, FREE_HERE),))
-        if not self._parts.passwords.verify(user.password, password, known=True):
+        if not self._parts.passwords.verify(user.password, password, lane=Lane.KNOWN):
             error = SignInRefusedError("present_password")
             self._parts.refusals.sign_in(user.name, user.name, error, by=by)
             raise error
@@ -115,10 +115,10 @@ class Identity:
         found = self._parts.users.find(name)
         known = self._parts.known_browsers.find(browser, found.id) if found and browser else None
         by = Caller(actor=found.name if found else "", via="admin", address=address)
-        limits = self._limits(name, network_of(address), known)
+        limits, lane = self._limits(name, network_of(address), known)
         try:
             self._take_turn(limits)
-            user = self._checked(found, password, known=known is not None)
+            user = self._checked(found, password, lane)
         except (SignInRefusedError, TooManyAttemptsError, PasswordsBusyError) as error:
             if isinstance(error, PasswordsBusyError):
                 self._parts.throttle.refund(*_pauses(limits))  # nobody looked at the password
@@ -136,8 +136,8 @@ class Identity:
             self._parts.users.signed_in(user.id, self._clock())
         return SignedIn(session=session, browser=self._parts.known_browsers.remember(browser, user.id))
 
-    def _checked(self, user: User | None, password: str, *, known: bool) -> User:
-        good = self._parts.passwords.verify(user.password if user else None, password, known=known)
+    def _checked(self, user: User | None, password: str, lane: Lane) -> User:
+        good = self._parts.passwords.verify(user.password if user else None, password, lane=lane)
         if user is None or not good or not user.enabled:
             raise SignInRefusedError("wrong")
         return user
@@ -176,15 +176,16 @@ class Identity:
         with audited(self._parts.audit, by, "token.revoke", str(token_id)):
             return self._parts.api_tokens.revoke(token_id, user_id=of.id if of else None)
 
-    def _limits(self, name: str, network: str, known: int | None) -> tuple[Limit, ...]:
-        """What an attempt counts for. A known browser has a lane of its own, which no stranger can fill."""
+    def _limits(self, name: str, network: str, known: int | None) -> tuple[tuple[Limit, ...], Lane]:
+        """What an attempt counts for, and where it waits. A known browser has a budget that no stranger can fill."""
         if known is not None:
-            return (Pauses(f"browser:{known}", _FREE_BROWSER),)
+            return (Pauses(f"browser:{known}", _FREE_BROWSER),), Lane.KNOWN
         short = name[:64].lower()
         here = Pauses(f"login:{short}@{network}", FREE_HERE)
-        is_free = self._parts.throttle.attempts(here.key) < FREE_HERE
-        budget = Budget(f"newcomers:{short}", *_NEWCOMERS) if is_free else Budget(f"guessers:{short}", *_GUESSERS)
-        return here, Pauses(f"network:{network}", _FREE_NETWORK), budget
+        before = self._parts.throttle.attempts(here.key)
+        is_free = before < FREE_HERE
+        budget = Budget(f"newcomers:{short}", *NEWCOMERS) if is_free else Budget(f"guessers:{short}", *GUESSERS)
+        return (here, Pauses(f"network:{network}", _FREE_NETWORK), budget), Lane.AGAIN if before else Lane.FIRST
 
     def _take_turn(self, limits: Sequence[Limit]) -> None:
         if wait := self._parts.throttle.attempt(limits):

@@ -1,9 +1,9 @@
-"""`make bench`: every measurement, one after the other; `python -m tests.bench.mail` or `.pages` makes one alone."""
+"""`make bench`: every measurement, one after the other; `python -m tests.bench.mail` or `.signin` makes one alone."""
 
 from __future__ import annotations
 
 from concord import log
-from tests.bench import mail, pages, upgrade
+from tests.bench import mail, pages, signin, upgrade
 from tests.bench.table import say
 
 if __name__ == "__main__":
@@ -13,3 +13,5 @@ if __name__ == "__main__":
     pages.measure(pages.MILLION)
     say("")
     upgrade.measure(upgrade.MILLION)
+    say("")
+    signin.measure()

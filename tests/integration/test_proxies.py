@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from tests.servers.proxied import FLOWER_PASSWORD, KINDS, VISITOR, Site, proxied_site
-from tests.servers.proxies import NAME, Proxy
+from tests.servers.proxies import NAME, Nginx, Proxy
 from tests.servers.redis import RedisServer
 from tests.servers.service import Service
 from tests.web_world import PASSWORD, token_of
@@ -34,10 +35,10 @@ def proxy(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.T
 
 
 @contextmanager
-def visitor(proxy: Proxy, **headers: str) -> Iterator[httpx.Client]:
+def visitor(proxy: Proxy, address: str = VISITOR, **headers: str) -> Iterator[httpx.Client]:
     """A browser on another machine that knows the site by its name."""
     trust = ssl.create_default_context(cafile=str(proxy.certificates.ca_file))
-    transport = httpx.HTTPTransport(verify=trust, local_address=VISITOR)
+    transport = httpx.HTTPTransport(verify=trust, local_address=address)
     hooks = {"request": [lambda request: request.extensions.update(sni_hostname=NAME)]}
     headers = {"Host": NAME, "Accept": "text/html", "Accept-Language": "en", **headers}
     with httpx.Client(
@@ -203,6 +204,23 @@ def test_throttle_counts_visitors_and_not_the_proxy(proxy: Proxy, site: Site) ->
 
     assert 429 in codes
     assert answer.status_code == 401
+
+
+def test_nginx_answers_a_burst_of_sign_ins_itself(site: Site, tmp_path: Path) -> None:
+    """A flood does not reach the service; pages, and sign-ins from elsewhere, do."""
+    with Nginx(tmp_path / "nginx", backend=site.port) as proxy:
+        with visitor(proxy, "127.0.0.8") as flood:
+            began = time.monotonic()
+            codes = Counter(flood.post("/admin/login", data={"name": "carol"}).status_code for _ in range(25))
+            seconds = time.monotonic() - began
+            page = flood.get("/admin/login")
+        with visitor(proxy) as other:
+            signed_in = sign_in(other)
+
+    assert codes[403] <= 1 + 10 + seconds / 2 + 1, "one, a burst of ten, and one every two seconds"
+    assert set(codes) == {403, 429}, "those that reached the service brought no proof"
+    assert page.status_code == 200
+    assert signed_in.headers["location"] == "/admin/profile"
 
 
 def test_flower_is_behind_the_login(proxy: Proxy, site: Site, tmp_path: Path, redis_server: RedisServer) -> None:

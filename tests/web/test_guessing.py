@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -19,7 +19,7 @@ from concord.adapters.sql.known_browsers import MOST, SqlKnownBrowsers
 from concord.adapters.sql.throttles import SqlThrottle
 from concord.bootstrap import Concord
 from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError
-from concord.model.throttle import Pauses
+from concord.model.throttle import Lane, Pauses
 from concord.services.identity import FREE_HERE, MOST_GUESSES_AN_HOUR, Identity, SignedIn
 from tests.web_world import PASSWORD, Browser
 
@@ -199,15 +199,19 @@ class Slow:
     def hash(self, _password: str) -> str:
         return ""
 
+    def check_needs_rehash(self, _kept: str) -> bool:
+        return False
+
 
 def test_a_crowd_of_hashes_holds_few_threads_and_no_known_person(concord: Concord, mallory: Browser) -> None:
     hasher = Slow()
     concord.passwords = Argon2(hasher)  # type: ignore[arg-type]  # all that is used of it
     with ThreadPoolExecutor(30) as pool:
-        crowd = [pool.submit(concord.passwords.verify, "kept", "guess") for _ in range(30)]
-        turned_away = list(islice(as_completed(crowd), 22))
+        lanes = [lane for _ in range(15) for lane in (Lane.FIRST, Lane.AGAIN)]
+        crowd = [pool.submit(concord.passwords.verify, "kept", WRONG, lane=lane) for lane in lanes]
+        turned_away = list(islice(as_completed(crowd), 17))
         answer = mallory.sign_in("alice")
-        passed = concord.passwords.verify("kept", "right", known=True)
+        passed = concord.passwords.verify("kept", "right", lane=Lane.KNOWN)
         hasher.go_on.set()
 
     assert all(isinstance(one.exception(), PasswordsBusyError) for one in turned_away)
@@ -215,3 +219,23 @@ def test_a_crowd_of_hashes_holds_few_threads_and_no_known_person(concord: Concor
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
     assert concord.throttle.attempts("network:testclient") == 0, "nobody looked at it"
+
+
+def test_guesses_fill_no_place_of_those_who_try_for_the_first_time(concord: Concord, mallory: Browser) -> None:
+    """A crowd's repeated guesses fill their own queue; a person's first attempt from a new place waits for its turn."""
+    hasher = Slow()
+    concord.passwords = Argon2(hasher)  # type: ignore[arg-type]  # all that is used of it
+    with ThreadPoolExecutor(31) as pool:
+        crowd = [pool.submit(concord.passwords.verify, "kept", WRONG) for _ in range(30)]
+        list(islice(as_completed(crowd), 22))
+        signing_in = pool.submit(mallory.sign_in, "alice")
+        turned_away = wait([signing_in], timeout=0.3).done
+        hasher.go_on.set()
+
+    assert not turned_away
+    assert signing_in.result().url.path == "/admin/profile"
+
+
+def test_a_hash_takes_one_processor() -> None:
+    """Argon2 with threads of its own keeps all of them busy, and every page waits."""
+    assert "p=1$" in Argon2().hash(PASSWORD)
