@@ -10,6 +10,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,15 +21,17 @@ import structlog
 
 from concord.adapters.imap import ImapSources
 from concord.adapters.imap.keys import Keys, NoTokens
+from concord.errors import ConcordError
 from concord.model.account import ALL_FOLDERS, AccountState, Tls
 from concord.model.message import MessageState
 from concord.pipeline.poll import Poller, PollOutcome, PollReport
+from concord.ports import MailSource
 from concord.settings import PollSettings
 from concord.wording import english
 from tests.fakes.connections import MemoryConnections
 from tests.fakes.world import World
 from tests.servers.certificates import Certificates, Fault
-from tests.servers.hostile_imap import FACTS, Answer, HostileImap, Talk
+from tests.servers.hostile_imap import FACTS, UIDVALIDITY, Answer, HostileImap, Talk
 from tests.servers.imap_accounts import VAULT, account_at
 from tests.waiting import PATIENCE, eventually
 
@@ -264,6 +267,94 @@ def test_a_refusal_is_typed_by_its_code(lab: Callable[..., Lab], refusal: str, v
 def test_an_ok_without_an_answer_costs_no_mail(lab: Callable[..., Lab], verb: str) -> None:
     with HostileImap() as server:
         endure(lab(server), {verb: Talk.done}, {"", "mailbox_protocol"})
+
+
+# Each command that a session or a connection test sends, and what its answer is told by.
+COMMANDS: Final[Mapping[str, bytes]] = {
+    "GREETING": b"* OK",
+    "CAPABILITY": b"* CAPABILITY",
+    "STARTTLS": b"* OK",
+    "LOGIN": b"* CAPABILITY",
+    "AUTHENTICATE": b"* CAPABILITY",
+    "ID": b"* ID",
+    "LIST": b"* LIST",
+    "STATUS": b"* STATUS",
+    "SELECT": b"* EXISTS",
+    "EXAMINE": b"* EXISTS",
+    "UNSELECT": b"* OK",
+    "CLOSE": b"* OK",
+    "SEARCH": b"* SEARCH",
+    "FETCH": b"* 1 FETCH",
+    "BODY": b"* 1 FETCH",
+    "STORE": b"* 1 FETCH",
+    "COPY": b"* OK [COPYUID]",
+    "MOVE": b"* OK [COPYUID]",
+    "EXPUNGE": b"* 1 EXPUNGE",
+    "CREATE": b"* OK",
+}
+BARE: Final[Mapping[str, Callable[[bytes], list[bytes]]]] = {
+    "no line": lambda _line: [],
+    "an empty line": lambda line: [line],
+    "odd values": lambda line: [line + b" INBOX (MESSAGES x UIDNEXT NIL UIDVALIDITY ())"],
+    "another's line": lambda line: [b"* LIST"] if line != b"* LIST" else [b"* STATUS"],
+}
+RICH: Final = b"IMAP4rev1 ID UIDPLUS UNSELECT MOVE CONDSTORE SPECIAL-USE LIST-EXTENDED LIST-STATUS"
+# Sent to a server that has nothing better only.
+SIMPLE: Final = ("COPY", "CLOSE", "STARTTLS")
+Exchange = Callable[[MailSource], object]
+ASKED: Final[tuple[Exchange, ...]] = (
+    lambda session: session.folders(),
+    lambda session: session.statuses([f"Folder {number}" for number in range(9)]),
+    lambda session: session.select("INBOX", writable=True),
+    lambda session: session.status("INBOX"),
+)
+IN_FOLDER: Final[tuple[Exchange, ...]] = (
+    lambda session: session.uids(1),
+    lambda session: session.uids_since(datetime(2026, 11, 1, tzinfo=UTC).date()),
+    lambda session: session.fetched_uids(1),
+    lambda session: session.internal_dates([1, 2]),
+    lambda session: list(session.fetch([1, 2], max_size=10_000)),
+    lambda session: session.describe([1, 2]),
+    lambda session: session.mark([1], "\\Seen"),
+    lambda session: session.move([1], "Done"),
+    lambda session: session.delete([2]),
+)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("bare", BARE)
+def test_an_answer_without_its_data_is_a_typed_error(tmp_path: Path, bare: str, verb: str) -> None:
+    """Whatever a command's answer lacks, nothing but Concord's own errors comes out, of polls and connection tests."""
+
+    def answer(talk: Talk) -> None:
+        talk.say(*BARE[bare](COMMANDS[verb]))
+        talk.done()
+
+    capabilities = b"IMAP4rev1 STARTTLS" if verb in SIMPLE else RICH
+    settings = PollSettings(timeout=1, connect_timeout=1, spool_directory=tmp_path)
+    sources = ImapSources(settings, Keys(VAULT, NoTokens()), MemoryConnections(), lambda: datetime.now(UTC))
+    answers = {"MOVE": ends(b"NO [TRYCREATE] No such folder")} if verb == "CREATE" else {}
+    answers[verb] = answer
+    with HostileImap({1: mail(1), 2: mail(2)}, capabilities=capabilities) as server:
+        server.answers.update(answers)
+        account = account_at(
+            server.port,
+            tls=Tls.STARTTLS if verb == "STARTTLS" else Tls.NONE,
+            user="m\xfcller" if verb == "AUTHENTICATE" else "mueller",
+        )
+        with suppress(ConcordError), sources.open(account, deadline=datetime.now(UTC) + timedelta(seconds=20)) as it:
+            for exchange in ASKED:
+                with suppress(ConcordError):
+                    exchange(it)
+            for exchange in IN_FOLDER:
+                with suppress(ConcordError):
+                    it.select("INBOX", uidvalidity=UIDVALIDITY)
+                    exchange(it)
+        steps = list(sources.test(account))
+        sources.close()
+
+        assert all(step.ok or step.error for step in steps)
+        assert verb in [*server.verbs(), "GREETING", "BODY"]
 
 
 ENDS: Final = {"mailbox_down", "mailbox_protocol", *LOST}

@@ -172,7 +172,9 @@ class _Visit:
                 "absent", folder=name, cause=f"there are: {', '.join(present[:20])}", **facts_of(self.account)
             )
         status = self._asked(lambda client: client.folder_status(encode(name), ["MESSAGES"]), folder=name)
-        return int(status.get(b"MESSAGES") or 0)
+        count = status.get(b"MESSAGES")
+        # Anything may stand there: the server is a stranger's.
+        return count if isinstance(count, int) else 0
 
     def _asked(self, question: Callable[[wire.Client], Any], **facts: str) -> Any:
         try:
