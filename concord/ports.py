@@ -1018,6 +1018,10 @@ class Pulse(Protocol):
         """When the leading Beat last looked at its schedule."""
         ...
 
+    def last_send(self) -> datetime | None:
+        """When the leading Beat last had sent all that was due; None where none has said so yet."""
+        ...
+
     def send_canary(self, queue: str) -> str:
         """A task that does nothing but come back, on a queue; its token."""
         ...

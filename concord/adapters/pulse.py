@@ -57,6 +57,11 @@ class RedisPulse:
             told = cast("str | None", self._client.get(f"{self._prefix}beat:tick"))
         return _moment(told)
 
+    def last_send(self) -> datetime | None:
+        with translated():
+            told = cast("str | None", self._client.get(f"{self._prefix}beat:sent"))
+        return _moment(told)
+
     def send_canary(self, queue: str) -> str:
         token = uuid4().hex
         # Without expiry: this host's clock would make it, and another's would judge it. The answer lapses in Redis.

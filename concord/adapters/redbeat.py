@@ -79,6 +79,7 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         self._schedule_key: str = conf.schedule_key
         self._statics_key: str = conf.statics_key
         self._tick_key = f"{conf.key_prefix}tick"
+        self._sent_key = f"{conf.key_prefix}sent"
         self._client: redis.Redis = app.redbeat_redis
         self._once: QueuedOnce = app.queued_once
         self._token = uuid4().hex
@@ -226,9 +227,11 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
     def _wait(self, now: float) -> float:
         with self._client.pipeline(transaction=False) as pipe:
             pipe.set(self._tick_key, repr(now))
+            if not self._owed:
+                pipe.set(self._sent_key, repr(now))
             pipe.zrange(self._schedule_key, 0, 0, withscores=True)
             pipe.zcard(self._schedule_key)
-            _, first, self._scheduled = pipe.execute()
+            *_, first, self._scheduled = pipe.execute()
         due = float(first[0][1]) - self.clock() if first else self.max_interval
         return float(min(max(due, SHORTEST_WAIT), self.max_interval))
 

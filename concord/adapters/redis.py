@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ssl
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
+from pydantic import SecretStr
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -54,6 +57,29 @@ def impatient(settings: RedisSettings) -> RedisSettings:
         "connect_timeout": min(settings.connect_timeout, LOOK_SECONDS),
     }
     return settings.model_copy(update=quick)
+
+
+def is_open(settings: RedisSettings) -> bool:
+    """Whether everybody who reaches it may use it: it answers without a password. Raises what redis-py raises."""
+    url = settings.url.get_secret_value()
+    parts = urlsplit(url)
+    # A certificate of the client's, or a socket that others cannot open, keeps them out as well.
+    if "ssl_certfile" in parts.query or (parts.scheme == "unix" and not Path(parts.path).stat().st_mode & stat.S_IWOTH):
+        return False
+    with connect(settings.model_copy(update={"url": SecretStr(_without_login(url))})) as anybody:
+        try:
+            anybody.ping()
+        except (AuthenticationError, NoPermissionError):
+            return False
+    return True
+
+
+def _without_login(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    host, slash, path = place.partition("/")
+    kept = [(name, value) for name, value in parse_qsl(query) if name not in ("username", "password")]
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}?{urlencode(kept)}"
 
 
 @contextmanager

@@ -168,9 +168,9 @@ class _Look:
         if state is not None and state.activity is not Activity.RUNNING:
             return False
         if name == BEAT:
-            proved, patience = tick, self._beat_patience()
+            proved, patience = tick, beat_patience(self.settings)
         elif instance_of(name):
-            proved, patience = pulse.consumed_at if pulse else None, self._worker_patience()
+            proved, patience = pulse.consumed_at if pulse else None, worker_patience(self.settings)
         else:
             return None if state is None else True
         if proved is not None and now - proved <= patience:
@@ -178,13 +178,16 @@ class _Look:
         young = state is not None and state.since is not None and now - state.since <= patience
         return None if young or self.troubles else False
 
-    def _beat_patience(self) -> timedelta:
-        """A leader that died is followed by another after its lock's time."""
-        return timedelta(seconds=self.settings.beat.lock_timeout + 3 * self.settings.beat.max_loop_interval)
 
-    def _worker_patience(self) -> timedelta:
-        worker = self.settings.worker
-        return timedelta(seconds=worker.deaf_after + _PULSES * worker.canary_interval)
+def beat_patience(settings: Settings) -> timedelta:
+    """How long Beat may be silent: a leader that died is followed by another after its lock's time."""
+    return timedelta(seconds=settings.beat.lock_timeout + 3 * settings.beat.max_loop_interval)
+
+
+def worker_patience(settings: Settings) -> timedelta:
+    """How long a worker may let its canaries wait."""
+    worker = settings.worker
+    return timedelta(seconds=worker.deaf_after + _PULSES * worker.canary_interval)
 
 
 def _memory(state: DaemonState | None, pulse: WorkerPulse | None) -> int | None:

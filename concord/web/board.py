@@ -17,8 +17,9 @@ from concord.manager.status import Status, Verdict
 from concord.model.account import Account, AccountStatus
 from concord.model.clock import HostClock
 from concord.model.number import Latest
+from concord.web.check import Check
 from concord.web.findings import Finding, Sight, findings
-from concord.web.health import Check, Health, Probe
+from concord.web.health import Health, Probe
 from concord.web.visitor import concord_of
 
 _FRESH_SECONDS: Final = 2.0
@@ -47,7 +48,12 @@ class Overview:
             return "bad"
         if self.sight.mailboxes == 0:
             return "new"
-        return "warn" if self.findings else "ok"
+        return "warn" if self.needs_attention else "ok"
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether something is wrong, and not only could be better."""
+        return any(not one.advice for one in self.findings)
 
     @property
     def runs(self) -> bool:

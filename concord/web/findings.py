@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from concord.model.account import Account, AccountStatus
 from concord.model.clock import HostClock
 from concord.model.daemon import ADMIN, BEAT, Activity, instance_of
 from concord.model.number import Latest
-from concord.web.health import Check
+from concord.web.check import Check
 from concord.web.i18n import N_
 
 
@@ -43,6 +43,14 @@ _PARTS: Final[Mapping[str, str]] = {
     "redis": N_("Redis does not answer: polling and processing wait, and no mail is lost."),
     "archive": N_("The archive takes nothing: polling waits, and no mail is lost."),
 }
+# What may stand still though every part answers.
+_FLOW: Final[Mapping[str, str]] = {
+    "schedule": N_("Beat sends no polls: mail waits on its servers, and none is lost."),
+    "workers": N_("Workers take no tasks: mail waits, and none is lost."),
+    "polls": N_("No mailbox is polled: mail waits on its servers, and none is lost."),
+}
+# The supervisor's word for the same, which names the daemon.
+_SAME: Final[Mapping[str, str]] = {"schedule": "daemon.beat", "workers": "daemon.worker"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,24 +106,28 @@ class Finding:
     cause: str = ""  # whose words nobody translates
     place: Place | None = None
     mailboxes: tuple[Mailbox, ...] = ()  # whom it concerns: the first few
+    advice: bool = False  # everything works; it would be better so
 
 
 def findings(sight: Sight) -> list[Finding]:
     """The serious ones first."""
+    daemons = list(_daemons(sight))
     found = [
-        *_parts(sight),
-        *_daemons(sight),
+        *_parts(sight, _PARTS),
+        *daemons,
+        *_flow(sight, daemons),
         *_mailboxes(sight),
         *_waiting(sight),
         *_given_up(sight),
         *_redis(sight),
+        *_open_redis(sight),
         *_clocks(sight),
     ]
-    return sorted(found, key=lambda one: not one.serious)
+    return sorted(found, key=lambda one: (not one.serious, one.advice))
 
 
-def _parts(sight: Sight) -> Iterator[Finding]:
-    for name, sentence in _PARTS.items():
+def _parts(sight: Sight, sentences: Mapping[str, str]) -> Iterator[Finding]:
+    for name, sentence in sentences.items():
         check = sight.checks.get(name)
         if check and not check.ok:
             yield Finding(
@@ -126,6 +138,15 @@ def _parts(sight: Sight) -> Iterator[Finding]:
                 cause=check.cause,
                 remedy=check.remedy,
             )
+
+
+def _flow(sight: Sight, daemons: Sequence[Finding]) -> Iterator[Finding]:
+    if sight.is_stopped:
+        return
+    for finding in _parts(sight, _FLOW):
+        same = _SAME.get(finding.code)
+        if not same or not any(one.code.startswith(same) for one in daemons):
+            yield replace(finding, place=WORKERS)
 
 
 def _daemons(sight: Sight) -> Iterator[Finding]:
@@ -294,6 +315,21 @@ def _redis(sight: Sight) -> Iterator[Finding]:
             values={"share": round(100 * used / limit)},
             remedy=N_("See whether a queue grows; raise Redis' 'maxmemory' otherwise."),
             place=WORKERS,
+        )
+
+
+def _open_redis(sight: Sight) -> Iterator[Finding]:
+    check = sight.checks.get("redis")
+    if check and check.ok and check.remedy:
+        yield Finding(
+            code="redis.open",
+            serious=False,
+            advice=True,
+            sentence=N_(
+                "Redis accepts connections without a password: every user and program that reaches it can read and "
+                "change Concord's tasks."
+            ),
+            remedy=check.remedy,
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether what Concord stands on answers, within seconds; with cause and remedy where not, and never a secret."""
+"""Whether what Concord stands on answers, and mail flows; within seconds, with cause and remedy, and never a secret."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Final
 
 import structlog
 
-from concord.adapters.redis import connect, impatient, translated
+from concord.adapters.redis import connect, impatient, is_open, translated
 from concord.adapters.sql import schema
 from concord.adapters.sql.sealed import verify_key
 from concord.bootstrap import Concord, now
@@ -27,6 +26,8 @@ from concord.log.hiding import without_logins
 from concord.model.account import AccountStatus
 from concord.model.fault import in_english
 from concord.services import secrets
+from concord.web import flow
+from concord.web.check import Check
 from concord.web.i18n import N_
 from concord.wording import english
 
@@ -43,19 +44,17 @@ _KEY_FRESH_SECONDS: Final = 10.0
 _MAIL_FRESH_SECONDS: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One part, looked at."""
-
-    ok: bool
-    detail: str
-    cause: str = ""
-    remedy: str = ""
-    figures: Mapping[str, int] = field(default_factory=dict)  # told at the top of the answer, for whoever watches
-
-
 Look = Callable[[], "str | Check"]
 """What it found; a ConcordError, or a check of its own, where that is not well."""
+# It works, and nothing has to happen at once.
+OPEN_REDIS: Final = Check(
+    ok=True,
+    detail=N_("It answers, and to everybody without a password"),
+    remedy=N_(
+        "Give Redis a password ('requirepass') and write its address with the password to the credential file "
+        "'redis__url', or use a socket that only Concord can open; then restart Concord"
+    ),
+)
 
 
 class Probe:
@@ -115,7 +114,7 @@ class Health:
 
     @classmethod
     def of(cls, concord: Concord) -> Health:
-        """Of everything that the daemons cannot do without."""
+        """Of everything that the daemons cannot do without, and of what they do."""
         return cls(
             {
                 "key": Probe(lambda: _key(concord), fresh=_KEY_FRESH_SECONDS),
@@ -123,6 +122,9 @@ class Health:
                 "redis": Probe(lambda: _redis(concord)),
                 "archive": Probe(lambda: _archive(concord), fresh=_ARCHIVE_FRESH_SECONDS),
                 "mail": Probe(lambda: _mail(concord), fresh=_MAIL_FRESH_SECONDS),
+                "schedule": Probe(lambda: flow.schedule(concord)),
+                "workers": Probe(lambda: flow.workers(concord)),
+                "polls": Probe(lambda: flow.polls(concord), fresh=_MAIL_FRESH_SECONDS),
             }
         )
 
@@ -206,9 +208,13 @@ def _database(concord: Concord) -> str:
     return f"It answers, at version {schema.newest()}"
 
 
-def _redis(concord: Concord) -> str:
-    with translated(), connect(impatient(concord.settings.redis)) as client:
-        client.ping()
+def _redis(concord: Concord) -> str | Check:
+    settings = impatient(concord.settings.redis)
+    with translated():
+        with connect(settings) as client:
+            client.ping()
+        if is_open(settings):
+            return OPEN_REDIS
     return "It answers"
 
 

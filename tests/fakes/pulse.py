@@ -15,6 +15,7 @@ class MemoryPulse:
     def __init__(self) -> None:
         self.spoken: dict[str, WorkerPulse] = {}
         self.ticked_at: datetime | None = None
+        self.sent_at: datetime | None = None
         self.consumers: dict[str, str] = {}  # queue: the node that runs what is sent there
         self.sent: list[tuple[str, str]] = []  # (queue, token)
         self.down = False
@@ -27,6 +28,10 @@ class MemoryPulse:
     def last_tick(self) -> datetime | None:
         self._refuse_when_down()
         return self.ticked_at
+
+    def last_send(self) -> datetime | None:
+        self._refuse_when_down()
+        return self.sent_at
 
     def send_canary(self, queue: str) -> str:
         self._refuse_when_down()

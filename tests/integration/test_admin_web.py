@@ -69,7 +69,7 @@ def test_ready_means_that_it_answers_and_pings_follow(admin: Service, port: int)
 
     assert (status, told["status"]) == (200, "ok"), told
     assert {name: check["ok"] for name, check in told["checks"].items()} == dict.fromkeys(
-        ("key", "database", "redis", "archive", "mail"), True
+        ("key", "database", "redis", "archive", "mail", "schedule", "workers", "polls"), True
     )
     assert admin.keeps_pinging(), admin.log
 

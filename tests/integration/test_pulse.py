@@ -47,6 +47,7 @@ class World(Protocol):
     def pulse(self) -> Pulse: ...
     def speak(self, pulse: WorkerPulse) -> None: ...
     def tick(self, at: datetime) -> None: ...
+    def send(self, at: datetime) -> None: ...
     def run_canaries(self, queue: str, node: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -63,6 +64,9 @@ class InMemory:
 
     def tick(self, at: datetime) -> None:
         self.pulse.ticked_at = at
+
+    def send(self, at: datetime) -> None:
+        self.pulse.sent_at = at
 
     def stop(self) -> None:
         self.pulse.down = True
@@ -86,6 +90,9 @@ class InRedis:
 
     def tick(self, at: datetime) -> None:
         self._client.set(f"{PREFIX}beat:tick", repr(at.timestamp()))
+
+    def send(self, at: datetime) -> None:
+        self._client.set(f"{PREFIX}beat:sent", repr(at.timestamp()))
 
     def run_canaries(self, queue: str, node: str) -> None:
         """As a worker's canary task does."""
@@ -126,6 +133,7 @@ def quick(server: RedisServer) -> RedisSettings:
 def test_nobody_spoke_yet(world: World) -> None:
     assert world.pulse.workers() == []
     assert world.pulse.last_tick() is None
+    assert world.pulse.last_send() is None
 
 
 @pytest.mark.parametrize(
@@ -156,6 +164,12 @@ def test_last_tick_is_when_beat_left_it(world: World) -> None:
     assert world.pulse.last_tick() == NOW
 
 
+def test_last_send_is_when_beat_left_it(world: World) -> None:
+    world.send(NOW)
+
+    assert world.pulse.last_send() == NOW
+
+
 def test_canary_returns_from_where_it_ran(world: World) -> None:
     """M4."""
     mail, poll = world.pulse.send_canary(MAIL_QUEUE), world.pulse.send_canary(POLL_QUEUE)
@@ -174,6 +188,7 @@ def test_unknown_token_has_not_returned(world: World) -> None:
     [
         lambda pulse: pulse.workers(),
         lambda pulse: pulse.last_tick(),
+        lambda pulse: pulse.last_send(),
         lambda pulse: pulse.send_canary(MAIL_QUEUE),
         lambda pulse: pulse.returned("some"),
     ],

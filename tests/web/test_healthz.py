@@ -8,7 +8,7 @@ from concord.bootstrap import Concord
 from concord.model.user import Permission
 from tests.web_world import Browser, token_of
 
-CHECKS = {"key", "database", "redis", "archive", "mail"}
+CHECKS = {"key", "database", "redis", "archive", "mail", "schedule", "workers", "polls"}
 WRONG = [
     {},
     {"Authorization": "Bearer concord_wrong"},

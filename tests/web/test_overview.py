@@ -14,7 +14,8 @@ from concord.model.account import AccountState, AccountStatus
 from concord.model.daemon import Activity
 from concord.model.number import COUNTED, SAMPLED, SERIES, floored
 from concord.model.user import Permission
-from concord.web.health import Check, Health, Probe, looked
+from concord.web.check import Check
+from concord.web.health import OPEN_REDIS, Health, Probe, looked
 from tests.sql_world import account
 from tests.web_world import Browser, token_of
 
@@ -109,6 +110,18 @@ def test_everything_works_is_said_in_as_many_words(busy: Concord, alice: Browser
 
     assert "Everything works" in page
     assert "How to begin" not in page
+
+
+def test_open_redis_is_advised_against_and_everything_works(
+    busy: Concord, alice: Browser, parts: dict[str, Check]
+) -> None:
+    parts["redis"] = OPEN_REDIS
+
+    page = alice.get("/admin").text
+
+    assert "Everything works" in page
+    assert "Redis accepts connections without a password" in page
+    assert "redis__url" in page
 
 
 def test_what_is_wrong_is_told_with_cause_and_remedy(busy: Concord, alice: Browser, parts: dict[str, Check]) -> None:

@@ -14,8 +14,9 @@ from concord.model.account import AccountState, AccountStatus
 from concord.model.clock import HostClock
 from concord.model.daemon import Activity
 from concord.model.number import Latest
+from concord.web.check import Check
 from concord.web.findings import Finding, Mailbox, Sight, findings
-from concord.web.health import Check
+from concord.web.health import OPEN_REDIS
 from tests.sql_world import account
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -69,6 +70,45 @@ def test_part_that_does_not_work_is_serious_with_cause_and_remedy(part: str) -> 
     assert (finding.detail, finding.cause, finding.remedy) == ("It did not answer", "refused", "Start it")
 
 
+@pytest.mark.parametrize("part", ["schedule", "workers", "polls"])
+def test_silenced_mail_is_serious_though_every_daemon_lives(part: str) -> None:
+    silent = Check(ok=False, detail="It is silent", cause="last 900 s ago", remedy="Restart it")
+
+    [finding] = found(checks={**GOOD.checks, part: silent})
+
+    assert (finding.code, finding.serious) == (part, True)
+    assert (finding.detail, finding.cause, finding.remedy) == ("It is silent", "last 900 s ago", "Restart it")
+    assert finding.place
+    assert finding.place.path == "/admin/workers"
+
+
+@pytest.mark.parametrize(("part", "daemon"), [("schedule", "beat"), ("workers", "worker@mail")])
+def test_silent_daemon_that_the_supervisor_names_is_one_finding(part: str, daemon: str) -> None:
+    silent = Check(ok=False, detail="It is silent")
+
+    [code] = codes(checks={**GOOD.checks, part: silent}, status=status(row(daemon, works=False)))
+
+    assert code == f"daemon.{daemon}"
+
+
+def test_open_redis_is_advice() -> None:
+    """Finding 18: nothing is broken, and everybody on the host may break it."""
+    [finding] = found(checks={**GOOD.checks, "redis": OPEN_REDIS})
+
+    assert (finding.code, finding.serious, finding.advice) == ("redis.open", False, True)
+    assert "redis__url" in finding.remedy
+
+
+def test_advice_comes_last() -> None:
+    silent = Check(ok=False, detail="It is silent")
+
+    order = codes(
+        checks={**GOOD.checks, "redis": OPEN_REDIS, "polls": silent}, figures={**GOOD.figures, "now.delivery.dead": 1}
+    )
+
+    assert order == ["polls", "now.delivery.dead", "redis.open"]
+
+
 def test_stopped_service_is_one_finding_that_leads_to_the_workers() -> None:
     """Its daemons do not work, its figures are old: one word says it all."""
     rows = [
@@ -80,6 +120,7 @@ def test_stopped_service_is_one_finding_that_leads_to_the_workers() -> None:
         status=status(*rows, verdict=Verdict.STOPPED),
         recorded=Latest(at=NOW - timedelta(days=1), values={}),
         figures={**GOOD.figures, "wait.mail": 90_000},
+        checks={**GOOD.checks, **dict.fromkeys(("schedule", "workers", "polls"), Check(ok=False, detail="Silent"))},
     )
 
     assert (finding.code, finding.serious) == ("stopped", True)

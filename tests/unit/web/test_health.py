@@ -10,7 +10,8 @@ import pytest
 
 from concord.errors import DatabaseDownError
 from concord.model.account import AccountStatus
-from concord.web.health import Check, Health, Look, Probe, accounted, document, looked
+from concord.web.check import Check
+from concord.web.health import Health, Look, Probe, accounted, document, looked
 from concord.wording import english
 
 QUICK = 0.2
