@@ -10,6 +10,7 @@ import sys
 
 from celery import Celery
 
+from concord import settings
 from concord.bootstrap import concord
 from concord.errors import ConcordError
 from concord.tasks import email, upkeep
@@ -19,6 +20,9 @@ __all__ = ["app", "email", "upkeep"]
 
 
 def _made() -> Celery:
+    # The first: a worker may be called flower.
+    if daemon := next((word for word in sys.argv if word in ("worker", "beat", "flower")), None):
+        settings.become(daemon)
     parts = concord()
     if "worker" in sys.argv:
         _ = parts.vault

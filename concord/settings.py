@@ -3,7 +3,7 @@
 `deploy/concord.toml` documents every one of these and is tested against them. Sources, strongest first: environment
 (`CONCORD_POLL__INTERVAL=30`), files of the credentials directory (`$CREDENTIALS_DIRECTORY`, else
 `$CONCORD_CREDENTIALS`, else /etc/concord/credentials; a file `database__url` sets database.url), the TOML file named by
-`$CONCORD_CONFIG`.
+`$CONCORD_CONFIG`. A daemon gets the secrets that `SECRETS_OF` names for it, and no others.
 Account passwords are not settings: they lie encrypted in the database.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 import errno
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -46,10 +47,24 @@ DEFAULT_CREDENTIALS = Path("/etc/concord/credentials")
 # systemd hands a whole directory over under one name: LoadCredential=concord:/etc/concord/credentials makes the file
 # `secret_key` there the credential `concord_secret_key` (systemd.exec(5)).
 SYSTEMD_PREFIX = "concord_"
+# What a unit's SetCredential= says where there is no such file. An empty file is a mistake, and stays one.
+NOT_GIVEN: Final = "-"
+_S3: Final = frozenset({"archive.s3.access_key_id", "archive.s3.secret_access_key"})
+_WORK: Final = _S3 | {"secret_key", "database.url", "redis.url"}
+# The secrets of each daemon; the unit of each loads these as credentials.
+SECRETS_OF: Final[Mapping[str, frozenset[str]]] = {
+    "migrate": frozenset({"database.url"}),
+    "beat": frozenset({"database.url", "redis.url"}),
+    "worker": _WORK,
+    "flower": frozenset({"redis.url", "flower.password"}),
+    "admin": _WORK | {"flower.password"},
+}
+SECRETS: Final = frozenset[str]().union(*SECRETS_OF.values())
 # Variables with our prefix that say where settings are, not what they are.
 _NOT_SETTINGS = ("config", "credentials")
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 
+_Model = TypeVar("_Model", bound=BaseModel)
 Seconds = Annotated[int, Field(ge=1, le=30 * 86_400)]
 
 
@@ -314,6 +329,14 @@ class LogSettings(_Group):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class CredentialFiles(NestedSecretsSettingsSource):
+    """The files of the credentials directory, without those that a unit only mentions."""
+
+    @classmethod
+    def load_secrets(cls, path: Path) -> dict[str, str]:
+        return {name: text for name, text in super().load_secrets(path).items() if text != NOT_GIVEN}
+
+
 class Settings(BaseSettings):
     """The whole of it."""
 
@@ -344,6 +367,16 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = None
     secret_key_file: Path | None = None
 
+    @field_validator("secret_key_file")
+    @classmethod
+    def _handed_over(cls, file: Path | None) -> Path | None:
+        """The units hide the installed folder of credentials, and hand its files over as credentials."""
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not credentials or file is None or file.parent != DEFAULT_CREDENTIALS:
+            return file
+        credential = Path(credentials, file.name)
+        return credential if credential.is_file() else file
+
     @model_validator(mode="after")
     def _time_limits_fit(self) -> Self:
         if self.process.soft_time_limit >= self.process.time_limit:
@@ -372,7 +405,7 @@ class Settings(BaseSettings):
         sources = [init_settings, env_settings]
         if folder := credentials_directory():
             sources.append(
-                NestedSecretsSettingsSource(
+                CredentialFiles(
                     file_secret_settings,
                     secrets_dir=folder,
                     secrets_nested_delimiter="__",
@@ -452,13 +485,54 @@ def credential_prefix(folder: Path) -> str:
     return SYSTEMD_PREFIX if any(file.name.startswith(SYSTEMD_PREFIX) for file in folder.iterdir()) else ""
 
 
+def credential_file(name: str) -> Path | None:
+    """The file of the credentials directory that gives this setting; None where there is none."""
+    folder = credentials_directory()
+    if folder is None:
+        return None
+    file = folder / f"{credential_prefix(folder)}{name.replace('.', '__')}"
+    return file if file.is_file() and file.read_bytes().strip() != NOT_GIVEN.encode() else None
+
+
+class _Process:
+    """What this process is, and those that it forks."""
+
+    daemon: str | None = None  # a key of SECRETS_OF
+
+
+def become(daemon: str) -> None:
+    """From now on, this process and those it forks load the settings without the secrets of other daemons."""
+    _Process.daemon = daemon
+    others = SECRETS - SECRETS_OF[daemon]
+    for variable in [name for name in os.environ if _dotted(name) in others]:
+        del os.environ[variable]
+
+
+def _dotted(variable: str) -> str:
+    return variable.upper().removeprefix("CONCORD_").lower().replace("__", ".")
+
+
+def _without(settings: Settings, secrets: frozenset[str]) -> Settings:
+    for name in secrets:
+        settings = _reset(settings, name.split("."))
+    return settings
+
+
+def _reset(group: _Model, path: list[str]) -> _Model:
+    """The group with the setting at the path at its default."""
+    name, *below = path
+    value = _reset(getattr(group, name), below) if below else type(group).model_fields[name].default
+    return group.model_copy(update={name: value})
+
+
 def load() -> Settings:
     """Read the settings of this process. Raises SettingsError, which names the setting, the cause and the remedy."""
     config = config_path()
     _refuse_unknown_environment()
     try:
         _refuse_missing_places(config)
-        return Settings()
+        settings = Settings()
+        return _without(settings, SECRETS - SECRETS_OF[_Process.daemon]) if _Process.daemon else settings
     except ValidationError as error:
         raise _told(error, config) from None
     except tomllib.TOMLDecodeError as error:

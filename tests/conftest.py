@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from concord import log
+from concord import log, settings
 from tests.servers.dovecot import Dovecot
 
 pytest_plugins = [
@@ -46,3 +46,4 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("CONCORD_") or name == "CREDENTIALS_DIRECTORY":
             monkeypatch.delenv(name)
+    monkeypatch.setattr(settings._Process, "daemon", None)

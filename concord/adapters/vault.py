@@ -24,7 +24,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from concord.errors import SecretKeyError
 from concord.model.key_ring import KeyRing, Link, WrappedKey
-from concord.settings import Settings, credential_prefix, credentials_directory
+from concord.settings import Settings, credential_file
 
 log = structlog.get_logger(__name__)
 
@@ -230,11 +230,10 @@ def _source(settings: Settings) -> Callable[[], list[str]]:
     given = _lines(settings.secret_key.get_secret_value()) if settings.secret_key else []
     if settings.secret_key_file:
         return partial(_read, settings.secret_key_file)
-    folder = credentials_directory()
     # The settings hold what the credential file said when they were read, which a rotation may have changed since. Only
     # the environment goes before it.
-    file = folder / f"{credential_prefix(folder)}{CREDENTIAL}" if folder else None
-    if file and file.is_file() and not any(name.upper() == VARIABLE for name in os.environ):
+    file = credential_file(CREDENTIAL)
+    if file and not any(name.upper() == VARIABLE for name in os.environ):
         return partial(_read, file)
     return lambda: given
 

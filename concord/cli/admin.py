@@ -23,6 +23,7 @@ def run_admin() -> None:
     It also starts without a usable database, key or Redis: /healthz says which part fails, and the log why.
     """
     from concord import log
+    from concord import settings as sources
     from concord.adapters.key_watch import daemon_name, watching
     from concord.cli import identity
     from concord.web.app import make_app
@@ -30,6 +31,7 @@ def run_admin() -> None:
     from concord.web.server import serve
 
     identity.become()
+    sources.become("admin")
     settings = here().settings
     faulthandler.enable()
     log.configure(settings.log.style, settings.log.level, daemon="admin", directory=settings.log.directory)

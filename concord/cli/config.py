@@ -84,6 +84,20 @@ def _time_limits() -> str:
     return "; ".join(str(call) for call in slowest_calls(here().settings))
 
 
+def _secrets() -> str:
+    """Every daemon reads the settings file; as a credential, a secret reaches the daemons that need it."""
+    from concord.cli.settings_view import secrets_in_file
+    from concord.settings import config_path
+
+    found = secrets_in_file(here().settings)
+    if not found:
+        return "each where only the daemons that need it read it"
+    return (
+        f"{config_path()} holds {', '.join(found)}, and every daemon reads that file. Move each to a file of its own "
+        f"in /etc/concord/credentials ({', '.join(name.replace('.', '__') for name in found)}; mode 0600)"
+    )
+
+
 def _key() -> str:
     _ = here().vault
     return "there is one, and it is well-formed"
@@ -124,6 +138,7 @@ def _spool() -> str:
 
 _CHECKS: Final[dict[str, Callable[[], str]]] = {
     "time limits": _time_limits,
+    "secrets": _secrets,
     "key": _key,
     "database": _database,
     "key and database": _key_fits,

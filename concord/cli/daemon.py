@@ -1,6 +1,7 @@
 """`concord worker run`, `beat run` and `flower run`: Celery's daemons in this process, as the settings say.
 
-No secret is in their arguments. Without a usable database, schema and key they say why and do not start (A3).
+No secret is in their arguments, and each has its own secrets only. Without a usable database, schema and key (where
+they need these) they say why and do not start (A3).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def run_worker(
 
     _become_daemon("worker")
     config = here().workers.config(instance)
-    _refuse_unready()
+    _refuse_old_schema()
+    _refuse_wrong_key()
     _become([*worker_arguments(here().settings, config), *(extra or [])])
 
 
@@ -51,7 +53,7 @@ def run_beat(extra: _Extra = None) -> None:
     from concord.adapters.celery_arguments import beat_arguments
 
     _become_daemon("beat")
-    _refuse_unready()
+    _refuse_old_schema()
     _become([*beat_arguments(here().settings), *(extra or [])])
 
 
@@ -66,21 +68,28 @@ def run_flower(extra: _Extra = None) -> None:
         _become([*flower_arguments(here().settings), *(extra or [])])
 
 
-def _refuse_unready() -> None:
-    """Raises what 'concord db check' and 'concord secrets check' would."""
+def _refuse_old_schema() -> None:
+    """Raises what 'concord db check' would."""
     from concord.adapters.sql import schema
-    from concord.adapters.sql.sealed import verify_key
 
     schema.check(here().engine)
+
+
+def _refuse_wrong_key() -> None:
+    """Raises what 'concord secrets check' would."""
+    from concord.adapters.sql.sealed import verify_key
+
     verify_key(here().engine, here().vault)
 
 
 def _become_daemon(name: str) -> None:
     """From here on this process is a daemon: it logs as one, and a watchdog's SIGABRT leaves its threads' stacks."""
     from concord import log
+    from concord import settings as sources
     from concord.cli import identity
 
     identity.become()
+    sources.become(name)
     settings = here().settings
     # Wherever Python's own standard error leads by then: the process's is what the journal reads.
     faulthandler.enable(_STDERR)

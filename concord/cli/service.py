@@ -204,13 +204,12 @@ def _ask(url: str) -> tuple[bool, str]:
 
 def _password_place() -> str:
     from concord.cli.settings_view import origin
-    from concord.settings import credential_prefix, credentials_directory
+    from concord.settings import credential_file
 
     name = "flower__password"
     found = origin("flower.password")
-    folder = credentials_directory()
-    if found == f"credential {name}" and folder:
-        return str(folder / f"{credential_prefix(folder)}{name}")
+    if found == f"credential {name}":
+        return str(credential_file(name))
     if found == "default":
         return f"nowhere: put one into the credential file '{name}', then restart Flower"
     return found

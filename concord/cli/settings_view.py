@@ -81,20 +81,28 @@ def _without_login(text: str) -> str:
 
 def origin(path: str) -> str:
     """The strongest source that has it (concord.settings says their order)."""
-    from concord.settings import config_path, credential_prefix, credentials_directory
+    from concord.settings import config_path, credential_file
 
     names = path.split(".")
     for length in range(len(names), 0, -1):
         variable = f"CONCORD_{'__'.join(names[:length])}".upper()
         if variable in os.environ:
             return f"environment {variable}"
-    folder = credentials_directory()
-    if folder and (folder / f"{credential_prefix(folder)}{'__'.join(names)}").is_file():
+    if credential_file(path):
         return f"credential {'__'.join(names)}"
     file = config_path()
     if file.is_file() and _has(tomllib.loads(file.read_text(encoding="utf-8")), names):
         return str(file)
     return "default"
+
+
+def secrets_in_file(settings: Settings) -> list[str]:
+    """The secrets that the settings file gives; an address without a password is none."""
+    from concord.settings import SECRETS, config_path
+
+    shown = dict(_walk(settings))
+    given = (name for name in sorted(SECRETS) if origin(name) == str(config_path()))
+    return [name for name in given if shown[name] == HIDDEN or ":***@" in str(shown[name])]
 
 
 def _has(tree: object, names: list[str]) -> bool:

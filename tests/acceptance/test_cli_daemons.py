@@ -25,9 +25,9 @@ def test_options_for_celery_follow_two_dashes(stack: Stack) -> None:
     assert len([child for child in children if child.status() != psutil.STATUS_ZOMBIE]) == 1
 
 
-@pytest.mark.parametrize("command", [("worker", "run", "poll"), ("worker", "run", "mail"), ("beat", "run")])
-def test_daemon_refuses_another_databases_key(stack: Stack, command: tuple[str, ...]) -> None:
-    """A3."""
+@pytest.mark.parametrize("command", [("worker", "run", "poll"), ("worker", "run", "mail")])
+def test_worker_refuses_another_databases_key(stack: Stack, command: tuple[str, ...]) -> None:
+    """A3. Beat opens nothing: it has no key to refuse."""
     stack.cli("secrets", "check")
     key = stack.folder / "credentials" / "secret_key"
     key.unlink()

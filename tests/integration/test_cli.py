@@ -142,6 +142,7 @@ def test_configuration_that_works_is_all_ticks(run: Command) -> None:
     assert [(one["name"], one["ok"]) for one in answer.json] == [
         ("settings", True),
         ("time limits", True),
+        ("secrets", True),
         ("key", True),
         ("database", True),
         ("key and database", True),

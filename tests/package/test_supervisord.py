@@ -91,7 +91,7 @@ def test_sandbox_is_as_tight_as_the_units(supervised: Host) -> None:
     """D2."""
     said = supervised.machine.output("systemd-analyze security --no-pager concord-supervisor.service | tail -1")
 
-    assert float(said.partition("service: ")[2].split()[0]) <= 1.5
+    assert float(said.partition("service: ")[2].split()[0]) <= 1.3
 
 
 @pytest.mark.parametrize("user", ["root", "concord"])

@@ -14,7 +14,7 @@ from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, SETTLE, TARGET,
 # The release matters little to this story: one will do.
 pytestmark = pytest.mark.parametrize("suite", ["bookworm"], indirect=True, scope="session")
 
-SANDBOX_LIMIT = 1.5
+SANDBOX_LIMIT = 1.3
 
 
 @pytest.fixture(scope="module")
