@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock, Semaphore
 from typing import Final
 
@@ -24,23 +25,25 @@ _WAITING: Final = {Lane.KNOWN: 6, Lane.FIRST: 6, Lane.AGAIN: 3}
 _BUSY_SECONDS: Final = 2
 
 
+@dataclass(frozen=True, slots=True)
 class _Queue:
     """So many wait for a turn; all others are turned away."""
 
-    def __init__(self, turns: Semaphore, places: int) -> None:
-        self._places = Semaphore(places)
-        self._turns = turns
+    turns: Semaphore
+    places: Semaphore
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Raises PasswordsBusyError."""
-        if not self._places.acquire(blocking=False):
-            raise PasswordsBusyError(seconds=_BUSY_SECONDS)
-        try:
-            with self._turns:
-                yield
-        finally:
-            self._places.release()
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whoever holds it may have a password checked."""
+
+    _matches: Callable[[str | None, str], bool]
+    turn: Semaphore
+
+    def verify(self, kept: str | None, password: str) -> bool:
+        """Whether it is the one. Without `kept` (no such user) it takes as long, and the answer is no."""
+        with self.turn:
+            return self._matches(kept, password)
 
 
 class Argon2:
@@ -50,25 +53,38 @@ class Argon2:
         self._hasher = hasher or PasswordHasher(parallelism=_THREADS)
         known, strangers = Semaphore(1), Semaphore(_AT_ONCE)
         turns = {Lane.KNOWN: (known, 1), Lane.FIRST: (strangers, _AT_ONCE), Lane.AGAIN: (strangers, _AT_ONCE)}
-        self._queues = {lane: _Queue(turn, at_once + _WAITING[lane]) for lane, (turn, at_once) in turns.items()}
+        self._queues = {
+            lane: _Queue(turn, Semaphore(at_once + _WAITING[lane])) for lane, (turn, at_once) in turns.items()
+        }
         self._nobodys: str | None = None
         self._making_nobodys = Lock()
 
     def hash(self, password: str) -> str:
         """What is kept of it, in argon2's own notation. Raises PasswordsBusyError."""
-        with self._queues[Lane.KNOWN].turn():
+        with self.place(Lane.KNOWN) as place, place.turn:
             return self._hasher.hash(password)
 
-    def verify(self, kept: str | None, password: str, *, lane: Lane = Lane.AGAIN) -> bool:
-        """Whether it is the one. Without `kept` (no such user) it takes as long, and the answer is no.
+    @contextmanager
+    def place(self, lane: Lane) -> Iterator[Place]:
+        """Hold a place in a queue, so that what costs more comes only after it. Raises PasswordsBusyError."""
+        queue = self._queues[lane]
+        if not queue.places.acquire(blocking=False):
+            raise PasswordsBusyError(seconds=_BUSY_SECONDS)
+        try:
+            yield Place(self._matches, queue.turns)
+        finally:
+            queue.places.release()
 
-        Raises PasswordsBusyError where the lane is full.
-        """
-        with self._queues[lane].turn():
-            try:
-                self._hasher.verify(kept or self._nobody(), password)
-            except (VerificationError, InvalidHashError):
-                return False
+    def verify(self, kept: str | None, password: str, *, lane: Lane = Lane.AGAIN) -> bool:
+        """Whether it is the one, as soon as it is its turn. Raises PasswordsBusyError where the lane is full."""
+        with self.place(lane) as place:
+            return place.verify(kept, password)
+
+    def _matches(self, kept: str | None, password: str) -> bool:
+        try:
+            self._hasher.verify(kept or self._nobody(), password)
+        except (VerificationError, InvalidHashError):
+            return False
         return kept is not None
 
     def is_outdated(self, kept: str) -> bool:

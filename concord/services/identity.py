@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
+from concord.adapters.passwords import Place
 from concord.auditing import audited
 from concord.bootstrap import Concord, now
 from concord.errors import PasswordsBusyError, ProofNeededError, SignInRefusedError, TooManyAttemptsError, UsageError
@@ -117,11 +118,11 @@ class Identity:
         by = Caller(actor=found.name if found else "", via="admin", address=address)
         limits, lane = self._limits(name, network_of(address), known)
         try:
-            self._take_turn(limits)
-            user = self._checked(found, password, lane)
+            # The place comes first: an attempt that nobody looks at counts nowhere and writes nothing.
+            with self._parts.passwords.place(lane) as place:
+                self._take_turn(limits)
+                user = _checked(place, found, password)
         except (SignInRefusedError, TooManyAttemptsError, PasswordsBusyError) as error:
-            if isinstance(error, PasswordsBusyError):
-                self._parts.throttle.refund(*_pauses(limits))  # nobody looked at the password
             self._parts.refusals.sign_in(name, found.name if found else None, error, by=by)
             raise
         own, *network = _pauses(limits)
@@ -135,12 +136,6 @@ class Identity:
             session = self._parts.sessions.begin(user.id, address=address, agent=agent)
             self._parts.users.signed_in(user.id, self._clock())
         return SignedIn(session=session, browser=self._parts.known_browsers.remember(browser, user.id))
-
-    def _checked(self, user: User | None, password: str, lane: Lane) -> User:
-        good = self._parts.passwords.verify(user.password if user else None, password, lane=lane)
-        if user is None or not good or not user.enabled:
-            raise SignInRefusedError("wrong")
-        return user
 
     def sign_out(self, session_id: int, *, by: Caller) -> None:
         """The cookie opens nothing any more."""
@@ -195,6 +190,13 @@ class Identity:
 def _pauses(limits: Sequence[Limit]) -> list[str]:
     """The keys of those limits; the user's own comes first."""
     return [limit.key for limit in limits if isinstance(limit, Pauses)]
+
+
+def _checked(place: Place, user: User | None, password: str) -> User:
+    good = place.verify(user.password if user else None, password)
+    if user is None or not good or not user.enabled:
+        raise SignInRefusedError("wrong")
+    return user
 
 
 def is_proved(session: WebSession, at: datetime) -> bool:
