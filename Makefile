@@ -10,7 +10,7 @@ MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format messages soak fuzz bench deb deb-test lock clean
+.PHONY: help demo run test check format messages soak fuzz bench deb deb-test lock audit clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +79,10 @@ lock: ## Resolve the dependencies of pyproject.toml and packaging/npm anew, with
 	$(COMPILE) -o packaging/requirements.lock pyproject.toml
 	$(COMPILE) --extra dev -c packaging/requirements.lock -o packaging/requirements-dev.lock pyproject.toml
 	packaging/static lock
+
+audit: ## Known vulnerabilities of what is locked (ends with 3 where the data cannot be reached)
+	@packaging/bootstrap
+	@exec $(BIN)/python packaging/audit.py
 
 clean: ## Remove what the targets above have made, the demo's mail included
 	rm -rf .venv .run concord/web/vendor .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist

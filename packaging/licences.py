@@ -60,7 +60,7 @@ def _paragraph(one: Distribution, place: Path) -> str:
         f"{_installed(place)}/{folder}" + ("" if folder.endswith((".py", ".so", ".pth")) else "/*")
         for folder in folders
     )
-    author = _stated(one, "Author") or _stated(one, "Author-email") or _stated(one, "Maintainer") or "its authors"
+    author = stated(one, "Author") or stated(one, "Author-email") or stated(one, "Maintainer") or "its authors"
     text = "\n".join(_texts(one)) or "See the project's own page for its text."
     return _written(files, " ".join(author.split()), _licence(one), text)
 
@@ -92,20 +92,27 @@ def _written(files: str, author: str, licence: str, text: str) -> str:
     )
 
 
-def _stated(one: Distribution, field: str) -> str:
+def stated(one: Distribution, field: str) -> str:
+    """What its metadata says first under a name; empty where it says nothing."""
     return next(iter(one.metadata.get_all(field) or ()), "")
+
+
+def stated_licence(one: Distribution) -> str:
+    """What its metadata says, or what packaging/licences.py knows; without either the build fails."""
+    classifiers = [
+        line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line
+    ]
+    words = stated(one, "License-Expression") or (classifiers[0] if classifiers else stated(one, "License"))
+    words = words or _SAID_ELSEWHERE.get(one.name.lower())
+    if not words:
+        sys.exit(f"{one.name} states no licence: look it up, and add it to packaging/licences.py")
+    return words
 
 
 def _licence(one: Distribution) -> str:
     """A short name that no other library shares, since DEP-5 lets a name have one text."""
-    classifiers = [
-        line.rpartition(" :: ")[2] for line in one.metadata.get_all("Classifier", []) if "License ::" in line
-    ]
-    stated = _stated(one, "License-Expression") or (classifiers[0] if classifiers else _stated(one, "License"))
-    stated = stated or _SAID_ELSEWHERE.get(one.name.lower())
-    if not stated:
-        sys.exit(f"{one.name} states no licence: look it up, and add it to packaging/licences.py")
-    word = "-".join(stated.splitlines()[0].replace("(", "").replace(")", "").split()[:6])
+    words = stated_licence(one)
+    word = "-".join(words.splitlines()[0].replace("(", "").replace(")", "").split()[:6])
     return f"{word}-{one.name.lower()}"
 
 

@@ -65,6 +65,8 @@ def test_operators_documents_are_in_the_package(installed: Installation) -> None
 
     for name in (
         "doc/concord/README.md",
+        "doc/concord/security.md",
+        "doc/concord/sbom.cdx.json",
         "doc/concord/examples/nginx/concord.conf",
         "doc/concord/examples/caddy/Caddyfile",
     ):
