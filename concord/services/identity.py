@@ -18,7 +18,7 @@ from concord.model.caller import Caller
 from concord.model.throttle import Budget, Lane, Limit, Pauses, network_of
 from concord.model.user import ApiToken, Permission, Role, User, WebSession
 from concord.ports import Clock
-from concord.services.common_passwords import is_common
+from concord.services.common_passwords import is_common, is_of_context
 
 NAME: Final = re.compile(r"[\w][\w.@+-]{0,63}")
 SHORTEST: Final = 12
@@ -217,5 +217,7 @@ def check_password(name: str, password: str) -> None:
         cause = "it repeats a few characters"
     elif is_common(password):
         cause = "it is one of those that everybody tries first"
+    elif is_of_context(password, name):
+        cause = "it is made of words that everybody connects with Concord"
     if cause:
         raise UsageError("password_weak", cause=cause)

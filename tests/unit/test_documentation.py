@@ -17,7 +17,14 @@ from concord.settings import Settings
 from concord.web.app import make_app
 
 ROOT: Final = Path(__file__).parents[2]
-DOCUMENTS: Final = ("README.md", "README.zh-CN.md", "deploy/README.md", "debian/README.Debian", "debian/changelog")
+DOCUMENTS: Final = (
+    "README.md",
+    "README.zh-CN.md",
+    "deploy/README.md",
+    "deploy/security.md",
+    "debian/README.Debian",
+    "debian/changelog",
+)
 MAN: Final = tuple(f"deploy/man/{name}" for name in ("concord-admin.service.8", "concord-celery.target.8"))
 _CODE: Final = re.compile(r"`([^`\n]+)`|^    (\S.*)$", re.MULTILINE)
 _ADDRESS: Final = re.compile(r"(?:^|[ \"']|https?://[\w.:-]+)(/(?:admin|api|healthz)[\w/.@-]*)")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +53,22 @@ def test_ours_and_libraries_speak_alike(capsys: pytest.CaptureFixture[str]) -> N
     ours, theirs = lines(capsys)
     assert (ours["event"], ours["archived"], ours["level"]) == ("poll.done", 3, "info")
     assert (theirs["event"], theirs["logger"], theirs["level"]) == ("Task abc is late", "celery", "warning")
+
+
+def test_times_are_utc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs of several hosts are put in one order."""
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    log.configure("json", "info")
+    try:
+        structlog.get_logger().info("poll.done")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    [line] = lines(capsys)
+    assert line["timestamp"].endswith("Z")
+    assert abs(datetime.fromisoformat(line["timestamp"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_error_is_told_with_code_facts_and_remedy(capsys: pytest.CaptureFixture[str]) -> None:

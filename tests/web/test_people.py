@@ -141,6 +141,14 @@ def test_password_that_everybody_tries_first_is_refused(password: str) -> None:
     assert caught.value.facts["cause"] == "it is one of those that everybody tries first"
 
 
+@pytest.mark.parametrize("password", ["Concord-Admin-2026!", "concordmailserver", "operator_imap_12"])
+def test_password_of_words_that_everybody_connects_with_concord_is_refused(password: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_password("betty", password)
+
+    assert caught.value.facts["cause"] == "it is made of words that everybody connects with Concord"
+
+
 @pytest.mark.parametrize("password", [PASSWORD, NEXT, "some words together", "Tr0ub4dor&3-x9!k", "gänseblümchenwiese"])
 def test_other_long_passwords_are_taken(password: str) -> None:
     check_password("bob", password)

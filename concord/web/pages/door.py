@@ -77,7 +77,8 @@ def leave(request: Request, parts: Parts, visitor: Annotated[Visitor, Depends(pa
     if visitor.session:
         Identity(parts).sign_out(visitor.session.id, by=visitor.caller)
     cookies.drop_session(request)
-    return RedirectResponse(SIGN_IN, 303)
+    # What scripts of our pages may have kept goes too; the cookies say themselves what becomes of them.
+    return RedirectResponse(SIGN_IN, 303, {"Clear-Site-Data": '"storage"'})
 
 
 @router.post("/admin/preferences")
