@@ -42,6 +42,15 @@ PAGES = (
     "/admin/profile",
     "/api/docs",
 )
+# Each pair of language, theme and size is there once.
+LOOKS = (
+    ("en", "light", "desktop"),
+    ("en", "dark", "tablet"),
+    ("en", "dark", "phone"),
+    ("zh-CN", "dark", "desktop"),
+    ("zh-CN", "light", "tablet"),
+    ("zh-CN", "light", "phone"),
+)
 
 
 def details(site: Site) -> list[str]:
@@ -74,9 +83,7 @@ def name_of(path: str) -> str:
     return re.sub(r"[^a-z]+", "-", path.lower()).strip("-")
 
 
-@pytest.mark.parametrize("size", ["desktop", "tablet", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize(("language", "theme", "size"), LOOKS)
 def test_every_page_is_whole(
     site: Site, browser: Browser, alice: list[Any], language: str, theme: str, size: str
 ) -> None:
