@@ -118,11 +118,12 @@ def problem(
 
 
 def problem_of(error: ConcordError) -> JSONResponse:
-    """One of our errors: its code as the type, its facts beside its sentence."""
+    """An error of Concord's own: its code as the type; its situation and its facts beside the sentence."""
     return problem(
         status_of(error),
         error_text.sentence(error),
         kind=error.code,
+        situation=error.situation,
         remedy=error_text.remedy_for_programs(error),
         facts=error_text.facts_of(error),
         log=list(error.log) if isinstance(error, DaemonFailedError) else None,

@@ -64,6 +64,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="In the language of Accept-Language: en or zh-CN.")
+    situation: str | None = Field(default=None, description="Which of the errors of that type: `handler.timeout`.")
     remedy: str | None = None
     facts: dict[str, str] | None = None
     errors: list[dict[str, str]] | None = Field(default=None, description="Each with `pointer` and `detail`.")

@@ -161,7 +161,8 @@ def test_clear_text_must_be_meant(ask: Program) -> None:
 
 
 def test_a_name_is_given_once(ask: Program, kept: Account) -> None:
-    assert ask("POST", API, 409, json=NEW)["type"] == "urn:concord:problem:exists"
+    refused = ask("POST", API, 409, json=NEW)
+    assert (refused["type"], refused["situation"]) == ("urn:concord:problem:exists", "exists.account")
 
 
 def test_a_client_that_is_not_there_is_told(ask: Program) -> None:

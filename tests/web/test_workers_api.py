@@ -128,6 +128,7 @@ def test_a_failure_is_in_the_job_with_the_last_lines(program: Browser, host: Mem
     assert job["state"] == "failed"
     assert job["problem"]["log"] == ["no such luck"]
     assert job["problem"]["type"] == "urn:concord:problem:daemon_failed"
+    assert job["problem"]["situation"] == "daemon_failed.start_failed"
 
 
 @pytest.mark.parametrize(

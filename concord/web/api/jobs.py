@@ -150,6 +150,7 @@ def _problem(job: Job) -> Problem | None:
         type=f"urn:concord:problem:{job.error.code}",
         title=status.phrase,
         status=status,
+        situation=job.error.situation,
         detail=error_text.sentence(job.error),
         remedy=error_text.remedy_for_programs(job.error) or None,
         facts=facts_of(job.error) or None,
