@@ -14,6 +14,7 @@ from concord.cli import starting
 def main() -> None:
     """The entry point of the package, and of `python -m concord`."""
     starting.end_well_when_stopped(sys.argv)
+    starting.collect_rarely()
     from concord.cli.root import app
 
     app(prog_name="concord")
