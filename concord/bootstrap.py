@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from threading import Lock, RLock
@@ -47,9 +48,12 @@ from concord.adapters.sql.web_sessions import SqlSessions
 from concord.adapters.sql.work import Spans
 from concord.adapters.vault import FernetVault
 from concord.adapters.worker_identity import current_worker, is_alive, is_pool_process
+from concord.auditing import audited
+from concord.errors import SecretMovedError
 from concord.manager.config import poll_interval
 from concord.manager.units import members
 from concord.manager.worker_files import WorkerFiles
+from concord.model.caller import Caller
 from concord.model.worker import Incarnation, WorkerType
 from concord.monitor.recorder import Recorder
 from concord.pipeline.backfill import Backfiller
@@ -136,7 +140,17 @@ class Concord:
 
     @part
     def vault(self) -> FernetVault:
-        return FernetVault.from_settings(self.settings, self.key_ring.read)
+        return FernetVault.from_settings(self.settings, self.key_ring.read, self._tell_of_moved_secret)
+
+    def _tell_of_moved_secret(self, error: SecretMovedError) -> None:
+        """A secret that is refused where it lies is somebody's deed, not only a failure: the audit has it."""
+        with (
+            suppress(SecretMovedError),
+            audited(
+                self.audit, Caller(actor="concord", via="daemon"), "secrets.refused", str(error.facts.get("place", ""))
+            ),
+        ):
+            raise error
 
     @part
     def key_ring(self) -> SqlKeyRing:

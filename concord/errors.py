@@ -202,6 +202,10 @@ class SecretKeyError(InfrastructureError):
     """
 
 
+class SecretMovedError(SecretKeyError):
+    """The key opens a stored secret, but not at this place: somebody changed the database past Concord."""
+
+
 class DatabaseDownError(InfrastructureError):
     """The database did not answer."""
 
@@ -308,6 +312,10 @@ class MailboxTlsError(MailboxError, TransientError):
 
 class MailboxDeniedError(MailboxError, PermanentError):
     """The IMAP server refused the login."""
+
+
+class MailboxSecretError(MailboxDeniedError):
+    """A mailbox's stored password or token was sealed for another server, or for another mailbox."""
 
 
 class TokenRefusedError(MailboxDeniedError):

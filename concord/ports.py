@@ -25,6 +25,7 @@ from concord.model.account import (
     Priority,
 )
 from concord.model.audit import EVERYTHING, AuditEntry, AuditFilter, AuditMark, AuditVerdict
+from concord.model.binding import Binding
 from concord.model.daemon import DaemonState
 from concord.model.delivery import Delivery, DeliveryState, OutboxRef
 from concord.model.discovery import Discovery
@@ -1100,14 +1101,16 @@ class Numbers(Protocol):
 class Vault(Protocol):
     """Opens and closes stored secrets. The key is never where the secrets are."""
 
-    def seal(self, plain: str) -> bytes: ...
-
-    def unseal(self, sealed: bytes) -> str:
-        """Raises SecretKeyError."""
+    def seal(self, plain: str, where: Binding = b"") -> bytes:
+        """For one place alone; without any, for what is never kept."""
         ...
 
-    def reseal(self, sealed: bytes) -> bytes:
-        """The same secret under the newest key."""
+    def unseal(self, sealed: bytes, where: Binding = b"") -> str:
+        """Raises SecretKeyError, SecretMovedError where it was sealed for another place."""
+        ...
+
+    def reseal(self, sealed: bytes, where: Binding = b"") -> bytes:
+        """The same secret under the newest key, bound to its place."""
         ...
 
 

@@ -10,7 +10,7 @@ from concord.handlers.signature import Signer
 from concord.model.account import AccountState
 from concord.model.delivery import Delivery, DeliveryState
 from concord.model.rule import HandlerSpec, Match, Rule
-from tests.factories import mail
+from tests.factories import mail, sealed_for
 from tests.servers.dovecot import Dovecot
 from tests.servers.stack import Stack
 from tests.servers.webhook import WebhookReceiver
@@ -32,10 +32,8 @@ class Flow:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send)
         self.sent: list[str] = []
-        sealed = stack.concord.vault.seal(SECRET)
-        stack.concord.rulebook.save_handler(
-            HandlerSpec(name="crm", kind="webhook", options={"url": receiver.url()}, secret=sealed)
-        )
+        handler = HandlerSpec(name="crm", kind="webhook", options={"url": receiver.url()})
+        stack.concord.rulebook.save_handler(sealed_for(stack.concord.vault, handler, SECRET))
         stack.concord.rulebook.save_rule(Rule(name="all", match=Match(account=("*",)), handlers=("crm",)))
 
     def __enter__(self) -> Self:

@@ -1,11 +1,17 @@
 """The vault: passwords and handlers' secrets are stored only as ciphertext; the key lies where none of them is.
 
+A secret is sealed for the place where it lies (`concord.model.binding`) and opens nowhere else: AES-256-GCM with the
+place as associated data. What an older version sealed is bound to nothing (Fernet); it opens until a rotation has
+sealed all of it again, which the database's check value says.
+
 Keys stand one per line, newest first: the first seals, any of them opens. `concord secrets rotate` changes the key
 while everything runs; the ring in the database (`concord.model.key_ring`) hands the new key to the daemons.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +26,14 @@ from types import MappingProxyType
 from typing import Final
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from concord.errors import SecretKeyError
+from concord.errors import SecretKeyError, SecretMovedError
+from concord.model.binding import Binding, bound_to
 from concord.model.key_ring import KeyRing, Link, WrappedKey
 from concord.settings import Settings, credential_file
 
@@ -34,15 +45,18 @@ KEY_LENGTH: Final = 44  # 32 octets in base64
 # Between two looks for a key that opens the same secret.
 PAUSE: Final = 1.0
 _MOST_HOPELESS: Final = 1000
+# In front of a bound secret, then the key's fingerprint: "c2.0123456789abcdef.…". Fernet's tokens begin with "gAAAA".
+_BOUND: Final = b"c2."
+_NONCE: Final = 12
+# What the check value of an older version opens to.
+PLAIN_CHECK: Final = "concord"
 
 
 class KeySet:
-    """The keys of one moment: one seals, each opens. Never changes. Keeps `ports.Vault`.
+    """The keys of one moment: one seals, each opens. Never changes. Keeps `ports.Vault`."""
 
-    Fernet: AES-128 in CBC mode with an HMAC (the specification is that of the cryptography library).
-    """
-
-    def __init__(self, keys: Mapping[str, str], *, sealing: str, own: frozenset[str]) -> None:
+    def __init__(self, keys: Mapping[str, str], *, sealing: str, own: frozenset[str], strict: bool = True) -> None:
+        self.strict = strict  # whether a secret that is bound to nothing opens nowhere
         self._keys = MappingProxyType(dict(keys))  # by fingerprint
         self._sealing = sealing
         self._newest = Fernet(keys[sealing]) if sealing in keys else None
@@ -83,7 +97,8 @@ class KeySet:
             for wrapped in ring.keys:
                 if wrapped.fingerprint not in keys and wrapped.wrapped_by in keys:
                     keys |= _unwrapped(wrapped, keys[wrapped.wrapped_by])
-        return KeySet(keys, sealing=ring.seals or self._sealing, own=self.own)
+        joined = KeySet(keys, sealing=ring.seals or self._sealing, own=self.own)
+        return KeySet(keys, sealing=joined.sealing, own=self.own, strict=not joined._is_older_check(ring.check))
 
     def keeping(self, former: KeySet | None) -> KeySet:
         """The former set's keys open as well: a page in somebody's browser may hold what one of them sealed."""
@@ -93,6 +108,7 @@ class KeySet:
             {**self._keys, **{name: former.line(name) for name in former.fingerprints - self.fingerprints}},
             sealing=self._sealing,
             own=self.own,
+            strict=self.strict,
         )
 
     def wrap(self, key: str, *, link: Link, by: str, now: datetime) -> WrappedKey:
@@ -100,27 +116,61 @@ class KeySet:
         sealed = Fernet(self.line(by)).encrypt(key.encode())
         return WrappedKey(fingerprint=fingerprint(key), wrapped_by=by, link=link, sealed=sealed, created_at=now)
 
-    def seal(self, plain: str) -> bytes:
-        return self._sealer.encrypt(plain.encode())
+    def seal(self, plain: str, where: Binding = b"") -> bytes:
+        """For one place; without any, for what is read back at once and never kept."""
+        if not where:
+            return self._sealer.encrypt(plain.encode())
+        nonce = os.urandom(_NONCE)
+        closed = _aead(self.line(self._sealing)).encrypt(nonce, plain.encode(), where)
+        return _BOUND + self._sealing.encode() + b"." + base64.urlsafe_b64encode(nonce + closed)
 
-    def unseal(self, sealed: bytes) -> str:
-        """With any of the keys."""
+    def unseal(self, sealed: bytes, where: Binding = b"") -> str:
+        """With any of the keys. Raises SecretKeyError; SecretMovedError where it was sealed for another place."""
+        if sealed.startswith(_BOUND):
+            return self._unseal_bound(sealed, where)
         try:
-            return self._opener.decrypt(sealed).decode()
+            plain = self._opener.decrypt(sealed).decode()
         except InvalidToken as error:
             raise SecretKeyError("wrong") from error
+        if where and self.strict:
+            raise _moved(where)
+        return plain
 
-    def reseal(self, sealed: bytes) -> bytes:
-        """Seal a secret again under the current key; return it unchanged where that key sealed it."""
-        return sealed if self.is_newest(sealed) else self.seal(self.unseal(sealed))
+    def _unseal_bound(self, sealed: bytes, where: Binding) -> str:
+        name, _, text = sealed.removeprefix(_BOUND).partition(b".")
+        key = self._keys.get(name.decode("ascii", "replace"))
+        if key is None:
+            raise SecretKeyError("wrong")
+        try:
+            octets = base64.urlsafe_b64decode(text)
+            return _aead(key).decrypt(octets[:_NONCE], octets[_NONCE:], where).decode()
+        except (InvalidTag, ValueError, binascii.Error):
+            raise _moved(where) from None
 
-    def is_newest(self, sealed: bytes) -> bool:
-        """Whether the key that seals now sealed this."""
+    def reseal(self, sealed: bytes, where: Binding = b"") -> bytes:
+        """Seal a secret again under the current key; return it unchanged where that key sealed it for a place."""
+        return sealed if self.is_newest(sealed, where) else self.seal(self.unseal(sealed, where), where)
+
+    def is_newest(self, sealed: bytes, where: Binding = b"") -> bool:
+        """Whether the key that seals now sealed this, for a place if it has one."""
+        if sealed.startswith(_BOUND):
+            return sealed.startswith(_BOUND + self._sealing.encode() + b".")
+        if where:
+            return False
         try:
             self._sealer.decrypt(sealed)
         except InvalidToken:
             return False
         return True
+
+    def _is_older_check(self, check: bytes | None) -> bool:
+        """Whether the database's check value is of a version that bound nothing; no other one makes such a value."""
+        if not check or check.startswith(_BOUND):
+            return False
+        try:
+            return self._opener.decrypt(check).decode() == PLAIN_CHECK
+        except InvalidToken:
+            return False
 
     @property
     def _sealer(self) -> Fernet:
@@ -136,17 +186,30 @@ class FernetVault:
     Keys change while a process runs: before it gives up it reads the key file and the ring again. Threads share it.
     """
 
-    def __init__(self, keys: Callable[[], list[str]], ring: Callable[[], KeyRing] = KeyRing) -> None:
+    def __init__(
+        self,
+        keys: Callable[[], list[str]],
+        ring: Callable[[], KeyRing] = KeyRing,
+        tell: Callable[[SecretMovedError], object] = lambda _error: None,
+    ) -> None:
+        """`tell` hears once of each secret that was refused at its place."""
         self._read = keys
         self._ring = ring
+        self._tell = tell
+        self._told: set[int] = set()
         self._held: KeySet | None = None
         self._reading = Lock()
         self._hopeless: dict[int, float] = {}  # what did not open with all that there is, and when that was seen
 
     @classmethod
-    def from_settings(cls, settings: Settings, ring: Callable[[], KeyRing] = KeyRing) -> FernetVault:
+    def from_settings(
+        cls,
+        settings: Settings,
+        ring: Callable[[], KeyRing] = KeyRing,
+        tell: Callable[[SecretMovedError], object] = lambda _error: None,
+    ) -> FernetVault:
         """The keys that the settings name. Raises SecretKeyError at once where there is none, or none that is one."""
-        vault = cls(_source(settings), ring)
+        vault = cls(_source(settings), ring, tell)
         vault._held = KeySet.of(vault._read())  # the database is not needed yet
         return vault
 
@@ -154,37 +217,61 @@ class FernetVault:
         """The keys that there are now. Raises SecretKeyError, DatabaseDownError."""
         return KeySet.of(self._read()).joined(self._ring())
 
-    def seal(self, plain: str) -> bytes:
+    def seal(self, plain: str, where: Binding = b"") -> bytes:
         """Under the key that is newest now: a long-lived process must not go on with one that was taken away."""
-        return self.look().seal(plain)
+        return self.look().seal(plain, where)
 
-    def unseal(self, sealed: bytes) -> str:
+    def unseal(self, sealed: bytes, where: Binding = b"") -> str:
         """With any of the keys, those included that came while this process ran."""
+        try:
+            return self._unseal(sealed, where)
+        except SecretMovedError as error:
+            self._tell_once(sealed, where, error)
+            raise
+
+    def _unseal(self, sealed: bytes, where: Binding) -> str:
         held = self._held
+        if where and not sealed.startswith(_BOUND):
+            # Whether that still opens, the database says: another process may have sealed all of them again since.
+            return self.look().unseal(sealed, where)
         try:
             if held is not None:
-                return held.unseal(sealed)
+                return held.unseal(sealed, where)
+        except SecretMovedError:
+            raise
         except SecretKeyError:
             if not self._is_worth_a_look(sealed):
                 raise
         try:
-            return self._unseal_with_newer(held, sealed)
+            return self._unseal_with_newer(held, sealed, where)
+        except SecretMovedError:
+            raise
         except SecretKeyError:
             self._note_hopeless(sealed)
             raise
 
-    def reseal(self, sealed: bytes) -> bytes:
-        """The same secret under the newest key."""
-        return self.look().reseal(sealed)
+    def _tell_once(self, sealed: bytes, where: Binding, error: SecretMovedError) -> None:
+        """A mailbox is polled every minute; one line in the audit says it all."""
+        mark = hash((sealed, where))
+        if mark in self._told:
+            return
+        if len(self._told) >= _MOST_HOPELESS:
+            self._told.clear()
+        self._told.add(mark)
+        self._tell(error)
 
-    def _unseal_with_newer(self, held: KeySet | None, sealed: bytes) -> str:
+    def reseal(self, sealed: bytes, where: Binding = b"") -> bytes:
+        """The same secret under the newest key."""
+        return self.look().reseal(sealed, where)
+
+    def _unseal_with_newer(self, held: KeySet | None, sealed: bytes, where: Binding) -> str:
         """Of many threads that ask at one moment, one reads for all; but what another one read may be too old."""
         with self._reading:
             if self._held is not None and self._held is not held:
                 with suppress(SecretKeyError):
-                    return self._held.unseal(sealed)
+                    return self._held.unseal(sealed, where)
             self._held = self.look().keeping(self._held)
-            return self._held.unseal(sealed)
+            return self._held.unseal(sealed, where)
 
     def _is_worth_a_look(self, sealed: bytes) -> bool:
         """A secret that no key opens must not have the files and the database read at every try."""
@@ -194,6 +281,16 @@ class FernetVault:
         if len(self._hopeless) >= _MOST_HOPELESS:
             self._hopeless.clear()
         self._hopeless[hash(sealed)] = monotonic()
+
+
+def _aead(key: str) -> AESGCM:
+    """A key of its own, derived: one key is never used by two ciphers."""
+    octets = base64.urlsafe_b64decode(key)
+    return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=b"concord bound secret 2").derive(octets))
+
+
+def _moved(where: Binding) -> SecretMovedError:
+    return SecretMovedError(place=bound_to(where) if where else None)
 
 
 def fingerprint(key: str) -> str:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from concord.errors import ConcordError, HandlerRefusedError, Mistake, UsageError, nearest
+from concord.errors import (
+    ConcordError,
+    HandlerRefusedError,
+    Mistake,
+    SecretMovedError,
+    UsageError,
+    nearest,
+)
 from concord.handlers import plugins
 from concord.handlers.address import check_secret
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
@@ -17,6 +24,7 @@ from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
 from concord.handlers.signature import Signer
 from concord.handlers.tools import HandlerTools
 from concord.handlers.webhook import WebhookHandler, WebhookOptions
+from concord.model.binding import of_handler
 from concord.model.rule import HandlerSpec
 from concord.ports import Handler
 
@@ -104,8 +112,14 @@ class Handlers:
         if own and own.check_secret:
             own.check_secret(secret)
 
+    def _secret(self, spec: HandlerSpec) -> str | None:
+        try:
+            return self._tools.unseal(spec.secret, of_handler(spec)) if spec.secret else None
+        except SecretMovedError as error:
+            raise error.recast(HandlerRefusedError, handler=spec.name) from error
+
     def _make(self, spec: HandlerSpec) -> Handler:
-        secret = self._tools.unseal(spec.secret) if spec.secret else None
+        secret = self._secret(spec)
         try:
             own = KINDS.get(spec.kind)
             if own is not None:

@@ -14,6 +14,7 @@ import redis
 
 from concord.egress.guard import Resolver, system_addresses
 from concord.handlers.slots import HostSlots
+from concord.model.binding import Binding
 from concord.ports import Clock, RedisMemory
 from concord.settings import WebhookSettings
 
@@ -61,7 +62,7 @@ class HandlerTools:
     webhook: WebhookSettings
     redis: Callable[[], redis.Redis]
     send_task: SendTask
-    unseal: Callable[[bytes], str]
+    unseal: Callable[[bytes, Binding], str]
     memory: Callable[[], RedisMemory]  # of Concord's own Redis
     send_elsewhere: SendElsewhere
     broker_bytes: int

@@ -11,6 +11,7 @@ from concord.errors import ConcordError, HandlerError
 from concord.handlers.registry import Handlers
 from concord.handlers.showing import HIDDEN
 from concord.handlers.tools import Exchange, HandlerTools
+from concord.model.binding import of_handler
 from concord.model.rule import HandlerSpec
 from concord.ports import Consignment
 
@@ -93,7 +94,7 @@ def _secrets(spec: HandlerSpec, tools: HandlerTools) -> tuple[str, ...]:
     headers: Any = spec.options.get("headers")
     values = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
     try:
-        sealed = tools.unseal(spec.secret).split() if spec.secret else []
+        sealed = tools.unseal(spec.secret, of_handler(spec)).split() if spec.secret else []
     except ConcordError:
         sealed = []
     return tuple(word for word in (*values, *sealed) if len(word) >= _SHORTEST_SECRET)

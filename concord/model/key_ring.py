@@ -61,6 +61,7 @@ class KeyRing:
 
     rotation: KeyRotation | None = None
     keys: tuple[WrappedKey, ...] = ()
+    check: bytes | None = field(default=None, repr=False)  # the value by which the database knows its key
 
     @property
     def seals(self) -> str | None:

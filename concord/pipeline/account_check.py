@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from concord.errors import Mistake, UsageError
+from concord.errors import Mistake, SecretMovedError, UsageError
 from concord.model.account import Account, AfterKind, AuthKind, Mailbox, Tls
+from concord.model.binding import of_password
+from concord.ports import Vault
 
 LONGEST_NAME: Final = 100
 MOST_PORT: Final = 65_535
@@ -81,17 +83,24 @@ def check_password(account: str, password: str) -> None:
 
 
 def check_keeps_secret(before: Account, after: Account) -> None:
-    """Raise UsageError where a change alone would have the kept password or token told to another server, or in clear.
+    """Raise UsageError where a change alone would have the kept password or token told to another server.
 
-    Whoever may change a mailbox must not thereby learn what opens it.
+    A server is its host and port, and what proves it: the kind of TLS and the authority. Whoever may change a mailbox
+    must not thereby learn what opens it.
     """
-    elsewhere = (before.host.lower(), before.port) != (after.host.lower(), after.port)
-    in_clear = after.tls is Tls.NONE and before.tls is not Tls.NONE
-    if not elsewhere and not in_clear:
+    if of_password(before) == of_password(after):
         return
     if after.auth.is_oauth:
         raise UsageError("token_elsewhere", account=before.name, host=before.host)
     raise UsageError("password_elsewhere", account=before.name, host=before.host)
+
+
+def is_kept(vault: Vault, account: Account, password: str) -> bool:
+    """Whether it is the password that is kept. One that was moved in the database is none. Raises SecretKeyError."""
+    try:
+        return bool(account.secret) and vault.unseal(account.secret, of_password(account)) == password
+    except SecretMovedError:
+        return False
 
 
 def is_elsewhere(before: Account, after: Account) -> bool:

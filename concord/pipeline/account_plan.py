@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from concord.errors import UsageError
 from concord.model.account import Account
-from concord.pipeline.account_check import begins_another, check_account, check_keeps_secret, check_secret
+from concord.model.binding import of_password
+from concord.pipeline.account_check import begins_another, check_account, check_keeps_secret, check_secret, is_kept
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.account_rows import Entry
 from concord.pipeline.apply import Difference, differences
@@ -80,14 +81,15 @@ def _row(place: int, entry: Mapping[str, Any], before: Account | None, vault: Va
     if password is None:
         check_keeps_secret(before, account)
     begins = begins_another(before, account, wanted.mailbox)
-    other = password is not None and not (before.secret and vault.unseal(before.secret) == password)
+    other = password is not None and not is_kept(vault, before, password)
     told = differences(account_to_document(before), account_to_document(account), hidden="password" if other else None)
     return PlannedRow(
         place=place,
         name=account.name,
         verb=RowVerb.CHANGE if told else RowVerb.SAME,
         account=replace(account, id=before.id, key=before.key),
-        password=password if other else None,
+        # Also the same one: for another server it is sealed again.
+        password=password if other or of_password(before) != of_password(account) else None,
         differences=told,
         begins_another=begins,
     )

@@ -12,9 +12,11 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, Protocol
 
-from concord.errors import UsageError
+from concord.errors import SecretMovedError, UsageError
+from concord.model.account import Account
+from concord.model.binding import of_handler, of_password
 from concord.model.rule import HandlerSpec, Rule, WorkflowSpec, WorkflowStepSpec
-from concord.pipeline.account_check import begins_another, check_account, check_secret
+from concord.pipeline.account_check import begins_another, check_account, check_keeps_secret, check_secret, is_kept
 from concord.pipeline.account_document import account_to_document
 from concord.pipeline.book_document import handler_to_document, workflow_to_document
 from concord.pipeline.dispatch import BUILT_IN
@@ -116,7 +118,9 @@ class Planner:
                     carry_out=partial(self.accounts.add, sealed),
                 )
                 continue
-            secret, differs = self._secret(before.secret, entry.password)
+            if entry.password is None:
+                check_keeps_secret(before, account)
+            secret, differs = self._password(before, account, entry.password)
             after = replace(account, id=before.id, key=before.key, secret=secret)
             begins = begins_another(before, after, entry.mailbox)
             yield from _changed(
@@ -130,7 +134,7 @@ class Planner:
     def _handlers(self, wanted: Wanted, known: _Known) -> Iterator[Change]:
         for entry in wanted.handlers:
             before = known.handlers.get(entry.handler.name)
-            secret, differs = self._secret(before.secret if before else b"", entry.secret)
+            secret, differs = self._handler_secret(before, entry.handler, entry.secret)
             after = replace(entry.handler, secret=secret)
             yield from _changed(
                 "handler",
@@ -161,13 +165,33 @@ class Planner:
             )
 
     def _new_secret(self, entry: WantedAccount) -> bytes:
-        return b"" if entry.account.auth.is_oauth else self.vault.seal(_required_password(entry))
+        if entry.account.auth.is_oauth:
+            return b""
+        return self.vault.seal(_required_password(entry), of_password(entry.account))
 
-    def _secret(self, sealed: bytes, wanted: str | None) -> tuple[bytes, bool]:
+    def _password(self, before: Account, after: Account, wanted: str | None) -> tuple[bytes, bool]:
         """The secret to keep, and whether it is another one. Sealing is salted, so the plain ones are compared."""
-        if wanted is None or (sealed and self.vault.unseal(sealed) == wanted):
-            return sealed, False
-        return self.vault.seal(wanted), True
+        if wanted is None:
+            return before.secret, False
+        same = is_kept(self.vault, before, wanted)
+        if same and of_password(before) == of_password(after):
+            return before.secret, False
+        return self.vault.seal(wanted, of_password(after)), not same
+
+    def _handler_secret(self, before: HandlerSpec | None, after: HandlerSpec, wanted: str | None) -> tuple[bytes, bool]:
+        """Without another one, the kept secret goes where the handler goes."""
+        plain = self._plain(before) if before and before.secret else None
+        if wanted is not None and wanted != plain:
+            return self.vault.seal(wanted, of_handler(after)), True
+        if before is None or plain is None or of_handler(before) == of_handler(after):
+            return before.secret if before else b"", False
+        return self.vault.seal(plain, of_handler(after)), False
+
+    def _plain(self, handler: HandlerSpec) -> str | None:
+        try:
+            return self.vault.unseal(handler.secret, of_handler(handler))
+        except SecretMovedError:
+            return None
 
     def _removals(self, wanted: Wanted, known: _Known) -> Iterator[Change]:
         living = {account.name: account for account in self.accounts.all()}

@@ -19,6 +19,7 @@ from structlog.contextvars import bound_contextvars
 from concord.auditing import audited
 from concord.errors import ConcordError, NotFoundError, ProviderDownError, SecretKeyError, TokenRefusedError
 from concord.model.account import Account, AuthKind
+from concord.model.binding import of_access_token, of_client, of_refresh_token
 from concord.model.caller import Caller
 from concord.model.fault import dump
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthProvider, Tokens
@@ -62,7 +63,7 @@ class TokenKeeper:
         """One that is good for a while yet; never the one that the mail server has just `refused`."""
         client = self._client(account)
         grant = self._grant(account, client)
-        kept = self._kept(grant, refused)
+        kept = self._kept(account, client, grant, refused)
         if kept and not self._is_due(grant):
             return kept
         if self._hold(account.id):
@@ -129,10 +130,10 @@ class TokenKeeper:
         self.grants.keep(made)
         return made
 
-    def _kept(self, grant: OAuthGrant, refused: str | None) -> str | None:
+    def _kept(self, account: Account, client: OAuthClient, grant: OAuthGrant, refused: str | None) -> str | None:
         if not grant.access_token or grant.expires_at is None or grant.expires_at <= self.clock() + _BARELY:
             return None
-        token = self.vault.unseal(grant.access_token)
+        token = self.vault.unseal(grant.access_token, of_access_token(account, client))
         return None if token == refused else token
 
     def _is_due(self, grant: OAuthGrant) -> bool:
@@ -156,7 +157,7 @@ class TokenKeeper:
         try:
             # Once more: whoever held it before may have renewed it.
             grant = self._grant(account, client)
-            kept = self._kept(grant, refused)
+            kept = self._kept(account, client, grant, refused)
             if kept and not self._is_due(grant):
                 return kept
             return self._asked(account, client, grant, kept)
@@ -179,23 +180,27 @@ class TokenKeeper:
                 raise
             log.warning("oauth.not_renewed", error=error)
             return kept
-        self.grants.renewed(self._with(grant, tokens))
+        self.grants.renewed(self._with(account, client, grant, tokens))
         log.info("oauth.renewed", oauth_client=client.name, expires_at=tokens.expires_at.isoformat())
         return tokens.access_token
 
     def _ask(self, account: Account, client: OAuthClient, grant: OAuthGrant) -> Tokens:
-        secret = self.vault.unseal(client.secret) if client.secret else ""
+        secret = self.vault.unseal(client.secret, of_client(client)) if client.secret else ""
         if grant.flow is OAuthFlow.APP_ONLY:
             return self.sign_ins().app_only(client, secret)
         if not grant.refresh_token:
             raise _not_signed_in(account, "")
-        return self.sign_ins().refresh(client, secret, self.vault.unseal(grant.refresh_token))
+        token = self.vault.unseal(grant.refresh_token, of_refresh_token(account, client))
+        return self.sign_ins().refresh(client, secret, token)
 
-    def _with(self, grant: OAuthGrant, tokens: Tokens) -> OAuthGrant:
+    def _with(self, account: Account, client: OAuthClient, grant: OAuthGrant, tokens: Tokens) -> OAuthGrant:
+        refresh = of_refresh_token(account, client)
         return replace(
             grant,
-            refresh_token=self.vault.seal(tokens.refresh_token) if tokens.refresh_token else grant.refresh_token,
-            access_token=self.vault.seal(tokens.access_token),
+            refresh_token=self.vault.seal(tokens.refresh_token, refresh)
+            if tokens.refresh_token
+            else grant.refresh_token,
+            access_token=self.vault.seal(tokens.access_token, of_access_token(account, client)),
             expires_at=tokens.expires_at,
             refreshed_at=self.clock(),
         )
@@ -205,7 +210,7 @@ class TokenKeeper:
         for _ in range(round(self._patience / _LOOK_EVERY)):
             self.pause(_LOOK_EVERY)
             grant = self._grant(account, client)
-            if kept := self._kept(grant, refused):
+            if kept := self._kept(account, client, grant, refused):
                 return kept
             if grant.refused_at:
                 raise TokenRefusedError("no_token", account=account.name, cause="see its last error")

@@ -7,13 +7,15 @@ by a sync of the schedule; where Redis is away, the change holds all the same, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ExistsError, Mistake, UsageError
+from concord.errors import ExistsError, Mistake, SecretKeyError, UsageError
 from concord.model.account import Account, Mailbox
+from concord.model.binding import of_password
 from concord.model.caller import Caller
 from concord.model.fault import Fault, dump
 from concord.pipeline.account_check import (
@@ -134,8 +136,7 @@ def edit(
         check_password(name, password or "")
     if password is not None:
         check_secret(after, password)
-    elif by.via != "cli":
-        # At a shell of this machine the key itself is at hand.
+    else:
         check_keeps_secret(before, after)
     check_client(parts, after)
     begins = begins_another(before, after, mailbox)
@@ -213,4 +214,11 @@ def with_password(parts: Concord, account: Account, password: str) -> Account:
 
 
 def _sealed(parts: Concord, account: Account, password: str | None) -> Account:
-    return account if password is None else replace(account, secret=parts.sealing().seal(password))
+    """With the password; without one, what is kept is bound to its place where an older version sealed it."""
+    if password is not None:
+        return replace(account, secret=parts.sealing().seal(password, of_password(account)))
+    if not account.secret:
+        return account
+    with suppress(SecretKeyError):
+        return replace(account, secret=parts.vault.reseal(account.secret, of_password(account)))
+    return account

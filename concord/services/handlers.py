@@ -17,19 +17,21 @@ from concord.errors import (
     Mistake,
     NotFoundError,
     QueueDownError,
+    SecretKeyError,
     UsageError,
     nearest,
 )
 from concord.handlers import Handlers, WorkflowSteps, reach
 from concord.handlers.showing import HIDDEN, restored, shown
 from concord.handlers.trial import Trial, attempt
+from concord.model.binding import of_handler
 from concord.model.caller import Caller
 from concord.model.fault import dump
 from concord.model.rule import HandlerSpec, Rule, WorkflowStepSpec
 from concord.pipeline.book_document import handler_to_document, read_handler
 from concord.pipeline.dispatch import BUILT_IN
 from concord.pipeline.event import preview
-from concord.ports import Consignment
+from concord.ports import Consignment, Vault
 from concord.services.differences import differing
 
 if TYPE_CHECKING:
@@ -141,10 +143,23 @@ def save(
     detail = _differing(before, spec, *(() if secret is None else ("secret",)))
     with audited(parts.audit, by, "handler.edit" if before else "handler.add", spec.name, detail=detail):
         if secret is not None:
-            spec = replace(spec, secret=parts.sealing().seal(secret))
+            spec = replace(spec, secret=parts.sealing().seal(secret, of_handler(spec)))
+        elif before and before.secret:
+            spec = replace(spec, secret=rebound(parts.sealing(), before, spec))
         spec = parts.rulebook.save_handler(spec)
     _let_go(parts, spec)
     return spec
+
+
+def rebound(vault: Vault, before: HandlerSpec, after: HandlerSpec) -> bytes:
+    """The kept secret for the place that a changed handler is; unchanged where no key opens it."""
+    there, here = of_handler(before), of_handler(after)
+    try:
+        if there == here:
+            return vault.reseal(before.secret, here)
+        return vault.seal(vault.unseal(before.secret, there), here)
+    except SecretKeyError:
+        return before.secret
 
 
 def switch(parts: Concord, name: str, *, enabled: bool, by: Caller) -> HandlerSpec:
@@ -201,7 +216,7 @@ def try_draft(
     """The same with one that need not be kept. Raises SecretKeyError too."""
     detail = f"event {event}" if event else "a sample"
     with audited(parts.audit, by, "handler.test", spec.name or spec.kind, detail=detail) as note:
-        spec = spec if secret is None else replace(spec, secret=parts.sealing().seal(secret))
+        spec = spec if secret is None else replace(spec, secret=parts.sealing().seal(secret, of_handler(spec)))
         document = _document(parts, event) if event else _sample()
         consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
         trial = attempt(spec, consignment, parts.tools)

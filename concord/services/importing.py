@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from concord.auditing import audited
 from concord.errors import ConcordError, InfrastructureError, UsageError
+from concord.model.binding import of_password
 from concord.model.caller import Caller
 from concord.pipeline.account_plan import PlannedRow, RowVerb, plan_rows
 from concord.pipeline.account_rows import entries
@@ -110,14 +111,16 @@ def _done(parts: Concord, row: PlannedRow, vault: Vault, by: Caller) -> Imported
 
 def _add(parts: Concord, row: PlannedRow, vault: Vault, by: Caller) -> None:
     assert row.account is not None  # noqa: S101 - a row to be added has one
-    secret = vault.seal(row.password or "")
+    secret = vault.seal(row.password or "", of_password(row.account))
     with audited(parts.audit, by, "account.add", row.name, detail=f"{row.account.user} on {row.account.host}; import"):
         parts.accounts.add(replace(row.account, secret=secret))
 
 
 def _change(parts: Concord, row: PlannedRow, vault: Vault, by: Caller) -> None:
     assert row.account is not None  # noqa: S101 - as above
-    account = row.account if row.password is None else replace(row.account, secret=vault.seal(row.password))
+    account = row.account
+    if row.password is not None:
+        account = replace(account, secret=vault.seal(row.password, of_password(account)))
     shown = [one for one in row.differences if one.field != "password"]
     before, after = ({one.field: getattr(one, side) for one in shown} for side in ("before", "after"))
     told = differing(before, after, *(() if row.password is None else ("password",)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from concord.auditing import audited
 from concord.errors import ConsentFailedError, UsageError
 from concord.model.account import Account, AuthKind
+from concord.model.binding import of_access_token, of_client, of_refresh_token
 from concord.model.caller import Caller
 from concord.model.fault import dump
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthRequest, Tokens
@@ -90,7 +91,7 @@ def finish(parts: Concord, state: str, code: str, *, by: Caller) -> SignedIn:
         request = _answered(parts, state, by)
         account, client = parts.accounts.get(request.account_id), parts.oauth_clients.get(request.client_id)
         note.subject = account.name
-        secret = parts.vault.unseal(client.secret) if client.secret else ""
+        secret = parts.vault.unseal(client.secret, of_client(client)) if client.secret else ""
         verifier = parts.vault.unseal(request.verifier)
         tokens = parts.sign_ins.arrive(client, secret, request, code=code[:_LONGEST], verifier=verifier)
         note.detail = f"with {client.name}, as {tokens.signed_in or 'somebody'}"
@@ -121,7 +122,7 @@ def app_only(parts: Concord, name: str, client: str | None = None, *, by: Caller
         if not chosen.offers_app_only:
             raise UsageError("oauth_app_only", oauth_client=chosen.name)
         refuse_stranger(account, chosen)
-        tokens = parts.sign_ins.app_only(chosen, parts.sealing().unseal(chosen.secret))
+        tokens = parts.sign_ins.app_only(chosen, parts.sealing().unseal(chosen.secret, of_client(chosen)))
         done = _keep(parts, account, chosen, OAuthFlow.APP_ONLY, tokens)
     return SignedIn(account=done, schedule=follow(parts))
 
@@ -147,13 +148,14 @@ def _keep(parts: Concord, account: Account, client: OAuthClient, flow: OAuthFlow
     vault, now = parts.sealing(), _now()
     auth = AuthKind.OAUTH2 if flow is OAuthFlow.CODE else AuthKind.OAUTH2_APP
     kept = parts.accounts.save(replace(account, auth=auth, oauth_client=client.name, secret=b""))
+    refresh = of_refresh_token(kept, client)
     parts.oauth_grants.keep(
         OAuthGrant(
             account_id=account.id,
             client_id=client.id,
             flow=flow,
-            refresh_token=vault.seal(tokens.refresh_token) if tokens.refresh_token else b"",
-            access_token=vault.seal(tokens.access_token),
+            refresh_token=vault.seal(tokens.refresh_token, refresh) if tokens.refresh_token else b"",
+            access_token=vault.seal(tokens.access_token, of_access_token(kept, client)),
             expires_at=tokens.expires_at,
             granted_at=now,
             refreshed_at=now,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
 from concord.errors import ExistsError, Mistake, MistakesError, NotFoundError, UsageError
+from concord.model.binding import of_client
 from concord.model.caller import Caller
 from concord.model.oauth import OAuthClient
 from concord.pipeline.oauth_check import client_mistakes
@@ -38,7 +39,7 @@ def save(parts: Concord, client: OAuthClient, *, secret: str | None, replacing: 
     told = differing(document(before) if before else {}, document(client), *(("secret",) if secret else ()))
     verb = "edit" if before else "add"
     with audited(parts.audit, by, f"oauth_client.{verb}", client.name, detail=told or "nothing changed"):
-        sealed = parts.sealing().seal(secret) if secret else before.secret if before else b""
+        sealed = parts.sealing().seal(secret, of_client(client)) if secret else before.secret if before else b""
         return parts.oauth_clients.save(replace(client, secret=sealed))
 
 

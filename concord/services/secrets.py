@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from concord.adapters.sql import sealed
 from concord.auditing import audited
-from concord.errors import SecretKeyError
+from concord.errors import SecretKeyError, SecretMovedError
+from concord.model import binding
+from concord.model.binding import Binding
 from concord.model.caller import Caller
 from concord.services.schedule import Followed, follow
 
@@ -19,20 +21,40 @@ if TYPE_CHECKING:
 def check(parts: Concord) -> int:
     """How many secrets the key opens: all. Raises SecretKeyError, which names those it does not open."""
     vault = parts.sealing()
-    stored = {f"account '{one.name}'": one.secret for one in parts.accounts.all() if one.secret}
-    stored |= {f"handler '{one.name}'": one.secret for one in parts.rulebook.handlers() if one.secret}
-    stored |= {f"OAuth2 client '{one.name}'": one.secret for one in parts.oauth_clients.all() if one.secret}
-    grants = ((one.name, parts.oauth_grants.get(one.id)) for one in parts.accounts.all() if one.auth.is_oauth)
-    stored |= {f"sign-in of '{name}'": grant.refresh_token for name, grant in grants if grant and grant.refresh_token}
-    closed = []
-    for name, secret in stored.items():
+    stored = list(_stored(parts))
+    closed, moved = [], []
+    for name, secret, where in stored:
         try:
-            vault.unseal(secret)
+            vault.unseal(secret, where)
+        except SecretMovedError:
+            moved.append(name)
         except SecretKeyError:
             closed.append(name)
+    if moved:
+        raise SecretMovedError("several", places=", ".join(moved))
     if closed:
         raise SecretKeyError("partial", closed=", ".join(closed))
     return len(stored)
+
+
+def _stored(parts: Concord) -> Iterator[tuple[str, bytes, Binding]]:
+    """What a person calls each secret, the secret, and what it is bound to."""
+    accounts, clients = parts.accounts.all(), parts.oauth_clients.all()
+    for account in accounts:
+        if account.secret:
+            yield f"account '{account.name}'", account.secret, binding.of_password(account)
+    for handler in parts.rulebook.handlers():
+        if handler.secret:
+            yield f"handler '{handler.name}'", handler.secret, binding.of_handler(handler)
+    for client in clients:
+        if client.secret:
+            yield f"OAuth2 client '{client.name}'", client.secret, binding.of_client(client)
+    by_id = {client.id: client for client in clients}
+    for account in accounts:
+        grant = parts.oauth_grants.get(account.id) if account.auth.is_oauth else None
+        if grant and grant.refresh_token and grant.client_id in by_id:
+            where = binding.of_refresh_token(account, by_id[grant.client_id])
+            yield f"sign-in of '{account.name}'", grant.refresh_token, where
 
 
 def forget(

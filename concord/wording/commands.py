@@ -166,6 +166,14 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "result_refused": (
         "This is a defect of Concord's: report it with the message's trace, then 'concord message retry ID'"
     ),
+    "mailbox_secret.moved": (
+        "Somebody changed the database past Concord: find out who writes it, check the mailbox's server, then give the "
+        "password again: concord account edit %(account)s --password-stdin"
+    ),
+    "secret_moved": (
+        "Somebody changed the database past Concord: find out who writes it, then give the secret again at its place; "
+        "'concord secrets check' names every such secret"
+    ),
     "secret_key.password_dropped": (
         "Give it again: concord account edit %(account)s --password-stdin, then concord account enable %(account)s"
     ),

@@ -127,7 +127,7 @@ def make_tools(
         webhook=webhook or WebhookSettings(),
         redis=connect,
         send_task=send_task or SentTasks(),
-        unseal=lambda sealed: sealed.decode()[::-1],
+        unseal=lambda sealed, _where: sealed.decode()[::-1],
         resolve=resolve,
         clock=clock,
         **(usual | others),

@@ -24,7 +24,7 @@ from concord.model.workflow import RunState
 from concord.ports import MessageFilter
 from concord.settings import ArchiveSettings, DatabaseSettings, Settings
 from tests.boundaries import STOPPED, Kind, Tripwire, carry_on, forks, let_time_pass, run_until, watched
-from tests.factories import mail
+from tests.factories import mail, sealed_in
 from tests.servers.dovecot import Dovecot
 from tests.soak.receivers import Receivers
 
@@ -55,18 +55,16 @@ class Place:
         dovecot.add_user(user)
         dovecot.append_many(user, [mail(subject) for subject in SUBJECTS])
         concord = Concord(self.settings)
-        concord.accounts.add(
-            Account(
-                name=user,
-                host="127.0.0.1",
-                port=dovecot.imap_port,
-                tls=Tls.NONE,
-                user=user,
-                secret=concord.vault.seal(dovecot.passwords[user]),
-                start=StartPoint(kind=StartKind.ALL),
-                after=AfterAction(kind=AfterKind.MOVE, folder="Done"),
-            )
+        account = Account(
+            name=user,
+            host="127.0.0.1",
+            port=dovecot.imap_port,
+            tls=Tls.NONE,
+            user=user,
+            start=StartPoint(kind=StartKind.ALL),
+            after=AfterAction(kind=AfterKind.MOVE, folder="Done"),
         )
+        concord.accounts.add(sealed_in(concord.vault, account, dovecot.passwords[user]))
         rules = concord.rulebook
         rules.save_handler(HandlerSpec(name="steady", kind="webhook", options={"url": receivers.url("/steady")}))
         step = WorkflowStepSpec(name="tell", kind="webhook", options={"url": receivers.url("/shaky")})

@@ -22,6 +22,7 @@ from concord.bootstrap import Concord
 from concord.errors import ConcordError
 from concord.model.account import Account
 from concord.model.audit import AuditFilter
+from concord.model.binding import of_password
 from concord.settings import load
 from tests.factories import mail
 from tests.fakes.command import Answer, Command
@@ -245,7 +246,7 @@ def test_rotation_seals_all_anew_while_others_read(run: Command, concord: Concor
         while not stop.is_set():
             for account in concord.accounts.all():
                 try:
-                    assert concord.vault.unseal(account.secret) == PASSWORD
+                    assert concord.vault.unseal(account.secret, of_password(account)) == PASSWORD
                     reads += 1
                 except ConcordError as error:
                     troubles.append(error)
@@ -291,7 +292,9 @@ def test_rotation_killed_half_way_is_done_again(
 
     assert (half_way.code, again.code) == (0, 0), half_way.err + again.err
     assert len(key.read_text().split()) == 1
-    assert all(concord.vault.unseal(account.secret) == PASSWORD for account in concord.accounts.all())
+    assert all(
+        concord.vault.unseal(account.secret, of_password(account)) == PASSWORD for account in concord.accounts.all()
+    )
     written = concord.audit.entries(AuditFilter(action="secrets.rotate"))
     assert [(one.outcome, one.detail.split(",")[0]) for one in written] == [
         ("done", "3 accounts"),

@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from concord.model.account import AuthKind
+from concord.model.binding import of_client
 from concord.model.caller import Caller
 from concord.services import oauth_clients
 from tests.fakes.command import Answer, Command, MemoryConcord
@@ -50,7 +51,10 @@ def test_a_client_is_added_listed_and_removed(run: Command, concord: MemoryConco
     assert CALLBACK in added.out
     assert listed.json["redirect_uri"] == CALLBACK
     assert [(one["name"], one["secret"]) for one in listed.json["clients"]] == [("main", "set")]
-    assert concord.vault.unseal(concord.oauth_clients.get("main").secret) == SECRET
+    assert (
+        concord.vault.unseal(concord.oauth_clients.get("main").secret, of_client(concord.oauth_clients.get("main")))
+        == SECRET
+    )
     assert SECRET not in added.out + added.err + listed.out
     assert "concord" in run("oauth", "client", "list").out
     assert run("oauth", "client", "remove", "main").code == 0

@@ -21,6 +21,7 @@ from concord.adapters.sql.sealed import older, verify_key
 from concord.adapters.vault import FernetVault, KeySet, fingerprint, new_key
 from concord.bootstrap import Concord
 from concord.errors import ConflictError, KeyNotSharedError, SecretKeyError
+from concord.model.binding import of_handler, of_password
 from concord.model.caller import Caller
 from concord.model.fault import in_english
 from concord.model.key_ring import GRACE, KNOWN, LIVE, KeyReport, Link, Phase, WrappedKey
@@ -29,6 +30,7 @@ from concord.ports import WorkerPulse
 from concord.services import key_file, rotation, secrets
 from concord.services.rotation import STEPS
 from concord.settings import DatabaseSettings, Settings
+from tests.factories import sealed_for, sealed_in
 from tests.fakes.pulse import MemoryPulse
 from tests.sql_world import account, now
 
@@ -49,8 +51,8 @@ class Site:
         self.parts = Concord(Settings(database=DatabaseSettings(url=SecretStr("sqlite://")), secret_key_file=self.file))
         vars(self.parts).update(engine=engine, pulse=MemoryPulse())
         vault = self.parts.sealing()
-        SqlAccounts(engine, now).add(account("sales", secret=vault.seal("hunter2")))
-        SqlRulebook(engine).save_handler(HandlerSpec(name="hook", kind="webhook", secret=vault.seal("whsec")))
+        SqlAccounts(engine, now).add(sealed_in(vault, account("sales"), "hunter2"))
+        SqlRulebook(engine).save_handler(sealed_for(vault, HandlerSpec(name="hook", kind="webhook"), "whsec"))
 
     def rotate(self, *, patience: float = 5.0) -> rotation.Rotated:
         return rotation.rotate(self.parts, patience=patience, by=OPERATOR)
@@ -70,8 +72,8 @@ class Site:
         """Whether all secrets open: those that were there at the start, and one that somebody adds now."""
         try:
             verify_key(self.engine, vault)
-            opened = [vault.unseal(one.secret) for one in SqlAccounts(self.engine, now).all()]
-            opened += [vault.unseal(one.secret) for one in SqlRulebook(self.engine).handlers()]
+            opened = [vault.unseal(one.secret, of_password(one)) for one in SqlAccounts(self.engine, now).all()]
+            opened += [vault.unseal(one.secret, of_handler(one)) for one in SqlRulebook(self.engine).handlers()]
         except SecretKeyError:
             return False
         return opened == ["hunter2", "whsec"]

@@ -21,6 +21,7 @@ from concord.errors import (
 )
 from concord.model.account import AuthKind
 from concord.model.audit import AuditFilter
+from concord.model.binding import of_client
 from concord.model.caller import Caller
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthProvider
 from concord.model.user import Role
@@ -237,7 +238,10 @@ def test_a_new_secret_keeps_the_sign_ins(concord: MemoryConcord, provider: OpenI
     oauth_clients.save(concord, concord.oauth_clients.get("main"), secret="newer", replacing=True, by=ALICE)
 
     assert concord.oauth_grants.get(kept.id) is not None
-    assert concord.vault.unseal(concord.oauth_clients.get("main").secret) == "newer"
+    assert (
+        concord.vault.unseal(concord.oauth_clients.get("main").secret, of_client(concord.oauth_clients.get("main")))
+        == "newer"
+    )
 
 
 # Clients.

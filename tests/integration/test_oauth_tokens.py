@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from concord.errors import ProviderDownError, SecretKeyError, TokenRefusedError
 from concord.model.account import AccountState, AuthKind
+from concord.model.binding import of_access_token, of_refresh_token
 from concord.model.fault import in_english
 from concord.model.oauth import OAuthFlow
 from concord.wording import english
@@ -45,7 +46,7 @@ def test_a_good_token_is_taken_as_it_is(oauth: OAuthWorld) -> None:
 def test_tokens_are_sealed_in_the_database(oauth: OAuthWorld) -> None:
     token = oauth.token()
 
-    assert VAULT.unseal(oauth.grant.access_token) == token
+    assert VAULT.unseal(oauth.grant.access_token, of_access_token(oauth.account, oauth.client)) == token
     assert token not in repr(oauth.grant)
 
 
@@ -67,7 +68,8 @@ def test_a_refresh_token_that_changed_is_kept_at_once(oauth: OAuthWorld) -> None
         oauth.token()
 
     assert refreshes(oauth) == 3
-    assert oauth.provider.refresh == {VAULT.unseal(oauth.grant.refresh_token): oauth.account.user}
+    kept = VAULT.unseal(oauth.grant.refresh_token, of_refresh_token(oauth.account, oauth.client))
+    assert oauth.provider.refresh == {kept: oauth.account.user}
 
 
 def test_a_token_that_lives_for_minutes_is_not_renewed_at_every_poll(oauth: OAuthWorld) -> None:

@@ -5,20 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
 
+from concord.adapters.imap.keys import Keys, NoTokens
 from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.engine import transaction
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
 from concord.adapters.sql.oauth_grants import SqlOAuthGrants
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.sql.sealed import Closed, Resealed, closed, forget, reseal, verify_key
 from concord.adapters.vault import FernetVault, KeySet, new_key
-from concord.errors import SecretKeyError
-from concord.model.account import AccountState, AuthKind
+from concord.bootstrap import Concord
+from concord.errors import MailboxSecretError, SecretKeyError, SecretMovedError
+from concord.model.account import AccountState, AccountStatus, AuthKind
+from concord.model.audit import AuditFilter
+from concord.model.binding import of_access_token, of_client, of_handler, of_password, of_refresh_token
 from concord.model.fault import in_english
 from concord.model.oauth import OAuthClient, OAuthGrant, OAuthProvider
 from concord.model.rule import HandlerSpec
+from concord.pipeline import health
+from concord.services import secrets
+from concord.settings import DatabaseSettings, PollSettings, Settings
 from concord.wording import english
+from tests.factories import sealed_for, sealed_in
 from tests.sql_world import account, now
 
 
@@ -48,9 +58,9 @@ def vault(file: KeyFile) -> FernetVault:
 def accounts(engine: Engine, vault: FernetVault) -> SqlAccounts:
     """One account and one handler with a secret, one account without."""
     accounts = SqlAccounts(engine, now)
-    accounts.add(account("sales", secret=vault.seal("hunter2")))
+    accounts.add(sealed_in(vault, account("sales"), "hunter2"))
     accounts.add(account("open", secret=b""))
-    SqlRulebook(engine).save_handler(HandlerSpec(name="hook", kind="webhook", secret=vault.seal("whsec")))
+    SqlRulebook(engine).save_handler(sealed_for(vault, HandlerSpec(name="hook", kind="webhook"), "whsec"))
     return accounts
 
 
@@ -75,8 +85,10 @@ def test_after_a_rotation_the_new_key_alone_opens_everything(
     alone = FernetVault(file.read)
     verify_key(engine, alone)
     assert done == Resealed(accounts=1, handlers=1, unopened=())
-    assert alone.unseal(accounts.get("sales").secret) == "hunter2"
-    assert alone.unseal(SqlRulebook(engine).handlers()[0].secret) == "whsec"
+    assert alone.unseal(accounts.get("sales").secret, of_password(accounts.get("sales"))) == "hunter2"
+    assert (
+        alone.unseal(SqlRulebook(engine).handlers()[0].secret, of_handler(SqlRulebook(engine).handlers()[0])) == "whsec"
+    )
     assert accounts.get("open").secret == b""
 
 
@@ -84,7 +96,7 @@ def test_sealing_again_twice_is_harmless(engine: Engine, vault: FernetVault, acc
     reseal(engine, vault.look())
 
     assert reseal(engine, vault.look()) == Resealed(accounts=1, handlers=1, unopened=())
-    assert vault.unseal(accounts.get("sales").secret) == "hunter2"
+    assert vault.unseal(accounts.get("sales").secret, of_password(accounts.get("sales"))) == "hunter2"
 
 
 def test_what_no_key_opens_is_named_and_the_rest_goes_on(
@@ -106,11 +118,11 @@ def test_a_rotation_that_was_killed_can_be_begun_again(
     left = [1]
     real = KeySet.reseal
 
-    def killed(keys: KeySet, sealed: bytes) -> bytes:
+    def killed(keys: KeySet, sealed: bytes, where: bytes = b"") -> bytes:
         if not left:
             raise KeyboardInterrupt
         left.pop()
-        return real(keys, sealed)
+        return real(keys, sealed, where)
 
     with monkeypatch.context() as patched:
         patched.setattr(KeySet, "reseal", killed)
@@ -119,8 +131,10 @@ def test_a_rotation_that_was_killed_can_be_begun_again(
 
     fresh = FernetVault(file.read)
     verify_key(engine, fresh)
-    assert fresh.unseal(accounts.get("sales").secret) == "hunter2"
-    assert fresh.unseal(SqlRulebook(engine).handlers()[0].secret) == "whsec"
+    assert fresh.unseal(accounts.get("sales").secret, of_password(accounts.get("sales"))) == "hunter2"
+    assert (
+        fresh.unseal(SqlRulebook(engine).handlers()[0].secret, of_handler(SqlRulebook(engine).handlers()[0])) == "whsec"
+    )
     assert reseal(engine, fresh.look()).unopened == ()
 
 
@@ -138,7 +152,7 @@ def test_a_lost_keys_secrets_can_be_forgotten(engine: Engine, accounts: SqlAccou
     """A3: after a purge and a reinstall with the database kept, nothing would start."""
     verify_key(engine, vault)
     fresh = FernetVault(KeyFile().read)
-    accounts.add(account("new", secret=fresh.seal("given again")))
+    accounts.add(sealed_in(fresh, account("new"), "given again"))
 
     gone = forget(engine, fresh, now())
 
@@ -169,7 +183,7 @@ def test_an_account_given_its_password_again_is_as_new(
     fresh = FernetVault(KeyFile().read)
     forget(engine, fresh, now())
 
-    accounts.save(replace(accounts.get("sales"), secret=fresh.seal("again"), enabled=True))
+    accounts.save(replace(sealed_in(fresh, accounts.get("sales"), "again"), enabled=True))
 
     assert accounts.status(accounts.get("sales").id).state is not AccountState.AUTH_FAILED
 
@@ -189,17 +203,17 @@ def test_a_password_given_while_rows_are_sealed_again_is_kept(
 ) -> None:
     """Issue 9, B: the row is written only where its ciphertext is the one that was read."""
     file.keys.insert(0, new_key())
-    given, real = vault.seal("given meanwhile"), KeySet.reseal
+    given, real = vault.seal("given meanwhile", of_password(account("sales"))), KeySet.reseal
 
-    def slow(keys: KeySet, sealed: bytes) -> bytes:
+    def slow(keys: KeySet, sealed: bytes, where: bytes = b"") -> bytes:
         accounts.save(replace(accounts.get("sales"), secret=given))
-        return real(keys, sealed)
+        return real(keys, sealed, where)
 
     with monkeypatch.context() as patched:
         patched.setattr(KeySet, "reseal", slow)
         reseal(engine, vault.look())
 
-    assert vault.unseal(accounts.get("sales").secret) == "given meanwhile"
+    assert vault.unseal(accounts.get("sales").secret, of_password(accounts.get("sales"))) == "given meanwhile"
 
 
 # OAuth2 (A2).
@@ -208,9 +222,8 @@ def test_a_password_given_while_rows_are_sealed_again_is_kept(
 @pytest.fixture
 def signed_in(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> SqlOAuthGrants:
     """A client with a secret, and an account that somebody signed in for."""
-    client = SqlOAuthClients(engine, now).save(
-        OAuthClient(name="main", provider=OAuthProvider.GOOGLE, client_id="x", secret=vault.seal("client secret"))
-    )
+    main = OAuthClient(name="main", provider=OAuthProvider.GOOGLE, client_id="x")
+    client = SqlOAuthClients(engine, now).save(replace(main, secret=vault.seal("client secret", of_client(main))))
     alice = accounts.add(account("alice", secret=b"", auth=AuthKind.OAUTH2, oauth_client="main"))
     grants = SqlOAuthGrants(engine, now)
     grants.keep(
@@ -218,8 +231,8 @@ def signed_in(engine: Engine, vault: FernetVault, accounts: SqlAccounts) -> SqlO
             account_id=alice.id,
             client_id=client.id,
             granted_at=now(),
-            refresh_token=vault.seal("refresh"),
-            access_token=vault.seal("access"),
+            refresh_token=vault.seal("refresh", of_refresh_token(alice, client)),
+            access_token=vault.seal("access", of_access_token(alice, client)),
         )
     )
     return grants
@@ -238,11 +251,10 @@ def test_a_rotation_takes_the_tokens_along(
     grant, client = signed_in.get(SqlAccounts(engine, now).get("alice").id), SqlOAuthClients(engine, now).get("main")
     assert (done.clients, done.tokens, done.unopened) == (1, 2, ())
     assert grant is not None
-    assert [alone.unseal(one) for one in (grant.refresh_token, grant.access_token, client.secret)] == [
-        "refresh",
-        "access",
-        "client secret",
-    ]
+    alice = SqlAccounts(engine, now).get("alice")
+    assert alone.unseal(grant.refresh_token, of_refresh_token(alice, client)) == "refresh"
+    assert alone.unseal(grant.access_token, of_access_token(alice, client)) == "access"
+    assert alone.unseal(client.secret, of_client(client)) == "client secret"
 
 
 def test_tokens_that_no_key_opens_are_forgotten_and_the_account_says_what_to_do(
@@ -258,3 +270,55 @@ def test_tokens_that_no_key_opens_are_forgotten_and_the_account_says_what_to_do(
     assert SqlOAuthClients(engine, now).get("main").secret == b""
     assert (alice.enabled, status.state) == (True, AccountState.AUTH_FAILED)
     assert "Sign in again with 'concord oauth login" in (in_english(status.last_error) or "")
+
+
+# Whoever writes the database without the key (A3).
+
+ATTACKS = {
+    "host": "UPDATE accounts SET host = 'evil.example' WHERE name = 'sales'",
+    "port": "UPDATE accounts SET port = 1 WHERE name = 'sales'",
+    "TLS": "UPDATE accounts SET tls = 'none' WHERE name = 'sales'",
+    "authority": "UPDATE accounts SET ca_file = '/var/lib/concord/evil.pem' WHERE name = 'sales'",
+    "another row": "UPDATE accounts SET secret = (SELECT secret FROM handlers) WHERE name = 'sales'",
+    "swap": "UPDATE accounts SET secret = (SELECT secret FROM accounts WHERE name = 'other') WHERE name = 'sales'",
+    "replay": "UPDATE accounts SET secret = :replayed WHERE name = 'sales'",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_secret_that_was_moved_in_the_database_is_refused(
+    engine: Engine, vault: FernetVault, accounts: SqlAccounts, attack: str
+) -> None:
+    verify_key(engine, vault)
+    accounts.add(sealed_in(vault, account("other", host="other.example"), "other password"))
+    # An older version sealed it, and somebody kept a copy.
+    replayed = vault.seal("hunter2")
+    with transaction(engine) as connection:
+        words = {"replayed": replayed} if ":replayed" in ATTACKS[attack] else {}
+        connection.execute(text(ATTACKS[attack]), words)
+
+    with pytest.raises(MailboxSecretError) as caught:
+        Keys(vault, NoTokens()).secret(accounts.get("sales"))
+
+    assert (caught.value.situation, health.failed(AccountStatus(), caught.value, now(), PollSettings()).state) == (
+        "mailbox_secret.moved",
+        AccountState.AUTH_FAILED,
+    )
+    assert closed(engine, vault).accounts == ("sales",)
+
+
+def test_moved_secret_is_in_the_audit(engine: Engine, accounts: SqlAccounts, file: KeyFile) -> None:
+    parts = Concord(Settings(database=DatabaseSettings(url=SecretStr("sqlite://")), secret_key=SecretStr(file.keys[0])))
+    vars(parts)["engine"] = engine
+    parts.sealing()
+    with transaction(engine) as connection:
+        connection.execute(text(ATTACKS["host"]))
+
+    for _ in range(2):
+        with pytest.raises(SecretMovedError):
+            parts.vault.unseal(accounts.get("sales").secret, of_password(accounts.get("sales")))
+
+    (entry,) = parts.audit.entries(AuditFilter(action="secrets.refused"))
+    assert (entry.subject, entry.outcome) == ("password of 'sales'", "failed")
+    with pytest.raises(SecretMovedError):
+        secrets.check(parts)

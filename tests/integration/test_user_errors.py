@@ -20,6 +20,7 @@ from concord.adapters.sql.sealed import verify_key
 from concord.bootstrap import Concord
 from concord.model.account import Account
 from concord.settings import load
+from tests.factories import sealed_in
 from tests.fakes.command import Command
 
 PASSWORD = "Hemmelig-4711"
@@ -70,8 +71,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         concord = Concord(load())
         schema.upgrade(concord.engine)
         verify_key(concord.engine, concord.vault)
-        secret = concord.vault.seal(PASSWORD)
-        concord.accounts.add(Account(name="sales", host="mail.example.com", user="alice", secret=secret))
+        sales = Account(name="sales", host="mail.example.com", user="alice")
+        concord.accounts.add(sealed_in(concord.vault, sales, PASSWORD))
         concord.engine.dispose()
     return folder
 

@@ -17,6 +17,7 @@ from concord.bootstrap import Concord
 from concord.handlers.trial import SHOWN
 from concord.model.rule import HandlerSpec
 from concord.settings import WebhookSettings
+from tests.factories import sealed_for
 from tests.servers.webhook import Conversation, WebhookReceiver, answer, flood, hang_up, redirect
 from tests.web_world import Browser, token_of, web_concord
 
@@ -47,7 +48,7 @@ def hook(concord: Concord, receiver: WebhookReceiver) -> HandlerSpec:
     """A webhook to the receiver."""
     options = {"url": receiver.url("/hook?key=abc"), "headers": {"Authorization": TOKEN}}
     return concord.rulebook.save_handler(
-        HandlerSpec(name="crm", kind="webhook", options=options, secret=concord.vault.seal(SECRET))
+        sealed_for(concord.vault, HandlerSpec(name="crm", kind="webhook", options=options), SECRET)
     )
 
 

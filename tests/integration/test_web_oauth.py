@@ -13,7 +13,9 @@ import pytest
 
 from concord.bootstrap import Concord
 from concord.model.account import Account, AuthKind
+from concord.model.binding import of_client
 from concord.model.user import Permission
+from tests.factories import sealed_in
 from tests.oauth_world import SECRET, settings_for, visit
 from tests.servers.openid import Misdeed, OpenIdServer
 from tests.sql_world import account
@@ -40,7 +42,7 @@ def bob(concord: Concord) -> Browser:
 @pytest.fixture
 def mailbox(concord: Concord) -> Account:
     """With a password."""
-    return concord.accounts.add(account("sales", secret=concord.vault.seal("sesame")))
+    return concord.accounts.add(sealed_in(concord.vault, account("sales"), "sesame"))
 
 
 def written(provider: OpenIdServer, **changes: str) -> dict[str, str]:
@@ -232,7 +234,10 @@ def test_the_redirect_uri_to_register_is_shown(bob: Browser) -> None:
 
 
 def test_a_secret_goes_in_and_never_comes_out(bob: Browser, concord: Concord, app: str, provider: OpenIdServer) -> None:
-    assert concord.vault.unseal(concord.oauth_clients.get("main").secret) == SECRET
+    assert (
+        concord.vault.unseal(concord.oauth_clients.get("main").secret, of_client(concord.oauth_clients.get("main")))
+        == SECRET
+    )
     assert SECRET not in bob.get(LIST).text + bob.get(f"{LIST}/main").text
     wrong = bob.submit(f"{LIST}/main", page=LIST, **written(provider, secret="new secret", tenant="../x"))
     assert wrong.status_code == 422
@@ -252,7 +257,10 @@ def test_an_app_is_changed_and_removed(bob: Browser, concord: Concord, app: str,
 
     assert "is changed" in changed.text
     assert concord.oauth_clients.get("main").scopes == ("openid", "mail")
-    assert concord.vault.unseal(concord.oauth_clients.get("main").secret) == SECRET
+    assert (
+        concord.vault.unseal(concord.oauth_clients.get("main").secret, of_client(concord.oauth_clients.get("main")))
+        == SECRET
+    )
     assert "is removed" in bob.submit(f"{LIST}/main/remove", page=LIST).text
     assert concord.oauth_clients.all() == []
 

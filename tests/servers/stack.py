@@ -20,6 +20,7 @@ from concord.model.account import Account, StartKind, StartPoint, Tls
 from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
 from concord.settings import load
+from tests.factories import sealed_in
 
 # Short enough for a test to see a lapse, long enough for a busy machine.
 QUICK: Mapping[str, Any] = {
@@ -176,8 +177,8 @@ class Stack:
             "start": StartPoint(kind=StartKind.ALL),
             **changes,
         }
-        secret = self.concord.vault.seal(password)
-        return self.concord.accounts.add(Account(name=name, port=port, user=user, secret=secret, **fields))
+        account = Account(name=name, port=port, user=user, **fields)
+        return self.concord.accounts.add(sealed_in(self.concord.vault, account, password))
 
     def messages(self, state: MessageState | None = None) -> list[Message]:
         """The ledger, newest first."""

@@ -7,6 +7,7 @@ from httpx2 import Response
 
 from concord.bootstrap import Concord
 from concord.model.account import Account
+from concord.model.binding import of_password
 from concord.services.importing import MOST_OCTETS
 from tests.fakes.queue import MemorySchedule
 from tests.web_world import Browser, csrf
@@ -75,8 +76,14 @@ def test_what_was_shown_is_carried_out_once(bob: Browser, concord: Concord) -> N
 
     assert "1 mailbox added" in page
     assert "1 changed" in page
-    assert concord.vault.unseal(concord.accounts.get("ann").secret) == "hunter2-ann"
-    assert concord.vault.unseal(concord.accounts.get("bob").secret) == "hunter2-bob"
+    assert (
+        concord.vault.unseal(concord.accounts.get("ann").secret, of_password(concord.accounts.get("ann")))
+        == "hunter2-ann"
+    )
+    assert (
+        concord.vault.unseal(concord.accounts.get("bob").secret, of_password(concord.accounts.get("bob")))
+        == "hunter2-bob"
+    )
     assert "not kept any more" in bob.get(preview).text
 
 

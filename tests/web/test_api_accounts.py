@@ -11,6 +11,7 @@ from httpx2 import Response
 
 from concord.bootstrap import Concord
 from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AuthKind, Tls
+from concord.model.binding import of_password
 from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.user import Permission
 from concord.web import trials
@@ -72,7 +73,7 @@ def kept(concord: Concord) -> Account:
 
 
 def password_of(concord: Concord, name: str = "ann") -> str:
-    return concord.vault.unseal(concord.accounts.get(name).secret)
+    return concord.vault.unseal(concord.accounts.get(name).secret, of_password(concord.accounts.get(name)))
 
 
 def pointers(problem: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from httpx2 import Response
 
 from concord.bootstrap import Concord
 from concord.errors import SecretKeyError
+from concord.model.binding import of_handler
 from concord.model.rule import HandlerSpec, Match, Rule
 from concord.model.user import Permission
 from concord.ports import RedisMemory
@@ -77,7 +78,7 @@ def told_at(page: Response, field: str) -> str:
 
 def secret_of(concord: Concord, name: str = "crm") -> str:
     (spec,) = (one for one in concord.rulebook.handlers() if one.name == name)
-    return concord.vault.unseal(spec.secret) if spec.secret else ""
+    return concord.vault.unseal(spec.secret, of_handler(spec)) if spec.secret else ""
 
 
 # The list.

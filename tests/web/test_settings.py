@@ -13,6 +13,7 @@ from httpx2 import Response
 from concord.bootstrap import Concord
 from concord.errors import MailboxDownError
 from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AfterKind, StartKind, Tls
+from concord.model.binding import of_password
 from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS
 from concord.ports import CheckStep
@@ -94,7 +95,7 @@ def send(browser: Browser, place: str, page: str = NEW, **changes: Any) -> Respo
 
 
 def password_of(concord: Concord, name: str = "ann") -> str:
-    return concord.vault.unseal(concord.accounts.get(name).secret)
+    return concord.vault.unseal(concord.accounts.get(name).secret, of_password(concord.accounts.get(name)))
 
 
 def place_of(account: Account, verb: str = "") -> str:
@@ -429,7 +430,7 @@ def test_a_new_mailbox_is_tested_before_it_is_kept(bob: Browser, concord: Concor
     assert "Save the mailbox" in page
     assert "sesame" not in page
     assert concord.accounts.all() == []
-    assert concord.vault.unseal(sources.tested[0].secret) == "sesame"
+    assert concord.vault.unseal(sources.tested[0].secret, of_password(sources.tested[0])) == "sesame"
 
     assert "is added" in bob.submit(f"{trial}/save", trial).text
     assert password_of(concord) == "sesame"
@@ -500,7 +501,7 @@ def test_a_kept_password_is_tested_on_its_own_server_only(
 
     send(bob, place_of(kept, "/try"), edited, password="", user="ann")
     assert eventually(lambda: bool(sources.tested))
-    assert concord.vault.unseal(sources.tested[0].secret) == "sesame"
+    assert concord.vault.unseal(sources.tested[0].secret, of_password(sources.tested[0])) == "sesame"
 
 
 def test_a_test_is_seen_by_whoever_began_it_only(bob: Browser, alice: Browser, sources: ScriptedSources) -> None:

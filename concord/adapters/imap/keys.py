@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from concord.adapters.imap.errors import facts_of
-from concord.errors import MailboxDeniedError
+from concord.errors import MailboxDeniedError, MailboxSecretError, SecretMovedError
 from concord.model.account import Account
+from concord.model.binding import of_password
 from concord.ports import TokenSource, Vault
 
 
@@ -18,10 +19,13 @@ class Keys:
         self._tokens = tokens
 
     def secret(self, account: Account) -> str:
-        """Raises SecretKeyError, TokenRefusedError, ProviderDownError."""
-        if account.auth.is_oauth:
-            return self._tokens.token(account)
-        return self._vault.unseal(account.secret)
+        """Raises SecretKeyError, MailboxSecretError, TokenRefusedError, ProviderDownError."""
+        try:
+            if account.auth.is_oauth:
+                return self._tokens.token(account)
+            return self._vault.unseal(account.secret, of_password(account))
+        except SecretMovedError as error:
+            raise MailboxSecretError("moved", place=error.facts.get("place"), **facts_of(account)) from None
 
     def another(self, account: Account, refused: str, error: MailboxDeniedError) -> str:
         """A token that is new, where the server took no old one: its clock may be another's. Else raises the error."""

@@ -9,11 +9,13 @@ from sqlalchemy import Engine, Row, delete, insert, select, update
 
 from concord.adapters.sql.engine import reading, transaction
 from concord.adapters.sql.key_tables import key_reports, key_ring, key_rotations
+from concord.adapters.sql.tables import meta
 from concord.adapters.sql.upsert import insert_for
 from concord.errors import SchemaError
 from concord.model.key_ring import KNOWN, KeyReport, KeyRing, KeyRotation, Link, Phase, WrappedKey
 from concord.ports import Clock
 
+CHECK_KEY: Final = "vault_check"  # in the table meta
 _ONLY: Final = 1  # the key of the one row of key_rotations
 
 
@@ -30,9 +32,14 @@ class SqlKeyRing:
             with reading(self._engine) as connection:
                 rotation = connection.execute(select(key_rotations)).one_or_none()
                 keys = connection.execute(select(key_ring).order_by(key_ring.c.created_at)).all()
+                check = connection.execute(select(meta.c.value).where(meta.c.key == CHECK_KEY)).scalar_one_or_none()
         except SchemaError:
             return KeyRing()
-        return KeyRing(rotation=_rotation_of(rotation) if rotation else None, keys=tuple(map(_key_of, keys)))
+        return KeyRing(
+            rotation=_rotation_of(rotation) if rotation else None,
+            keys=tuple(map(_key_of, keys)),
+            check=check.encode() if check else None,
+        )
 
     def offer(self, *keys: WrappedKey) -> KeyRotation:
         """Begin a rotation to the `next` key among these, unless one is under way; the rotation that is under way."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -11,18 +11,22 @@ from typing import Any, Final
 from sqlalchemy import Column, Engine, Row, Select, select, update
 
 from concord.adapters.sql.engine import reading, transaction
+from concord.adapters.sql.key_ring import CHECK_KEY
 from concord.adapters.sql.oauth_tables import oauth_clients, oauth_grants
 from concord.adapters.sql.outbox_tables import handlers
 from concord.adapters.sql.tables import account_states, accounts, meta
 from concord.adapters.sql.upsert import insert_for
-from concord.adapters.vault import KeySet
+from concord.adapters.vault import PLAIN_CHECK, KeySet
 from concord.errors import SecretKeyError
-from concord.model.account import AccountState
+from concord.model import binding
+from concord.model.account import Account, AccountState, Tls
+from concord.model.binding import CHECK, Binding
 from concord.model.fault import dump
+from concord.model.oauth import OAuthClient, OAuthProvider
+from concord.model.rule import HandlerSpec
 from concord.ports import Vault
 
-_CHECK: Final = "vault_check"
-_PLAIN: Final = "concord"
+_PLAIN: Final = PLAIN_CHECK
 # Rows that are re-sealed in one transaction.
 _BATCH: Final = 100
 
@@ -55,21 +59,79 @@ class _Place:
     column: Column[bytes]
     key: Column[int]
     name: Column[str]
+    facts: tuple[Column[Any], ...]
+    binding: Callable[[Row[Any, Any, Any]], Binding]
 
     @property
-    def rows(self) -> Select[int, str, bytes]:
-        """`key`, `name` and `secret` of those that have one, by name."""
-        said = select(self.key.label("key"), self.name.label("name"), self.column.label("secret"))
+    def rows(self) -> Select[Any, Any, Any]:
+        """`key`, `name`, `secret` and the facts that it is bound to, of those that have one, by name."""
+        facts = [column.label(f"{column.table.name}_{column.name}") for column in self.facts]
+        said = select(self.key.label("key"), self.name.label("name"), self.column.label("secret"), *facts)
         if self.name.table is not self.key.table:
             said = said.join(self.name.table, self.name.table.c.id == self.key)
+            said = said.join(oauth_clients, oauth_clients.c.id == oauth_grants.c.client_id)
         return said.where(self.column != b"").order_by(self.name)
 
 
-_ACCOUNTS: Final = _Place(accounts.c.secret, accounts.c.id, accounts.c.name)
-_HANDLERS: Final = _Place(handlers.c.secret, handlers.c.id, handlers.c.name)
-_CLIENTS: Final = _Place(oauth_clients.c.secret, oauth_clients.c.id, oauth_clients.c.name)
-_REFRESH: Final = _Place(oauth_grants.c.refresh_token, oauth_grants.c.account_id, accounts.c.name)
-_ACCESS: Final = _Place(oauth_grants.c.access_token, oauth_grants.c.account_id, accounts.c.name)
+def _account(row: Row[Any, Any, Any]) -> Account:
+    """As much of it as a binding needs."""
+    return Account(
+        name=row.name,
+        host=row.accounts_host,
+        port=row.accounts_port,
+        tls=Tls(row.accounts_tls),
+        user="",
+        ca_file=row.accounts_ca_file,
+    )
+
+
+def _client(row: Row[Any, Any, Any]) -> OAuthClient:
+    """The same of an OAuth2 client."""
+    return OAuthClient(
+        name=row.name,
+        provider=OAuthProvider(row.oauth_clients_provider),
+        client_id=row.oauth_clients_client_id,
+        issuer=row.oauth_clients_issuer,
+    )
+
+
+def _handler(row: Row[Any, Any, Any]) -> HandlerSpec:
+    return HandlerSpec(name=row.name, kind=row.handlers_kind, options=row.handlers_options)
+
+
+_SERVER: Final = (accounts.c.host, accounts.c.port, accounts.c.tls, accounts.c.ca_file)
+_PROVIDER: Final = (oauth_clients.c.provider, oauth_clients.c.client_id, oauth_clients.c.issuer)
+_ACCOUNTS: Final = _Place(
+    accounts.c.secret, accounts.c.id, accounts.c.name, _SERVER, lambda row: binding.of_password(_account(row))
+)
+_HANDLERS: Final = _Place(
+    handlers.c.secret,
+    handlers.c.id,
+    handlers.c.name,
+    (handlers.c.kind, handlers.c.options),
+    lambda row: binding.of_handler(_handler(row)),
+)
+_CLIENTS: Final = _Place(
+    oauth_clients.c.secret,
+    oauth_clients.c.id,
+    oauth_clients.c.name,
+    _PROVIDER,
+    lambda row: binding.of_client(_client(row)),
+)
+_REFRESH: Final = _Place(
+    oauth_grants.c.refresh_token,
+    oauth_grants.c.account_id,
+    accounts.c.name,
+    (*_SERVER, *_PROVIDER),
+    lambda row: binding.of_refresh_token(_account(row), _client(row)),
+)
+_ACCESS: Final = _Place(
+    oauth_grants.c.access_token,
+    oauth_grants.c.account_id,
+    accounts.c.name,
+    (*_SERVER, *_PROVIDER),
+    lambda row: binding.of_access_token(_account(row), _client(row)),
+)
 _PLACES: Final = (_ACCOUNTS, _HANDLERS, _CLIENTS, _REFRESH, _ACCESS)
 
 
@@ -77,14 +139,14 @@ def verify_key(engine: Engine, vault: Vault) -> None:
     """Raise SecretKeyError where the key is not this database's. The first key a database sees becomes its own."""
     sealed = _check_value(engine)
     if sealed is None:
-        first = vault.seal(_PLAIN).decode()
+        first = vault.seal(_PLAIN, CHECK).decode()
         with transaction(engine) as connection:
-            put = insert_for(connection, meta).values(key=_CHECK, value=first)
+            put = insert_for(connection, meta).values(key=CHECK_KEY, value=first)
             # Two processes may start at once: the first one's key counts for both.
             connection.execute(put.on_conflict_do_nothing())
         sealed = _check_value(engine)
     try:
-        vault.unseal((sealed or "").encode())
+        vault.unseal((sealed or "").encode(), CHECK)
     except SecretKeyError as error:
         raise SecretKeyError(
             "other_database",
@@ -99,10 +161,10 @@ def reseal(engine: Engine, keys: KeySet) -> Resealed:
     """
     unopened: list[str] = []
     done = [_reseal_place(engine, keys, place, unopened) for place in _PLACES]
-    if (sealed := _check_value(engine)) is not None and not keys.is_newest(sealed.encode()):
-        fresh = keys.reseal(sealed.encode()).decode()
+    if (sealed := _check_value(engine)) is not None and not keys.is_newest(sealed.encode(), CHECK):
+        fresh = keys.reseal(sealed.encode(), CHECK).decode()
         with transaction(engine) as connection:
-            connection.execute(update(meta).where(meta.c.key == _CHECK, meta.c.value == sealed).values(value=fresh))
+            connection.execute(update(meta).where(meta.c.key == CHECK_KEY, meta.c.value == sealed).values(value=fresh))
     return Resealed(
         accounts=done[0],
         handlers=done[1],
@@ -115,7 +177,11 @@ def reseal(engine: Engine, keys: KeySet) -> Resealed:
 def older(engine: Engine, keys: KeySet) -> int:
     """How many secrets another key than the newest seals."""
     with reading(engine) as connection:
-        return sum(not keys.is_newest(row.secret) for place in _PLACES for row in connection.execute(place.rows).all())
+        return sum(
+            not keys.is_newest(row.secret, place.binding(row))
+            for place in _PLACES
+            for row in connection.execute(place.rows).all()
+        )
 
 
 def closed(engine: Engine, vault: Vault) -> Closed:
@@ -141,9 +207,9 @@ def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
     )
     for row in _closed(engine, vault, _ACCESS):
         _forget_row(engine, _ACCESS, row)
-    fresh = vault.seal(_PLAIN).decode()
+    fresh = vault.seal(_PLAIN, CHECK).decode()
     with transaction(engine) as connection:
-        put = insert_for(connection, meta).values(key=_CHECK, value=fresh)
+        put = insert_for(connection, meta).values(key=CHECK_KEY, value=fresh)
         connection.execute(put.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": fresh}))
     return gone
 
@@ -151,12 +217,12 @@ def forget(engine: Engine, vault: Vault, now: datetime) -> Closed:
 def _closed(engine: Engine, vault: Vault, place: _Place) -> Sequence[Row[Any, Any, Any]]:
     with reading(engine) as connection:
         rows: Sequence[Row[Any, Any, Any]] = connection.execute(place.rows).all()
-    return [row for row in rows if not _opens(vault, row.secret)]
+    return [row for row in rows if not _opens(vault, row.secret, place.binding(row))]
 
 
-def _opens(vault: Vault, secret: bytes) -> bool:
+def _opens(vault: Vault, secret: bytes, where: Binding) -> bool:
     try:
-        vault.unseal(secret)
+        vault.unseal(secret, where)
     except SecretKeyError:
         return False
     return True
@@ -199,7 +265,7 @@ def _tell(engine: Engine, account_id: int, now: datetime, error: SecretKeyError)
 
 def _check_value(engine: Engine) -> str | None:
     with reading(engine) as connection:
-        return connection.execute(select(meta.c.value).where(meta.c.key == _CHECK)).scalar_one_or_none()
+        return connection.execute(select(meta.c.value).where(meta.c.key == CHECK_KEY)).scalar_one_or_none()
 
 
 def _reseal_place(engine: Engine, keys: KeySet, place: _Place, unopened: list[str]) -> int:
@@ -215,8 +281,9 @@ def _reseal_rows(
     closed = 0
     for row in rows:
         try:
-            if not keys.is_newest(row.secret):
-                fresh[row.key] = keys.reseal(row.secret)
+            where = place.binding(row)
+            if not keys.is_newest(row.secret, where):
+                fresh[row.key] = keys.reseal(row.secret, where)
         except SecretKeyError:
             unopened.append(row.name)
             closed += 1

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from concord.errors import ConcordError, ExistsError, Mistake, NotFoundError, UsageError
 from concord.model.account import Account, AuthKind, Mailbox
+from concord.model.binding import of_password
 from concord.model.discovery import Discovery, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS, Provider, provider_named, provider_of
 from concord.services import accounts
@@ -182,7 +183,9 @@ class _Reading:
         if self.account.auth.is_oauth:
             return None
         trial = trials_of(self.request).get(self.me.user.id, self.given.get("trial", ""))
-        return self.parts.vault.unseal(trial.account.secret) if trial and trial.has_password else None
+        if trial is None or not trial.has_password:
+            return None
+        return self.parts.vault.unseal(trial.account.secret, of_password(trial.account))
 
 
 def _tried(request: Request, reading: _Reading) -> Response:

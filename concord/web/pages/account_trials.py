@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from concord.model.binding import of_password
 from concord.services import accounts
 from concord.web.flash import see_other
 from concord.web.i18n import N_
@@ -61,7 +62,7 @@ def save(request: Request, me: Configurer, parts: Parts, trial: str) -> Response
     found = trials_of(request).get(me.user.id, trial)
     if found is None or found.account_id:
         return see_other(request, LIST, _GONE, kind="warn")
-    password = parts.vault.unseal(found.account.secret) if found.has_password else None
+    password = parts.vault.unseal(found.account.secret, of_password(found.account)) if found.has_password else None
     done = accounts.add(parts, found.account, password, by=me.caller)
     trials_of(request).drop(me.user.id, trial)
     return told_next(request, place_of(done.account), done.schedule, N_("'%(name)s' is added."), name=done.account.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from concord.model.account import Account, AccountNote, Tls
+from concord.model.binding import of_password
 from concord.model.discovery import DiscoverySource, FoundServer
 from tests.fakes.command import Command, MemoryConcord
 
@@ -16,7 +17,7 @@ def test_added_account_is_kept_sealed_and_scheduled(run: Command, concord: Memor
 
     account = concord.accounts.get("sales")
     assert (answer.code, answer.err) == (0, "")
-    assert concord.vault.unseal(account.secret) == "geheim"
+    assert concord.vault.unseal(account.secret, of_password(account)) == "geheim"
     assert account.port == 993
     assert concord.memory_schedule.intervals == {account.id: 60}
     assert "geheim" not in answer.out
@@ -39,7 +40,10 @@ def test_plain_connection_is_warned_of(run: Command) -> None:
 def test_password_keeps_all_but_its_last_line_end(run: Command, concord: MemoryConcord) -> None:
     run(*ADD, stdin=" two words \r\n")
 
-    assert concord.vault.unseal(concord.accounts.get("sales").secret) == " two words "
+    assert (
+        concord.vault.unseal(concord.accounts.get("sales").secret, of_password(concord.accounts.get("sales")))
+        == " two words "
+    )
 
 
 def test_account_is_stored_while_redis_is_away(run: Command, concord: MemoryConcord) -> None:
@@ -65,7 +69,7 @@ def test_edit_changes_only_what_is_said(run: Command, concord: MemoryConcord, sa
     changed = concord.accounts.get("sales")
     assert answer.code == 0, answer.err
     assert (changed.interval, str(changed.after), changed.host) == (90, "move:Done", sales.host)
-    assert changed.secret == sales.secret
+    assert concord.vault.unseal(changed.secret, of_password(changed)) == "sesame"
     assert concord.memory_schedule.intervals == {sales.id: 90}
 
 
@@ -74,14 +78,17 @@ def test_edit_asks_what_a_changed_host_means(
     run: Command, concord: MemoryConcord, sales: Account, option: str, *, stays: bool
 ) -> None:
     """P24: never guessed."""
-    edit = ("account", "edit", "sales", "--host", "imap.example.org")
-    refused, both = run(*edit), run(*edit, "--same-mailbox", "--another-mailbox")
+    edit = ("account", "edit", "sales", "--host", "imap.example.org", "--password-stdin")
+    refused = run(*edit, stdin="sesame\n")
+    both = run(*edit, "--same-mailbox", "--another-mailbox", stdin="sesame\n")
     assert (refused.code, both.code) == (2, 2)
     assert "--same-mailbox" in refused.err
     assert concord.accounts.get("sales") == sales
 
-    answer = run(*edit, option)
+    without = run(*edit[:-1], option)
+    answer = run(*edit, option, stdin="sesame\n")
 
+    assert "The password is for the server" in without.err
     after = concord.accounts.get("sales")
     assert answer.code == 0, answer.err
     assert (after.host, after.id == sales.id) == ("imap.example.org", stays)
@@ -101,10 +108,11 @@ def test_edit_can_go_back_to_the_default_interval(run: Command, concord: MemoryC
 
 
 def test_edit_moves_the_port_only_from_the_old_default(run: Command, concord: MemoryConcord, sales: Account) -> None:
-    run("account", "edit", "sales", "--tls", "starttls")
+    edit = ("account", "edit", "sales", "--password-stdin")
+    run(*edit, "--tls", "starttls", stdin="sesame\n")
     moved = concord.accounts.get("sales").port
-    run("account", "edit", "sales", "--port", "1143")
-    run("account", "edit", "sales", "--tls", "implicit")
+    run(*edit, "--port", "1143", stdin="sesame\n")
+    run(*edit, "--tls", "implicit", stdin="sesame\n")
 
     assert (moved, concord.accounts.get("sales").port) == (143, 1143)
 

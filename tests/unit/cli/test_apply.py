@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from concord.model.account import Account
+from concord.model.binding import of_password
 from tests.fakes.command import Answer, Command, MemoryConcord
 
 PLAN = """
@@ -61,7 +62,10 @@ def test_second_time_there_is_nothing_to_change(run: Command, concord: MemoryCon
 
     assert first.code == 0, first.err
     assert second.out == "Nothing to change.\n"
-    assert concord.vault.unseal(concord.accounts.get("billing").secret) == "geheim"
+    assert (
+        concord.vault.unseal(concord.accounts.get("billing").secret, of_password(concord.accounts.get("billing")))
+        == "geheim"
+    )
     assert concord.memory_schedule.intervals
 
 
@@ -76,7 +80,10 @@ def test_changed_fields_are_shown_but_no_password(run: Command, concord: MemoryC
     assert 'after: "move:Done" → "seen"' in answer.out
     assert "password: another one" in answer.out
     assert "geheim" not in answer.out
-    assert concord.vault.unseal(concord.accounts.get("billing").secret) == "neues geheimnis"
+    assert (
+        concord.vault.unseal(concord.accounts.get("billing").secret, of_password(concord.accounts.get("billing")))
+        == "neues geheimnis"
+    )
 
 
 @pytest.mark.parametrize(("answer", "stays"), [("same", True), ("another", False)])
@@ -97,7 +104,7 @@ def test_changed_host_is_asked_about(
     assert "the same mailbox, moved, or another one?" in refused.err
     after = concord.accounts.get("billing")
     assert (after.host, after.id == before.id, after.key == before.key) == ("imap.example.org", stays, stays)
-    assert concord.vault.unseal(after.secret) == "geheim"
+    assert concord.vault.unseal(after.secret, of_password(after)) == "geheim"
     assert run("apply", str(file)).out == "Nothing to change.\n"
 
 
@@ -159,7 +166,7 @@ def test_csv_is_imported(run: Command, concord: MemoryConcord, tmp_path: Path) -
     one, two = concord.accounts.get("one"), concord.accounts.get("two")
     assert (answer.code, answer.out) == (0, "2 accounts imported.\n"), answer.err
     assert (one.folders, two.port) == (("INBOX", "Rechnungen"), 143)
-    assert concord.vault.unseal(two.secret) == "geheim,2"
+    assert concord.vault.unseal(two.secret, of_password(two)) == "geheim,2"
     assert set(concord.memory_schedule.intervals) == {one.id, two.id}
 
 
@@ -200,4 +207,6 @@ def test_toml_is_imported_with_password_files(run: Command, concord: MemoryConco
     answer = imported(run, tmp_path, text, name="accounts.toml")
 
     assert answer.code == 0, answer.err
-    assert concord.vault.unseal(concord.accounts.get("one").secret) == "geheim"
+    assert (
+        concord.vault.unseal(concord.accounts.get("one").secret, of_password(concord.accounts.get("one"))) == "geheim"
+    )

@@ -60,7 +60,7 @@ class Row:
 ROWS = [
     Row(ADD, "account.add", "new", detail="bob on mail.example.com"),
     Row(
-        "account edit sales --same-mailbox --host imap.example.com",
+        "account edit sales --same-mailbox --host imap.example.com --password-stdin",
         "account.edit",
         "sales",
         detail='host: "mail.example.com" → "ima',

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from concord.model.account import Account
+from concord.model.binding import of_handler
 from tests.factories import mail
 from tests.fakes.command import Command, MemoryConcord
 
@@ -84,7 +85,7 @@ def test_handler_is_added_with_a_sealed_secret(run: Command, concord: MemoryConc
 
     [spec] = concord.rulebook.handlers()
     assert answer.code == 0, answer.err
-    assert concord.vault.unseal(spec.secret) == secret
+    assert concord.vault.unseal(spec.secret, of_handler(spec)) == secret
     listed = run("handler", "list", "--json").out
     assert secret not in listed
     assert {one["name"]: one["secret"] for one in json.loads(listed)} == {"log": "missing", "crm": "set"}

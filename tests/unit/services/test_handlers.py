@@ -8,6 +8,7 @@ import pytest
 
 from concord.errors import ConflictError, NotFoundError, UsageError
 from concord.handlers.signature import MOST_KEYS, Signer
+from concord.model.binding import of_handler
 from concord.model.caller import Caller
 from concord.model.rule import HandlerSpec, WorkflowSpec, WorkflowStepSpec
 from concord.services import handler_secrets, handlers, workflows
@@ -36,7 +37,7 @@ def parts() -> Iterator[MemoryConcord]:
 
 def secret_of(parts: MemoryConcord) -> str:
     (spec,) = parts.rulebook.handlers()
-    return parts.vault.unseal(spec.secret)
+    return parts.vault.unseal(spec.secret, of_handler(spec))
 
 
 @pytest.mark.parametrize("url", PRIVATE)

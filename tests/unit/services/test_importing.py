@@ -8,6 +8,7 @@ import pytest
 
 from concord.errors import UsageError
 from concord.model.account import Account
+from concord.model.binding import of_password
 from concord.model.caller import Caller
 from concord.pipeline.account_plan import PlannedRow, RowVerb
 from concord.services import importing
@@ -79,7 +80,7 @@ def test_of_another_password_only_that_is_told(parts: MemoryConcord) -> None:
 
     importing.carry_out(parts, [row], by=BY)
 
-    assert parts.vault.unseal(parts.accounts.get("bob").secret) == "hunter2"
+    assert parts.vault.unseal(parts.accounts.get("bob").secret, of_password(parts.accounts.get("bob"))) == "hunter2"
     assert "hunter2" not in repr(parts.audit.entries())
 
 
@@ -167,8 +168,8 @@ def test_the_right_rows_are_carried_out_and_written_down(parts: MemoryConcord) -
     assert done.schedule
     assert done.schedule.sync
     assert done.schedule.sync.total == 2
-    assert parts.vault.unseal(parts.accounts.get("ann").secret) == "open"
-    assert parts.vault.unseal(parts.accounts.get("bob").secret) == "sesame"
+    assert parts.vault.unseal(parts.accounts.get("ann").secret, of_password(parts.accounts.get("ann"))) == "open"
+    assert parts.vault.unseal(parts.accounts.get("bob").secret, of_password(parts.accounts.get("bob"))) == "sesame"
     assert [(entry.action, entry.subject, entry.actor) for entry in parts.audit.entries()] == [
         ("account.edit", "bob", "olga"),
         ("account.add", "ann", "olga"),

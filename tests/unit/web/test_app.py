@@ -21,6 +21,7 @@ from concord.refusals import Refusals
 from concord.settings import AdminSettings, ArchiveSettings, DatabaseSettings, Settings
 from concord.web.app import make_app
 from concord.web.guard import Guard, names
+from tests.factories import sealed_in
 from tests.fakes.audit import MemoryAudit
 from tests.sql_world import account
 
@@ -213,7 +214,7 @@ async def test_health_names_a_daemon_that_has_another_key(app: FastAPI) -> None:
 async def test_health_names_a_secret_that_no_key_opens(app: FastAPI) -> None:
     """Issue 9, B: its account waits, its state blames nothing, and yet it does not stand still in silence."""
     concord: Concord = app.state.concord
-    concord.accounts.add(account("sales", secret=KeySet.of([new_key()]).seal("hunter2")))
+    concord.accounts.add(sealed_in(KeySet.of([new_key()]), account("sales"), "hunter2"))
 
     key = (await ask(app, "/healthz", **token(concord))).json()["checks"]["key"]
 
