@@ -10,6 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from concord.egress.guard import EgressGuard
 from concord.errors import UsageError
 from concord.handlers.tools import HandlerTools
@@ -107,6 +111,23 @@ def checked(address: Address, tools: HandlerTools) -> Address:
     guard = EgressGuard(allow=tools.webhook.allow_networks, resolve=tools.resolve)
     found = guard.addresses(address.host, address.port, seconds=tools.webhook.connect_timeout)
     return address if address.is_tls else replace(address, host=found[0])
+
+
+def client_of(address: Address, tools: HandlerTools) -> redis.Redis:
+    """A client of that Redis; it connects when first used, and tries once."""
+    return redis.Redis(
+        host=address.host,
+        port=address.port,
+        db=address.database,
+        username=address.user,
+        password=address.password,
+        ssl=address.is_tls,
+        ssl_cert_reqs="required",
+        decode_responses=True,
+        socket_timeout=tools.webhook.timeout,
+        socket_connect_timeout=tools.webhook.connect_timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def _word(parts: SplitResult, name: str) -> str | None:

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
-from concord.handlers.address import Address, address_of, checked, parse_public_address
+from concord.handlers.address import Address, address_of, checked, client_of, parse_public_address
 from concord.handlers.body import fit
 from concord.handlers.crowding import refuse_crowded
 from concord.handlers.options import Options
+from concord.handlers.own_redis import refuse_home, refuse_own_queue
 from concord.handlers.tools import HandlerTools
 from concord.ports import Consignment
 
@@ -52,11 +53,15 @@ class CeleryOptions(Options):
 def send(options: CeleryOptions, address: Address | None, tools: HandlerTools, args: list[Any], task_id: str) -> None:
     """Start the task, wherever it is to go."""
     if address is None:
+        refuse_own_queue(options.queue)
         refuse_crowded(tools)
         tools.send_task(options.task, args, queue=options.queue, task_id=task_id)
         return
-    url = checked(address, tools).url
-    tools.send_elsewhere(url, options.key_prefix, options.task, args, queue=options.queue, task_id=task_id)
+    there = checked(address, tools)
+    if tools.own_server() is not None:
+        with client_of(there, tools) as client:
+            refuse_home(client, [f"{options.key_prefix}{options.queue}"], tools)
+    tools.send_elsewhere(there.url, options.key_prefix, options.task, args, queue=options.queue, task_id=task_id)
 
 
 class CeleryHandler:
@@ -66,6 +71,8 @@ class CeleryHandler:
         self._options = options
         self._tools = tools
         self._address = address_of(options.url, secret)
+        if self._address is None:
+            refuse_own_queue(options.queue)
 
     def deliver(self, consignment: Consignment) -> Mapping[str, object]:
         options = self._options

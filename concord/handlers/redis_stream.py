@@ -8,15 +8,14 @@ from typing import Annotated, Final
 
 import redis
 from pydantic import Field, field_validator
-from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
-from redis.retry import Retry
 
 from concord.errors import ConcordError, HandlerError, HandlerRefusedError, QueueDownError, UsageError
-from concord.handlers.address import Address, address_of, checked, parse_public_address
+from concord.handlers.address import Address, address_of, checked, client_of, parse_public_address
 from concord.handlers.body import fit
 from concord.handlers.crowding import refuse_crowded
 from concord.handlers.options import Options
+from concord.handlers.own_redis import is_own_name, refuse_home
 from concord.handlers.tools import HandlerTools
 from concord.ports import Consignment
 
@@ -30,15 +29,16 @@ redis.call('SET', KEYS[2], entry, 'EX', ARGV[4])
 return entry
 """
 
-# How the names of Concord's own keys go on behind redis.key_prefix: queues, what workers have in hand, the schedule.
-_OURS: Final = ("email", "unacked", "_kombu", "beat:", "celery", "canary", "pulse", "worker", "once", "sync", "tick")
+# No stream has a name like a queue's, not even one that is free.
+_CROWDED: Final = ("email", "celery", "once", "sync", "tick")
 
 
 def refuse_own_key(key: str, prefix: str) -> None:
     """Raise UsageError for a key that Concord itself uses."""
     if prefix and not key.startswith(prefix):
         return
-    if key.removeprefix(prefix).startswith(_OURS):
+    name = key.removeprefix(prefix)
+    if is_own_name(name) or name.startswith(_CROWDED):
         raise UsageError("stream_key_reserved", key=key)
 
 
@@ -108,25 +108,11 @@ class RedisStreamHandler:
             return self._own
         address = checked(self._address, self._tools)
         if self._elsewhere is None or self._elsewhere[0] != address:
-            self._elsewhere = address, self._connect(address)
+            client = client_of(address, self._tools)
+            refuse_home(client, [self._options.key], self._tools)
+            self._elsewhere = address, client
         return self._elsewhere[1]
 
     @cached_property
     def _own(self) -> redis.Redis:
         return self._tools.redis()
-
-    def _connect(self, address: Address) -> redis.Redis:
-        limits = self._tools.webhook
-        return redis.Redis(
-            host=address.host,
-            port=address.port,
-            db=address.database,
-            username=address.user,
-            password=address.password,
-            ssl=address.is_tls,
-            ssl_cert_reqs="required",
-            decode_responses=True,
-            socket_timeout=limits.timeout,
-            socket_connect_timeout=limits.connect_timeout,
-            retry=Retry(NoBackoff(), 0),
-        )

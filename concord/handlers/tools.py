@@ -49,6 +49,14 @@ class Exchange:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnServer:
+    """A Redis by what it says of itself, and the database in it."""
+
+    run_id: str
+    database: int
+
+
 @cache
 def trusted_authorities() -> ssl.SSLContext:
     """The machine's own, made once: reading them takes 20 ms."""
@@ -67,6 +75,7 @@ class HandlerTools:
     send_elsewhere: SendElsewhere
     broker_bytes: int
     key_prefix: str  # of Concord's own keys
+    own_server: Callable[[], OwnServer | None] = lambda: None  # Concord's own Redis; None where it does not say
     clock: Clock = lambda: datetime.now(UTC)
     resolve: Resolver = system_addresses
     tls: Callable[[], ssl.SSLContext] = trusted_authorities

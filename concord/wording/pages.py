@@ -142,8 +142,8 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
         "This is a defect of Concord's: report it with the message's trace, then try the message again on its page"
     ),
     "mailbox_secret.moved": (
-        "Somebody changed the database past Concord: find out who writes it, check the mailbox's server, then enter the "
-        "password again on the mailbox's page"
+        "Somebody changed the database past Concord: find out who writes it, check the mailbox's server, then enter "
+        "the password again on the mailbox's page"
     ),
     "secret_moved": (
         "Somebody changed the database past Concord: find out who writes it, then enter the secret again at its place"

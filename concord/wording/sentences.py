@@ -208,6 +208,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "schema.newer": "The database was made by a newer Concord",
     "schema.older": "The database is of an older version",
     "schema.upgrade_failed": "The database could not be brought up to date",
+    "handler_refused.own_name": "The handler's address is Concord's own Redis, and its key one of Concord's",
+    "usage.queue_reserved": "A queue's name is one of Concord's own",
     "secret_moved": "A stored secret does not belong where it lies",
     "secret_moved.several": "Stored secrets do not belong where they lie",
     "mailbox_secret.moved": "A stored secret does not belong where it lies",

@@ -243,6 +243,8 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "schema.upgrade_failed": (
         "Correct what the cause names, then try again: systemctl start concord-celery.target, or concord db upgrade"
     ),
+    "handler_refused.own_name": "Take another name, or a Redis of the handler's own",
+    "usage.queue_reserved": "Take another name, or a Redis of the handler's own",
     "secret_key": "Put the key in the credential file 'secret_key'; 'concord secrets init' makes a new one",
     "secret_key.daemons_closed": (
         "Put the right key file there; 'concord secrets status' shows which keys each daemon has"

@@ -15,7 +15,9 @@ from concord.adapters.other_brokers import OtherBrokers
 from concord.errors import HandlerError, HandlerRefusedError, QueueDownError
 from concord.handlers import HandlerTools
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
+from concord.handlers.own_redis import server_of
 from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
+from concord.handlers.tools import OwnServer
 from concord.settings import WebhookSettings
 from concord.wording import english
 from tests.fakes.handlers import make_consignment, make_event, make_tools
@@ -192,3 +194,53 @@ def test_a_broker_that_is_away_is_told_soon_and_without_its_password(other_redis
 
     assert not isinstance(caught.value, QueueDownError)
     assert "their-word" not in english.explain(caught.value)
+
+
+# An address that leads home (P8): one configuration must not silence all mail.
+
+
+def home_tools(server: RedisServer) -> HandlerTools:
+    def own() -> OwnServer | None:
+        with server.client() as client:
+            return server_of(client)
+
+    webhook = WebhookSettings(allow_networks=(ip_network("127.0.0.0/8"),))
+    return make_tools(webhook=webhook, send_elsewhere=OtherBrokers(webhook).send, own_server=own)
+
+
+@pytest.mark.parametrize("key", ["concord:beat::lock", "concord:unacked", "concord:email", "concord:canary.poll@here"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_stream_at_concords_own_redis_is_refused_under_its_names(other_redis: RedisServer, host: str, key: str) -> None:
+    url, secret = (one.replace("127.0.0.1", host) for one in addresses(other_redis))
+    stream = RedisStreamHandler(RedisStreamOptions(url=url, key=key), home_tools(other_redis), secret)
+
+    with pytest.raises(HandlerRefusedError, match="Concord's own Redis"):
+        stream.deliver(make_consignment())
+
+    with other_redis.client() as client:
+        assert not client.exists(key)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue"), [("concord:", "worker:x"), ("concord:beat", "::lock"), ("", "concord:unacked")]
+)
+def test_task_at_concords_own_redis_is_refused_under_its_names(
+    other_redis: RedisServer, prefix: str, queue: str
+) -> None:
+    url, secret = addresses(other_redis)
+    options = CeleryOptions(url=url, key_prefix=prefix, task="x", queue=queue)
+
+    with pytest.raises(HandlerRefusedError, match="Concord's own Redis"):
+        CeleryHandler(options, home_tools(other_redis), secret).deliver(make_consignment())
+
+    with other_redis.client() as client:
+        assert not client.exists(f"{prefix}{queue}")
+
+
+@pytest.mark.parametrize("key", ["concord:events", "orders"])
+def test_stream_at_concords_own_redis_is_taken_under_another_name(other_redis: RedisServer, key: str) -> None:
+    url, secret = addresses(other_redis)
+
+    assert RedisStreamHandler(RedisStreamOptions(url=url, key=key), home_tools(other_redis), secret).deliver(
+        make_consignment()
+    )

@@ -25,6 +25,7 @@ from concord.model.key_ring import KeyRing
 from concord.model.oauth import OAuthClient, OAuthProvider
 from concord.model.rule import HandlerSpec
 from concord.pipeline.account_check import check_keeps_secret
+from concord.wording import english
 
 KEY = new_key()
 OFFICE = Account(name="office", host="mail.example.com", user="office", tls=Tls.IMPLICIT)
@@ -52,7 +53,7 @@ def test_password_opens_at_its_own_place_alone(move: str) -> None:
     assert keys.unseal(sealed, of_password(OFFICE)) == "hunter2"
     with pytest.raises(SecretMovedError) as caught:
         keys.unseal(sealed, MOVES[move]())
-    assert "hunter2" not in caught.value.explain()
+    assert "hunter2" not in english.explain(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_moved_secret_is_told_once() -> None:
         with pytest.raises(SecretMovedError):
             vault.unseal(sealed, of_password(replace(OFFICE, name="mallory")))
 
-    assert [one.fields["place"] for one in told] == ["password of 'mallory'"]
+    assert [one.facts["place"] for one in told] == ["password of 'mallory'"]
 
 
 def test_place_is_named_for_people() -> None:

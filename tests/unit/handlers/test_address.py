@@ -11,6 +11,7 @@ from concord.handlers import Handlers
 from concord.handlers.address import Address, address_of, check_secret
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
 from concord.handlers.options import read
+from concord.handlers.own_redis import refuse_own_queue
 from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions, refuse_own_key
 from concord.model.rule import HandlerSpec
 from concord.pipeline.retry import next_try
@@ -181,3 +182,42 @@ def test_tls_keeps_the_name_that_its_certificate_proves() -> None:
 
 def test_default_port_and_database() -> None:
     assert address_of("redis://[2001:db8::1]", None) == Address(host="2001:db8::1", port=6379, database=0, is_tls=False)
+
+
+OWN_NAMES = [
+    "email",
+    "email-poll",
+    "email-deliver\x06\x163",
+    "unacked",
+    "unacked_index",
+    "beat::lock",
+    "beat:tick",
+    "once:email:0",
+    "begun:email:0",
+    "worker:poll@here",
+    "workers",
+    "canary.poll@here",
+    "_kombu.binding.email",
+    "poll@here.celery.pidbox",
+    "celeryev.x",
+]
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_task_on_a_queue_of_concords_own_name_is_refused(name: str) -> None:
+    """A list under the name of Beat's lock or of what workers have in hand would silence all mail."""
+    with pytest.raises(UsageError):
+        refuse_own_queue(name)
+    with pytest.raises(UsageError):
+        refuse_own_key(f"concord:{name}", "concord:")
+
+
+@pytest.mark.parametrize("name", ["crm", "celery", "emails-out", "orders", "beats", "mail"])
+def test_other_queues_are_taken(name: str) -> None:
+    refuse_own_queue(name)
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_own_queue_is_refused_before_the_first_delivery(name: str) -> None:
+    with pytest.raises((UsageError, ValueError)):
+        CeleryHandler(CeleryOptions(task="x", queue=name), make_tools())
