@@ -144,7 +144,7 @@ class Concord:
         return FernetVault.from_settings(self.settings, self.key_ring.read, self._tell_of_moved_secret)
 
     def _tell_of_moved_secret(self, error: SecretMovedError) -> None:
-        """A secret that is refused where it lies is somebody's deed, not only a failure: the audit has it."""
+        """Record a refused secret in the audit: somebody did it, it is no mere failure."""
         with (
             suppress(SecretMovedError),
             audited(

@@ -203,7 +203,7 @@ class SecretKeyError(InfrastructureError):
 
 
 class SecretMovedError(SecretKeyError):
-    """The key opens a stored secret, but not at this place: somebody changed the database past Concord."""
+    """A key seals this secret for another place: the database was changed without Concord."""
 
 
 class DatabaseDownError(InfrastructureError):

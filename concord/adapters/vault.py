@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from concord.errors import SecretKeyError, SecretMovedError
-from concord.model.binding import Binding, bound_to
+from concord.model.binding import Binding, bound_to, of_ring_key
 from concord.model.key_ring import KeyRing, Link, WrappedKey
 from concord.settings import Settings, credential_file
 
@@ -112,17 +112,16 @@ class KeySet:
         )
 
     def wrap(self, key: str, *, link: Link, by: str, now: datetime) -> WrappedKey:
-        """A key for the ring, sealed with the one of this fingerprint."""
-        sealed = Fernet(self.line(by)).encrypt(key.encode())
-        return WrappedKey(fingerprint=fingerprint(key), wrapped_by=by, link=link, sealed=sealed, created_at=now)
+        """A key for the ring, sealed with the one of this fingerprint, and bound: no row can send it as a password."""
+        name = fingerprint(key)
+        sealed = _bound(by, self.line(by), key, of_ring_key(name, by))
+        return WrappedKey(fingerprint=name, wrapped_by=by, link=link, sealed=sealed, created_at=now)
 
     def seal(self, plain: str, where: Binding = b"") -> bytes:
         """For one place; without any, for what is read back at once and never kept."""
         if not where:
             return self._sealer.encrypt(plain.encode())
-        nonce = os.urandom(_NONCE)
-        closed = _aead(self.line(self._sealing)).encrypt(nonce, plain.encode(), where)
-        return _BOUND + self._sealing.encode() + b"." + base64.urlsafe_b64encode(nonce + closed)
+        return _bound(self._sealing, self.line(self._sealing), plain, where)
 
     def unseal(self, sealed: bytes, where: Binding = b"") -> str:
         """With any of the keys. Raises SecretKeyError; SecretMovedError where it was sealed for another place."""
@@ -142,8 +141,7 @@ class KeySet:
         if key is None:
             raise SecretKeyError("wrong")
         try:
-            octets = base64.urlsafe_b64decode(text)
-            return _aead(key).decrypt(octets[:_NONCE], octets[_NONCE:], where).decode()
+            return _opened(key, text, where)
         except (InvalidTag, ValueError, binascii.Error):
             raise _moved(where) from None
 
@@ -192,7 +190,7 @@ class FernetVault:
         ring: Callable[[], KeyRing] = KeyRing,
         tell: Callable[[SecretMovedError], object] = lambda _error: None,
     ) -> None:
-        """`tell` hears once of each secret that was refused at its place."""
+        """`tell` is called once for each secret that was refused at its place."""
         self._read = keys
         self._ring = ring
         self._tell = tell
@@ -257,8 +255,8 @@ class FernetVault:
             return
         if len(self._told) >= _MOST_HOPELESS:
             self._told.clear()
-        self._told.add(mark)
         self._tell(error)
+        self._told.add(mark)
 
     def reseal(self, sealed: bytes, where: Binding = b"") -> bytes:
         """The same secret under the newest key."""
@@ -289,6 +287,17 @@ def _aead(key: str) -> AESGCM:
     return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=b"concord bound secret 2").derive(octets))
 
 
+def _bound(name: str, key: str, plain: str, where: Binding) -> bytes:
+    nonce = os.urandom(_NONCE)
+    closed = _aead(key).encrypt(nonce, plain.encode(), where)
+    return _BOUND + name.encode() + b"." + base64.urlsafe_b64encode(nonce + closed)
+
+
+def _opened(key: str, text: bytes, where: Binding) -> str:
+    octets = base64.urlsafe_b64decode(text)
+    return _aead(key).decrypt(octets[:_NONCE], octets[_NONCE:], where).decode()
+
+
 def _moved(where: Binding) -> SecretMovedError:
     return SecretMovedError(place=bound_to(where) if where else None)
 
@@ -300,8 +309,12 @@ def fingerprint(key: str) -> str:
 
 def _unwrapped(wrapped: WrappedKey, opener: str) -> dict[str, str]:
     try:
-        key = Fernet(opener).decrypt(wrapped.sealed).decode()
-    except InvalidToken:
+        if wrapped.sealed.startswith(_BOUND):
+            text = wrapped.sealed.rpartition(b".")[2]
+            key = _opened(opener, text, of_ring_key(wrapped.fingerprint, wrapped.wrapped_by))
+        else:  # of an older version, in the middle of a rotation
+            key = Fernet(opener).decrypt(wrapped.sealed).decode()
+    except (InvalidToken, InvalidTag, ValueError, binascii.Error):
         return {}
     return {wrapped.fingerprint: key} if fingerprint(key) == wrapped.fingerprint else {}
 

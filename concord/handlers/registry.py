@@ -7,14 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from concord.errors import (
-    ConcordError,
-    HandlerRefusedError,
-    Mistake,
-    SecretMovedError,
-    UsageError,
-    nearest,
-)
+from concord.errors import ConcordError, HandlerRefusedError, Mistake, UsageError, nearest
 from concord.handlers import plugins
 from concord.handlers.address import check_secret
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
@@ -65,7 +58,10 @@ class Handlers:
         return (*KINDS, *brought)
 
     def get(self, spec: HandlerSpec) -> Handler:
-        """Raises HandlerRefusedError for a kind or options that cannot be used, SecretKeyError for the wrong key."""
+        """Raises HandlerRefusedError for a kind or options that cannot be used, SecretKeyError for the wrong key.
+
+        Deliveries wait while the secret does not open: nobody who tampers with the database ends them.
+        """
         with self._lock:
             known = self._made.get(spec.name)
             if known is None or known[0] != spec:
@@ -112,14 +108,8 @@ class Handlers:
         if own and own.check_secret:
             own.check_secret(secret)
 
-    def _secret(self, spec: HandlerSpec) -> str | None:
-        try:
-            return self._tools.unseal(spec.secret, of_handler(spec)) if spec.secret else None
-        except SecretMovedError as error:
-            raise error.recast(HandlerRefusedError, handler=spec.name) from error
-
     def _make(self, spec: HandlerSpec) -> Handler:
-        secret = self._secret(spec)
+        secret = self._tools.unseal(spec.secret, of_handler(spec)) if spec.secret else None
         try:
             own = KINDS.get(spec.kind)
             if own is not None:

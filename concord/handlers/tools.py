@@ -51,7 +51,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnServer:
-    """A Redis by what it says of itself, and the database in it."""
+    """Identifies a Redis: the id that the server gave itself, and the database."""
 
     run_id: str
     database: int

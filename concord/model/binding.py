@@ -1,12 +1,13 @@
-"""What a stored secret is bound to: whoever writes the database without the key must not move it to another place.
+"""What a stored secret is bound to, so that nobody who can write the database moves it to another place.
 
-The words are associated data of the seal. A secret opens only where each of them is as it was when it was sealed, so
-that a password goes to no other server than the one it was given for.
+A binding is the associated data (AEAD) of a seal. A secret opens only where each fact is as it was when it was sealed:
+a password goes to no other server than the one it was given for.
 """
 
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Final
 
 from concord.model.account import Account
@@ -19,12 +20,12 @@ _VERSION: Final = 1
 
 
 def bind(purpose: str, row: str | int, *facts: str | int | None) -> Binding:
-    """The associated data of one secret. Unambiguous, since JSON quotes each word."""
+    """Return the associated data of one secret. JSON quotes each fact, so that no two lists look alike."""
     return json.dumps([_VERSION, purpose, row, *facts], ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def bound_to(binding: Binding) -> str:
-    """What a person calls the place: "password of 'office'"."""
+    """Return what a person calls the place: "password of 'office'"."""
     _, purpose, row, *_facts = json.loads(binding)
     return f"{purpose} of '{row}'" if row else str(purpose)
 
@@ -35,9 +36,9 @@ def of_password(account: Account) -> Binding:
 
 
 def of_handler(handler: HandlerSpec) -> Binding:
-    """A handler's secret: the kind that reads it, and where it goes."""
-    url = handler.options.get("url")
-    return bind("handler secret", handler.name, handler.kind, url if isinstance(url, str) else None)
+    """A handler's secret: the kind that reads it, and all options, since a plug-in names its address as it likes."""
+    options = json.dumps(handler.options, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return bind("handler secret", handler.name, handler.kind, sha256(options.encode()).hexdigest())
 
 
 def of_client(client: OAuthClient) -> Binding:
@@ -46,13 +47,33 @@ def of_client(client: OAuthClient) -> Binding:
 
 
 def of_refresh_token(account: Account, client: OAuthClient) -> Binding:
-    """It is sent to the provider; what that answers, to the mailbox's server."""
+    """A refresh token: the provider that it is sent to, and the server that gets what it is good for."""
     return bind("refresh token", account.name, *_server(account), *_provider(client))
 
 
 def of_access_token(account: Account, client: OAuthClient) -> Binding:
-    """It is sent to the mailbox's server."""
+    """An access token: the server that it is sent to, and the provider that made it."""
     return bind("access token", account.name, *_server(account), *_provider(client))
+
+
+def of_verifier(state: bytes, client: OAuthClient) -> Binding:
+    """PKCE's verifier of one sign-in: the provider that it is sent to."""
+    return bind("PKCE verifier", state.hex(), *_provider(client))
+
+
+def of_answer(owner: str, key: str, fingerprint: str) -> Binding:
+    """An answer of the API, kept for one caller, one Idempotency-Key and one call."""
+    return bind("kept answer", owner, key, fingerprint)
+
+
+def of_ring_key(fingerprint: str, wrapped_by: str) -> Binding:
+    """A key of the ring: nothing else opens with it, and it opens as nothing else."""
+    return bind("ring key", fingerprint, wrapped_by)
+
+
+def of_list(user_id: int) -> Binding:
+    """A list of mailboxes that one person sent to be imported."""
+    return bind("account list", user_id)
 
 
 def _server(account: Account) -> tuple[str | int | None, ...]:

@@ -166,7 +166,7 @@ class TokenKeeper:
 
     def _asked(self, account: Account, client: OAuthClient, grant: OAuthGrant, kept: str | None) -> str:
         # Many providers take a refresh token once: a new one that could not be sealed would be lost.
-        self.vault.seal("")
+        self.vault.seal("", of_refresh_token(account, client))
         try:
             tokens = self._ask(account, client, grant)
         except TokenRefusedError as error:

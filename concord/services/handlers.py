@@ -152,7 +152,7 @@ def save(
 
 
 def rebound(vault: Vault, before: HandlerSpec, after: HandlerSpec) -> bytes:
-    """The kept secret for the place that a changed handler is; unchanged where no key opens it."""
+    """Seal the kept secret for the changed handler; return it unchanged where it does not open."""
     there, here = of_handler(before), of_handler(after)
     try:
         if there == here:
@@ -216,13 +216,20 @@ def try_draft(
     """The same with one that need not be kept. Raises SecretKeyError too."""
     detail = f"event {event}" if event else "a sample"
     with audited(parts.audit, by, "handler.test", spec.name or spec.kind, detail=detail) as note:
-        spec = spec if secret is None else replace(spec, secret=parts.sealing().seal(secret, of_handler(spec)))
+        spec = replace(spec, secret=_secret_of_draft(parts, spec, secret))
         document = _document(parts, event) if event else _sample()
         consignment = Consignment(id=str(uuid4()), event=json.loads(document), document=document)
         trial = attempt(spec, consignment, parts.tools)
         if trial.error:
             note.failed(dump(trial.error))
         return trial
+
+
+def _secret_of_draft(parts: Concord, spec: HandlerSpec, secret: str | None) -> bytes:
+    """Sealed for where the draft would send it."""
+    if secret is not None:
+        return parts.sealing().seal(secret, of_handler(spec))
+    return rebound(parts.sealing(), find(parts, spec.name), spec) if spec.secret else b""
 
 
 def _document(parts: Concord, event: UUID) -> bytes:

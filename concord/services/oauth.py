@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from concord.auditing import audited
 from concord.errors import ConsentFailedError, UsageError
 from concord.model.account import Account, AuthKind
-from concord.model.binding import of_access_token, of_client, of_refresh_token
+from concord.model.binding import of_access_token, of_client, of_refresh_token, of_verifier
 from concord.model.caller import Caller
 from concord.model.fault import dump
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthRequest, Tokens
@@ -66,10 +66,10 @@ def begin(parts: Concord, name: str, client: str | None = None, *, by: Caller) -
         vault = parts.sealing()
         place = redirect_uri(parts)
         departure = parts.sign_ins.depart(chosen, redirect_uri=place, hint=account.user)
-        now = _now()
+        now, state = _now(), _digest(departure.state)
         request = OAuthRequest(
-            state=_digest(departure.state),
-            verifier=vault.seal(departure.verifier),
+            state=state,
+            verifier=vault.seal(departure.verifier, of_verifier(state, chosen)),
             nonce=departure.nonce,
             client_id=chosen.id,
             account_id=account.id,
@@ -92,7 +92,7 @@ def finish(parts: Concord, state: str, code: str, *, by: Caller) -> SignedIn:
         account, client = parts.accounts.get(request.account_id), parts.oauth_clients.get(request.client_id)
         note.subject = account.name
         secret = parts.vault.unseal(client.secret, of_client(client)) if client.secret else ""
-        verifier = parts.vault.unseal(request.verifier)
+        verifier = parts.vault.unseal(request.verifier, of_verifier(request.state, client))
         tokens = parts.sign_ins.arrive(client, secret, request, code=code[:_LONGEST], verifier=verifier)
         note.detail = f"with {client.name}, as {tokens.signed_in or 'somebody'}"
         done = _keep(parts, account, client, OAuthFlow.CODE, tokens)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from concord.auditing import audited
-from concord.errors import ExistsError, Mistake, MistakesError, NotFoundError, UsageError
+from concord.errors import ExistsError, Mistake, MistakesError, NotFoundError, SecretKeyError, UsageError
 from concord.model.binding import of_client
 from concord.model.caller import Caller
 from concord.model.oauth import OAuthClient
@@ -39,7 +40,8 @@ def save(parts: Concord, client: OAuthClient, *, secret: str | None, replacing: 
     told = differing(document(before) if before else {}, document(client), *(("secret",) if secret else ()))
     verb = "edit" if before else "add"
     with audited(parts.audit, by, f"oauth_client.{verb}", client.name, detail=told or "nothing changed"):
-        sealed = parts.sealing().seal(secret, of_client(client)) if secret else before.secret if before else b""
+        kept = before.secret if before else b""
+        sealed = parts.sealing().seal(secret, of_client(client)) if secret else _bound(parts, client, kept)
         return parts.oauth_clients.save(replace(client, secret=sealed))
 
 
@@ -70,9 +72,16 @@ def _refuse_mistakes(before: OAuthClient | None, client: OAuthClient, secret: st
         raise MistakesError("oauth_client", mistakes=tuple(mistakes), oauth_client=client.name)
 
 
+def _bound(parts: Concord, client: OAuthClient, kept: bytes) -> bytes:
+    """The kept secret, bound to its provider where an older version sealed it; unchanged where it does not open."""
+    with suppress(SecretKeyError):
+        return parts.vault.reseal(kept, of_client(client)) if kept else kept
+    return kept
+
+
 def _elsewhere(before: OAuthClient, after: OAuthClient) -> bool:
-    """Whoever may change a client must not thereby learn its secret."""
-    return (before.provider, before.issuer, before.client_id) != (after.provider, after.issuer, after.client_id)
+    """Whether the secret would be sent to another provider: changing a client must not reveal its secret."""
+    return of_client(before) != of_client(after)
 
 
 def _find(parts: Concord, name: str) -> OAuthClient | None:

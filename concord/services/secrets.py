@@ -10,8 +10,10 @@ from concord.adapters.sql import sealed
 from concord.auditing import audited
 from concord.errors import SecretKeyError, SecretMovedError
 from concord.model import binding
+from concord.model.account import Account
 from concord.model.binding import Binding
 from concord.model.caller import Caller
+from concord.model.oauth import OAuthClient, OAuthGrant
 from concord.services.schedule import Followed, follow
 
 if TYPE_CHECKING:
@@ -40,21 +42,23 @@ def check(parts: Concord) -> int:
 def _stored(parts: Concord) -> Iterator[tuple[str, bytes, Binding]]:
     """What a person calls each secret, the secret, and what it is bound to."""
     accounts, clients = parts.accounts.all(), parts.oauth_clients.all()
-    for account in accounts:
-        if account.secret:
-            yield f"account '{account.name}'", account.secret, binding.of_password(account)
+    yield from ((f"account '{one.name}'", one.secret, binding.of_password(one)) for one in accounts if one.secret)
     for handler in parts.rulebook.handlers():
         if handler.secret:
             yield f"handler '{handler.name}'", handler.secret, binding.of_handler(handler)
-    for client in clients:
-        if client.secret:
-            yield f"OAuth2 client '{client.name}'", client.secret, binding.of_client(client)
+    yield from ((f"OAuth2 client '{one.name}'", one.secret, binding.of_client(one)) for one in clients if one.secret)
     by_id = {client.id: client for client in clients}
     for account in accounts:
         grant = parts.oauth_grants.get(account.id) if account.auth.is_oauth else None
-        if grant and grant.refresh_token and grant.client_id in by_id:
-            where = binding.of_refresh_token(account, by_id[grant.client_id])
-            yield f"sign-in of '{account.name}'", grant.refresh_token, where
+        if grant and grant.client_id in by_id:
+            yield from _tokens(account, by_id[grant.client_id], grant)
+
+
+def _tokens(account: Account, client: OAuthClient, grant: OAuthGrant) -> Iterator[tuple[str, bytes, Binding]]:
+    if grant.refresh_token:
+        yield f"sign-in of '{account.name}'", grant.refresh_token, binding.of_refresh_token(account, client)
+    if grant.access_token:
+        yield f"token of '{account.name}'", grant.access_token, binding.of_access_token(account, client)
 
 
 def forget(

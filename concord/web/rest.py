@@ -23,6 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from concord.adapters.sql.idempotency import KeptAnswer
 from concord.bootstrap import Concord
 from concord.errors import UsageError
+from concord.model.binding import Binding, of_answer
 from concord.model.user import Permission
 from concord.ports import Vault
 from concord.web.problem import Refusal
@@ -206,29 +207,29 @@ async def _once(request: Request, call: Callable[[Request], Coroutine[Any, Any, 
     fingerprint = hashlib.sha256(b"\n".join((request.method.encode(), str(request.url).encode(), body))).hexdigest()
     kept = await run_in_threadpool(keys.claim, claim.owner, claim.key, fingerprint)
     if kept is not None:
-        return _repeated(kept, fingerprint, parts.vault)
+        return _repeated(kept, claim, fingerprint, parts.vault)
     try:
         answer = await call(request)
     except BaseException:
         # A refusal or a failure is no answer to keep: once corrected, the same call may be made again.
         await run_in_threadpool(keys.release, claim.owner, claim.key)
         raise
-    await _keep(parts, claim, answer)
+    await _keep(parts, claim, answer, of_answer(claim.owner, claim.key, fingerprint))
     return answer
 
 
-async def _keep(parts: Concord, claim: _Claim, answer: Response) -> None:
+async def _keep(parts: Concord, claim: _Claim, answer: Response, where: Binding) -> None:
     keys = parts.idempotency
     if answer.status_code >= HTTPStatus.BAD_REQUEST or not isinstance(answer.body, bytes):
         await run_in_threadpool(keys.release, claim.owner, claim.key)
         return
     headers = {name: value for name, value in answer.headers.items() if name in _REPEATED}
-    body = b"" if _holds_secret(answer.body, claim.hidden) else _sealed(parts.vault, answer.body)
+    body = b"" if _holds_secret(answer.body, claim.hidden) else _sealed(parts.vault, answer.body, where)
     await run_in_threadpool(keys.keep, claim.owner, claim.key, status=answer.status_code, headers=headers, body=body)
 
 
-def _sealed(vault: Vault, body: bytes) -> bytes:
-    return vault.seal(base64.b64encode(body).decode())
+def _sealed(vault: Vault, body: bytes, where: Binding) -> bytes:
+    return vault.seal(base64.b64encode(body).decode(), where)
 
 
 def _holds_secret(body: bytes, hidden: tuple[str, ...]) -> bool:
@@ -236,7 +237,7 @@ def _holds_secret(body: bytes, hidden: tuple[str, ...]) -> bool:
     return any(told.get(name) is not None for name in hidden)
 
 
-def _repeated(kept: KeptAnswer, fingerprint: str, vault: Vault) -> Response:
+def _repeated(kept: KeptAnswer, claim: _Claim, fingerprint: str, vault: Vault) -> Response:
     if kept.fingerprint != fingerprint:
         raise Refusal(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -255,9 +256,8 @@ def _repeated(kept: KeptAnswer, fingerprint: str, vault: Vault) -> Response:
             "This call was done already; its answer held a secret, which Concord shows only once.",
             remedy="Revoke or replace what the first call made, and make another with a fresh Idempotency-Key",
         )
-    return Response(
-        base64.b64decode(vault.unseal(kept.body)), kept.status, {**kept.headers, "Idempotent-Replayed": "true"}
-    )
+    body = vault.unseal(kept.body, of_answer(claim.owner, claim.key, fingerprint))
+    return Response(base64.b64decode(body), kept.status, {**kept.headers, "Idempotent-Replayed": "true"})
 
 
 def visitor_of(request: Request) -> Visitor:

@@ -167,12 +167,16 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
         "This is a defect of Concord's: report it with the message's trace, then 'concord message retry ID'"
     ),
     "mailbox_secret.moved": (
-        "Somebody changed the database past Concord: find out who writes it, check the mailbox's server, then give the "
+        "The database was changed without Concord: find out by whom, check the mailbox's server, then enter the "
         "password again: concord account edit %(account)s --password-stdin"
     ),
+    "mailbox_secret.token_moved": (
+        "The database was changed without Concord: find out by whom, check the mailbox's server, then sign in again: "
+        "concord oauth login %(account)s"
+    ),
     "secret_moved": (
-        "Somebody changed the database past Concord: find out who writes it, then give the secret again at its place; "
-        "'concord secrets check' names every such secret"
+        "The database was changed without Concord: find out by whom, then enter the secret again; 'concord secrets "
+        "check' names each such secret"
     ),
     "secret_key.password_dropped": (
         "Give it again: concord account edit %(account)s --password-stdin, then concord account enable %(account)s"

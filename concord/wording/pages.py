@@ -142,11 +142,15 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
         "This is a defect of Concord's: report it with the message's trace, then try the message again on its page"
     ),
     "mailbox_secret.moved": (
-        "Somebody changed the database past Concord: find out who writes it, check the mailbox's server, then enter "
-        "the password again on the mailbox's page"
+        "The database was changed without Concord: find out by whom, check the mailbox's server, then enter the "
+        "password again on the mailbox's page"
+    ),
+    "mailbox_secret.token_moved": (
+        "The database was changed without Concord: find out by whom, check the mailbox's server, then sign in again on "
+        "the mailbox's page"
     ),
     "secret_moved": (
-        "Somebody changed the database past Concord: find out who writes it, then enter the secret again at its place"
+        "The database was changed without Concord: find out by whom, then enter the secret again on its page"
     ),
     "secret_key.password_dropped": "Give it again on the mailbox's page, then enable the mailbox",
     "secret_key.sign_in_dropped": "Sign in again at /admin/settings",

@@ -365,7 +365,7 @@ def test_no_token_is_fetched_that_could_not_be_sealed(oauth: OAuthWorld, monkeyp
     """A refresh token that is good once would be lost with it."""
     oauth.age(left=timedelta(0))
 
-    def refuse(_plain: str) -> bytes:
+    def refuse(_plain: str, _where: bytes) -> bytes:
         raise SecretKeyError("none")
 
     with monkeypatch.context() as patched:

@@ -11,17 +11,19 @@ from sqlalchemy import Engine, text
 from concord.adapters.imap.keys import Keys, NoTokens
 from concord.adapters.sql.accounts import SqlAccounts
 from concord.adapters.sql.engine import transaction
+from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.sql.oauth_clients import SqlOAuthClients
 from concord.adapters.sql.oauth_grants import SqlOAuthGrants
 from concord.adapters.sql.rulebook import SqlRulebook
 from concord.adapters.sql.sealed import Closed, Resealed, closed, forget, reseal, verify_key
-from concord.adapters.vault import FernetVault, KeySet, new_key
+from concord.adapters.vault import PLAIN_CHECK, FernetVault, KeySet, new_key
 from concord.bootstrap import Concord
 from concord.errors import MailboxSecretError, SecretKeyError, SecretMovedError
 from concord.model.account import AccountState, AccountStatus, AuthKind
 from concord.model.audit import AuditFilter
 from concord.model.binding import of_access_token, of_client, of_handler, of_password, of_refresh_token
 from concord.model.fault import in_english
+from concord.model.key_ring import Link
 from concord.model.oauth import OAuthClient, OAuthGrant, OAuthProvider
 from concord.model.rule import HandlerSpec
 from concord.pipeline import health
@@ -272,7 +274,7 @@ def test_tokens_that_no_key_opens_are_forgotten_and_the_account_says_what_to_do(
     assert "Sign in again with 'concord oauth login" in (in_english(status.last_error) or "")
 
 
-# Whoever writes the database without the key (A3).
+# An attacker who can write the database and lacks the key (A3).
 
 ATTACKS = {
     "host": "UPDATE accounts SET host = 'evil.example' WHERE name = 'sales'",
@@ -281,20 +283,36 @@ ATTACKS = {
     "authority": "UPDATE accounts SET ca_file = '/var/lib/concord/evil.pem' WHERE name = 'sales'",
     "another row": "UPDATE accounts SET secret = (SELECT secret FROM handlers) WHERE name = 'sales'",
     "swap": "UPDATE accounts SET secret = (SELECT secret FROM accounts WHERE name = 'other') WHERE name = 'sales'",
-    "replay": "UPDATE accounts SET secret = :replayed WHERE name = 'sales'",
+    "token": "UPDATE accounts SET secret = (SELECT refresh_token FROM oauth_grants) WHERE name = 'sales'",
+    "ring": "UPDATE accounts SET secret = (SELECT sealed FROM key_ring) WHERE name = 'sales'",
+    "replay of an older format": "UPDATE accounts SET secret = :replayed WHERE name = 'sales'",
+    "replay of another server's": "UPDATE accounts SET secret = :former WHERE name = 'sales'",
+}
+HANDLER_ATTACKS = {
+    "address": "UPDATE handlers SET options = '{\"url\": \"https://evil.example\"}' WHERE name = 'hook'",
+    "an option": "UPDATE handlers SET options = '{\"timeout\": 5}' WHERE name = 'hook'",
+    "kind": "UPDATE handlers SET kind = 'redis-stream' WHERE name = 'hook'",
+    "swap": "UPDATE handlers SET secret = (SELECT secret FROM handlers WHERE name = 'two') WHERE name = 'hook'",
+    "a password": "UPDATE handlers SET secret = (SELECT secret FROM accounts WHERE name = 'sales') WHERE name = 'hook'",
+    "a client's secret": "UPDATE handlers SET secret = (SELECT secret FROM oauth_clients) WHERE name = 'hook'",
 }
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_secret_that_was_moved_in_the_database_is_refused(
-    engine: Engine, vault: FernetVault, accounts: SqlAccounts, attack: str
+    engine: Engine, vault: FernetVault, accounts: SqlAccounts, signed_in: SqlOAuthGrants, attack: str
 ) -> None:
+    del signed_in
     verify_key(engine, vault)
     accounts.add(sealed_in(vault, account("other", host="other.example"), "other password"))
-    # An older version sealed it, and somebody kept a copy.
-    replayed = vault.seal("hunter2")
+    keys = vault.look()
+    SqlKeyRing(engine, now).offer(keys.wrap(new_key(), link=Link.NEXT, by=keys.sealing, now=now()))
+    copies = {
+        "replayed": vault.seal("hunter2"),
+        "former": vault.seal("hunter2", of_password(account("sales", host="former.example"))),
+    }
+    words = {name: value for name, value in copies.items() if f":{name}" in ATTACKS[attack]}
     with transaction(engine) as connection:
-        words = {"replayed": replayed} if ":replayed" in ATTACKS[attack] else {}
         connection.execute(text(ATTACKS[attack]), words)
 
     with pytest.raises(MailboxSecretError) as caught:
@@ -305,6 +323,53 @@ def test_secret_that_was_moved_in_the_database_is_refused(
         AccountState.AUTH_FAILED,
     )
     assert closed(engine, vault).accounts == ("sales",)
+
+
+@pytest.mark.parametrize("attack", HANDLER_ATTACKS)
+def test_handlers_secret_that_was_moved_in_the_database_is_refused(
+    engine: Engine, vault: FernetVault, signed_in: SqlOAuthGrants, attack: str
+) -> None:
+    del signed_in
+    verify_key(engine, vault)
+    rulebook = SqlRulebook(engine)
+    rulebook.save_handler(sealed_for(vault, HandlerSpec(name="two", kind="webhook"), "whsec two"))
+    with transaction(engine) as connection:
+        connection.execute(text(HANDLER_ATTACKS[attack].replace(":", "\\:")))
+    (hook,) = [one for one in rulebook.handlers() if one.name == "hook"]
+
+    with pytest.raises(SecretMovedError):
+        vault.unseal(hook.secret, of_handler(hook))
+    assert closed(engine, vault).handlers == ("hook",)
+
+
+def test_whole_database_of_an_older_version_is_refused_after_a_rotation(
+    engine: Engine, vault: FernetVault, accounts: SqlAccounts, file: KeyFile
+) -> None:
+    """The downgrade: a copy of an old row and of the old check value, written back together."""
+    old = {"row": vault.seal("hunter2"), "check": vault.seal(PLAIN_CHECK).decode()}
+    write_back = [
+        (text("UPDATE accounts SET secret = :row, host = 'evil.example' WHERE name = 'sales'"), {"row": old["row"]}),
+        (text("INSERT INTO meta (key, value) VALUES ('vault_check', :check)"), {"check": old["check"]}),
+    ]
+    running = FernetVault(file.read, SqlKeyRing(engine, now).read)
+    with transaction(engine) as connection:
+        for statement, words in write_back:
+            connection.execute(statement, words)
+    sales = accounts.get("sales")
+    assert running.unseal(sales.secret, of_password(sales)) == "hunter2"  # not rotated yet
+
+    file.keys.insert(0, new_key())
+    accounts.save(replace(sales, host="mail.example.com"))
+    reseal(engine, running.look())
+    file.keys.pop()
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM meta WHERE key = 'vault_check'"))
+        for statement, words in write_back:
+            connection.execute(statement, words)
+
+    for daemon in (running, FernetVault(file.read, SqlKeyRing(engine, now).read)):
+        with pytest.raises(SecretKeyError):
+            daemon.unseal(accounts.get("sales").secret, of_password(accounts.get("sales")))
 
 
 def test_moved_secret_is_in_the_audit(engine: Engine, accounts: SqlAccounts, file: KeyFile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from base64 import b64encode
@@ -10,11 +11,16 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import text
 
+from concord.adapters.imap.keys import Keys, NoTokens
+from concord.adapters.sql.engine import transaction
 from concord.bootstrap import Concord
-from concord.model.account import Account, AuthKind
+from concord.errors import MailboxSecretError
+from concord.model.account import Account, AccountStatus, AuthKind
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthProvider
 from concord.model.rule import HandlerSpec
+from concord.pipeline import health
 from concord.services import accounts, handlers, oauth_clients
 from concord.web.app import make_app
 from tests.factories import mail
@@ -110,3 +116,23 @@ def test_scan_finds_what_it_looks_for() -> None:
     assert [found_in(f"x{shape}y") for secret in SECRETS for shape in disguises(secret)] == [
         [secret] for secret in SECRETS for _ in disguises(secret)
     ]
+
+
+def test_redirected_mailbox_says_so_on_its_page_and_in_the_api(concord: Concord, alice: Browser) -> None:
+    """A3: somebody changed the host in the database, and the poll refused to send the password there."""
+    plain = Account(name="billing", host="imap.example.com", user="billing")
+    account = accounts.add(concord, plain, MAILBOX, by=SHELL).account
+    with transaction(concord.engine) as connection:
+        connection.execute(text("UPDATE accounts SET host = 'evil.example'"))
+    with pytest.raises(MailboxSecretError) as caught:
+        Keys(concord.vault, NoTokens()).secret(concord.accounts.get("billing"))
+    failed = health.failed(AccountStatus(), caught.value, now(), concord.settings.poll)
+    concord.accounts.set_status(account.id, failed)
+
+    page = html.unescape(alice.get(f"/admin/settings/accounts/{account.id}").text)
+    told = alice.get("/api/v1/accounts/billing", headers=token_of(concord, "alice")).text
+
+    assert "it was sealed for another server, row or purpose" in page
+    assert "enter the password again on the mailbox's page" in page
+    assert "it was sealed for another server, row or purpose" in told
+    assert MAILBOX not in page + told

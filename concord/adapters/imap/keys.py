@@ -25,7 +25,8 @@ class Keys:
                 return self._tokens.token(account)
             return self._vault.unseal(account.secret, of_password(account))
         except SecretMovedError as error:
-            raise MailboxSecretError("moved", place=error.facts.get("place"), **facts_of(account)) from None
+            word = "token_moved" if account.auth.is_oauth else "moved"
+            raise MailboxSecretError(word, place=error.facts.get("place"), **facts_of(account)) from None
 
     def another(self, account: Account, refused: str, error: MailboxDeniedError) -> str:
         """A token that is new, where the server took no old one: its clock may be another's. Else raises the error."""

@@ -74,7 +74,7 @@ class _Place:
 
 
 def _account(row: Row[Any, Any, Any]) -> Account:
-    """As much of it as a binding needs."""
+    """As much of an account as a binding needs."""
     return Account(
         name=row.name,
         host=row.accounts_host,
@@ -86,7 +86,7 @@ def _account(row: Row[Any, Any, Any]) -> Account:
 
 
 def _client(row: Row[Any, Any, Any]) -> OAuthClient:
-    """The same of an OAuth2 client."""
+    """As much of an OAuth2 client as a binding needs."""
     return OAuthClient(
         name=row.name,
         provider=OAuthProvider(row.oauth_clients_provider),

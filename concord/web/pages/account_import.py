@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from concord.errors import ConcordError, UsageError
+from concord.model.binding import of_list
 from concord.pipeline.account_plan import PlannedRow, RowVerb
 from concord.services import importing
 from concord.services.importing import Imported, ImportedRow
@@ -52,7 +53,7 @@ def send(request: Request, me: Configurer, parts: Parts, form: Form) -> Response
         importing.plan(parts, text)
     except UsageError as error:
         return _form(request, error)
-    name = lists_of(request).put(me.user.id, parts.sealing().seal(text))
+    name = lists_of(request).put(me.user.id, parts.sealing().seal(text, of_list(me.user.id)))
     return see_other(request, f"{LIST}/import/{name}")
 
 
@@ -62,7 +63,7 @@ def preview(request: Request, me: Configurer, parts: Parts, name: str) -> Respon
     sealed = lists_of(request).get(me.user.id, name)
     if sealed is None:
         return see_other(request, f"{LIST}/import", _GONE, kind="warn")
-    rows = importing.plan(parts, parts.vault.unseal(sealed))
+    rows = importing.plan(parts, parts.vault.unseal(sealed, of_list(me.user.id)))
     counts = Counter(row.verb.value for row in rows)
     groups = [(verb, words, [_shown(row) for row in rows if row.verb is verb][:SHOWN]) for verb, words in _GROUPS]
     return render(
@@ -81,7 +82,7 @@ def carry_out(request: Request, me: Configurer, parts: Parts, form: Form, name: 
     sealed = lists_of(request).get(me.user.id, name)
     if sealed is None:
         return see_other(request, f"{LIST}/import", _GONE, kind="warn")
-    rows = importing.plan(parts, parts.vault.unseal(sealed))
+    rows = importing.plan(parts, parts.vault.unseal(sealed, of_list(me.user.id)))
     if _any_wrong(rows) and not form.has("keep_going"):
         sentence = N_("Nothing is imported: some rows are wrong. Tick the box to import the others.")
         return see_other(request, f"{LIST}/import/{name}", sentence, kind="warn")

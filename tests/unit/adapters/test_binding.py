@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import concord
 from concord.adapters.vault import PLAIN_CHECK, FernetVault, KeySet, new_key
 from concord.errors import SecretKeyError, SecretMovedError, UsageError
 from concord.model.account import Account, Tls
@@ -16,10 +19,14 @@ from concord.model.binding import (
     bind,
     bound_to,
     of_access_token,
+    of_answer,
     of_client,
     of_handler,
+    of_list,
     of_password,
     of_refresh_token,
+    of_ring_key,
+    of_verifier,
 )
 from concord.model.key_ring import KeyRing
 from concord.model.oauth import OAuthClient, OAuthProvider
@@ -27,6 +34,8 @@ from concord.model.rule import HandlerSpec
 from concord.pipeline.account_check import check_keeps_secret
 from concord.wording import english
 
+SOURCE = Path(concord.__file__).parent
+PLAIN_AND_PLACE = 2
 KEY = new_key()
 OFFICE = Account(name="office", host="mail.example.com", user="office", tls=Tls.IMPLICIT)
 CLIENT = OAuthClient(name="main", provider=OAuthProvider.OTHER, client_id="x", issuer="https://id.example.com")
@@ -67,7 +76,14 @@ def test_password_opens_at_its_own_place_alone(move: str) -> None:
         (of_refresh_token(OFFICE, CLIENT), of_access_token(OFFICE, CLIENT)),
         (of_access_token(OFFICE, CLIENT), of_access_token(replace(OFFICE, port=1), CLIENT)),
         (of_handler(HOOK), of_handler(replace(HOOK, options={"url": "redis://evil.example/0"}))),
+        (of_handler(HOOK), of_handler(replace(HOOK, options={**HOOK.options, "endpoint": "https://evil.example"}))),
         (of_handler(HOOK), of_handler(replace(HOOK, kind="webhook"))),
+        (of_verifier(b"a", CLIENT), of_verifier(b"a", replace(CLIENT, issuer="https://evil.example"))),
+        (of_verifier(b"a", CLIENT), of_verifier(b"b", CLIENT)),
+        (of_answer("user 1", "a", "f"), of_answer("user 2", "a", "f")),
+        (of_answer("user 1", "a", "f"), of_password(OFFICE)),
+        (of_ring_key("a", "b"), of_password(OFFICE)),
+        (of_list(1), of_list(2)),
         (of_handler(HOOK), of_handler(replace(HOOK, name="other"))),
         (bind("a", "b,c"), bind("a", "b", "c")),
     ],
@@ -107,6 +123,22 @@ def test_wrong_key_is_no_moved_secret() -> None:
     assert not isinstance(caught.value, SecretMovedError)
 
 
+def test_no_secret_is_sealed_or_opened_without_its_place() -> None:
+    """Unbound, a seal opens wherever somebody copies it. The vault's own methods hand on what they are given."""
+    calls = [
+        (file.relative_to(SOURCE).as_posix(), node.lineno)
+        for file in SOURCE.rglob("*.py")
+        if file.name != "vault.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"seal", "unseal", "reseal"}
+        and len(node.args) + len(node.keywords) < PLAIN_AND_PLACE
+    ]
+
+    assert calls == []
+
+
 # What an older version sealed.
 
 
@@ -134,7 +166,7 @@ def test_older_secrets_open_until_all_are_sealed_again() -> None:
     ids=["none", "empty", "another word", "another key", "bound"],
 )
 def test_no_other_check_value_makes_older_secrets_open(check: bytes | None) -> None:
-    """Whoever writes the database without the key cannot have it taken for an old one."""
+    """Nobody who lacks the key can make a database look like an older version's."""
     with pytest.raises(SecretMovedError):
         vault_of(check).unseal(older("hunter2"), of_password(OFFICE))
 
@@ -180,6 +212,6 @@ def test_place_is_named_for_people() -> None:
     [{"host": "evil.example"}, {"port": 1}, {"tls": Tls.STARTTLS}, {"tls": Tls.NONE}, {"ca_file": "/etc/evil.pem"}],
 )
 def test_change_of_what_it_is_bound_to_takes_the_password_again(change: dict[str, Any]) -> None:
-    """A6: whoever may change a mailbox must not learn what opens it."""
+    """A6: permission to change a mailbox does not reveal what opens it."""
     with pytest.raises(UsageError, match="The password is for the server"):
         check_keeps_secret(OFFICE, replace(OFFICE, **change))

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from concord.errors import HandlerRefusedError, UsageError
+from concord.errors import HandlerRefusedError, SecretMovedError, UsageError
 from concord.handlers import Handlers
 from concord.handlers.log import LogHandler
+from concord.model.binding import of_handler
 from concord.model.rule import HandlerSpec
+from concord.pipeline.retry import next_try
+from concord.settings import DispatchSettings
 from concord.wording import english
-from tests.fakes.handlers import make_tools, sealed
+from tests.fakes.handlers import NOW, make_tools, sealed
+from tests.fakes.vault import NullVault
 from tests.unit.handlers.installed import install
 from tests.unit.handlers.plugin_package import Kept
 
@@ -129,3 +133,16 @@ def test_a_packages_own_refusal_keeps_its_words(acme: None) -> None:
         Handlers(make_tools()).get(HandlerSpec(name="x", kind="choosy"))
 
     assert caught.value.facts == {"handler": "x", "option": "colour"}
+
+
+def test_moved_secret_holds_deliveries_and_ends_none() -> None:
+    """A3: tampering with the database must not end deliveries."""
+    vault = NullVault()
+    moved = replace(HOOK, secret=vault.seal(SECRET, of_handler(replace(HOOK, kind="celery"))))
+
+    with pytest.raises(SecretMovedError) as caught:
+        Handlers(replace(make_tools(), unseal=vault.unseal)).get(moved)
+
+    again = next_try(caught.value, failures=99, settings=DispatchSettings(), now=NOW)
+    assert again is not None
+    assert not again.counts
