@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from concord.adapters.queue import CeleryQueue
     from concord.adapters.redbeat import RedBeatSchedule
     from concord.handlers import Handlers, HandlerTools
-    from concord.handlers.tools import OwnServer
+    from concord.handlers.own_redis import OwnServer
     from concord.manager.control import Manager, ManagerPorts
 
 
@@ -348,6 +348,7 @@ class Concord:
     def tools(self) -> HandlerTools:
         from concord.adapters.redis import connect
         from concord.handlers import HandlerTools
+        from concord.handlers.own_redis import HomeGuard
 
         return HandlerTools(
             webhook=self.settings.webhook,
@@ -358,14 +359,14 @@ class Concord:
             send_elsewhere=self.elsewhere.send,
             broker_bytes=self.settings.dispatch.broker_bytes,
             key_prefix=self.settings.redis.key_prefix,
-            own_server=self._own_server,
+            home=HomeGuard(self.settings.redis.key_prefix, self._own_server),
         )
 
     def _own_server(self) -> OwnServer | None:
-        from concord.adapters.redis import connect, impatient
+        from concord.adapters.redis import connect, impatient, translated
         from concord.handlers.own_redis import server_of
 
-        with connect(impatient(self.settings.redis)) as client:
+        with translated(), connect(impatient(self.settings.redis)) as client:
             return server_of(client)
 
     @part

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
+from redis.exceptions import RedisError
 
+from concord.errors import HandlerError
 from concord.handlers.address import Address, address_of, checked, client_of, parse_public_address
 from concord.handlers.body import fit
 from concord.handlers.crowding import refuse_crowded
 from concord.handlers.options import Options
-from concord.handlers.own_redis import refuse_home, refuse_own_queue
+from concord.handlers.own_redis import refuse_own_queue
 from concord.handlers.tools import HandlerTools
 from concord.ports import Consignment
 
@@ -58,9 +60,11 @@ def send(options: CeleryOptions, address: Address | None, tools: HandlerTools, a
         tools.send_task(options.task, args, queue=options.queue, task_id=task_id)
         return
     there = checked(address, tools)
-    if tools.own_server() is not None:
+    try:
         with client_of(there, tools) as client:
-            refuse_home(client, [f"{options.key_prefix}{options.queue}"], tools)
+            tools.home.refuse(f"{options.key_prefix}{options.queue}", there, client)
+    except RedisError as error:
+        raise HandlerError("no_answer", host=there.host, queue=options.queue, cause=type(error).__name__) from error
     tools.send_elsewhere(there.url, options.key_prefix, options.task, args, queue=options.queue, task_id=task_id)
 
 

@@ -5,14 +5,15 @@ One stream under the name of Beat's lock, or one task under the name of a queue'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 import redis
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from concord.errors import HandlerRefusedError, UsageError
-from concord.handlers.tools import HandlerTools, OwnServer
 
 # How names of Concord's own go on behind redis.key_prefix: what workers have in hand, bindings, the schedule, proofs.
 _BEGINNINGS: Final = (
@@ -22,6 +23,8 @@ _BEGINNINGS: Final = (
 _WHOLE: Final = ("email", "email-poll", "email-deliver", "sync", "tick")
 _WITHIN: Final = "celery.pidbox"  # remote control of workers, behind a node's name
 _STEP: Final = "\x06"  # kombu's, between a queue's name and its priority
+_CHECK_EVERY: Final = 60.0
+_MOST_CLEARED: Final = 1000
 
 
 def is_own_name(name: str) -> bool:
@@ -35,24 +38,47 @@ def refuse_own_queue(queue: str) -> None:
         raise UsageError("queue_reserved", queue=queue)
 
 
-def refuse_home(client: redis.Redis, keys: Iterable[str], tools: HandlerTools) -> None:
-    """Raise HandlerRefusedError where an address leads to Concord's own Redis after all, and a key is Concord's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnServer:
+    """Identifies a Redis: the id that the server gave itself, and the database."""
 
-    A server is known by the id that it gave itself: names and addresses may lead to it in many ways.
+    run_id: str
+    database: int
+
+
+class HomeGuard:
+    """Refuses Concord's own keys at an address that leads to Concord's own Redis after all.
+
+    A server is known by the id that it gave itself: many names and addresses may lead to it.
     """
-    own = tools.own_server()
-    if own is None or own != server_of(client):
-        return
-    for key in keys:
-        if key.startswith(tools.key_prefix) and is_own_name(key.removeprefix(tools.key_prefix)):
+
+    def __init__(self, prefix: str, own: Callable[[], OwnServer | None]) -> None:
+        self._prefix = prefix
+        self._own = own
+        self._cleared: dict[tuple[Hashable, str], float] = {}  # when each key was found to be harmless at a place
+
+    def refuse(self, key: str, place: Hashable, client: redis.Redis) -> None:
+        """Raise HandlerRefusedError for an own key there; RedisError where that server does not answer.
+
+        Raises QueueDownError where Concord's own Redis does not answer: unchecked, nothing is sent.
+        """
+        if not key.startswith(self._prefix) or not is_own_name(key.removeprefix(self._prefix)):
+            return
+        if monotonic() - self._cleared.get((place, key), -_CHECK_EVERY) < _CHECK_EVERY:
+            return
+        own = self._own()
+        if own is not None and own == server_of(client):
             raise HandlerRefusedError("own_name", key=key)
+        if len(self._cleared) >= _MOST_CLEARED:
+            self._cleared.clear()
+        self._cleared[place, key] = monotonic()
 
 
 def server_of(client: redis.Redis) -> OwnServer | None:
-    """The server's own id and the database; None where it does not say."""
+    """The server's own id and the database; None where its access list keeps that back. Raises RedisError."""
     try:
         told: Any = client.info("server")
-    except RedisError:
+    except ResponseError:
         return None
     database = int(client.connection_pool.connection_kwargs.get("db") or 0)
     return OwnServer(run_id=str(told.get("run_id", "")), database=database)

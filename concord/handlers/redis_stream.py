@@ -15,7 +15,7 @@ from concord.handlers.address import Address, address_of, checked, client_of, pa
 from concord.handlers.body import fit
 from concord.handlers.crowding import refuse_crowded
 from concord.handlers.options import Options
-from concord.handlers.own_redis import is_own_name, refuse_home
+from concord.handlers.own_redis import is_own_name
 from concord.handlers.tools import HandlerTools
 from concord.ports import Consignment
 
@@ -86,6 +86,8 @@ class RedisStreamHandler:
         ]
         client = self._client()
         try:
+            if self._address is not None:
+                self._tools.home.refuse(options.key, self._address, client)
             entry = client.eval(_ADD, len(keys), *keys, *values)
         except (OutOfMemoryError, ReadOnlyError) as error:
             raise self._down("redis_full", error) from error
@@ -108,9 +110,7 @@ class RedisStreamHandler:
             return self._own
         address = checked(self._address, self._tools)
         if self._elsewhere is None or self._elsewhere[0] != address:
-            client = client_of(address, self._tools)
-            refuse_home(client, [self._options.key], self._tools)
-            self._elsewhere = address, client
+            self._elsewhere = address, client_of(address, self._tools)
         return self._elsewhere[1]
 
     @cached_property

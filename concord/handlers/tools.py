@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import redis
 
 from concord.egress.guard import Resolver, system_addresses
+from concord.handlers.own_redis import HomeGuard
 from concord.handlers.slots import HostSlots
 from concord.model.binding import Binding
 from concord.ports import Clock, RedisMemory
@@ -49,14 +50,6 @@ class Exchange:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnServer:
-    """Identifies a Redis: the id that the server gave itself, and the database."""
-
-    run_id: str
-    database: int
-
-
 @cache
 def trusted_authorities() -> ssl.SSLContext:
     """The machine's own, made once: reading them takes 20 ms."""
@@ -75,7 +68,7 @@ class HandlerTools:
     send_elsewhere: SendElsewhere
     broker_bytes: int
     key_prefix: str  # of Concord's own keys
-    own_server: Callable[[], OwnServer | None] = lambda: None  # Concord's own Redis; None where it does not say
+    home: HomeGuard
     clock: Clock = lambda: datetime.now(UTC)
     resolve: Resolver = system_addresses
     tls: Callable[[], ssl.SSLContext] = trusted_authorities

@@ -15,6 +15,7 @@ import redis
 from concord.egress.guard import Resolver, system_addresses
 from concord.errors import QueueDownError
 from concord.handlers import HandlerTools
+from concord.handlers.own_redis import HomeGuard
 from concord.ports import Consignment, RedisMemory
 from concord.settings import WebhookSettings
 
@@ -122,6 +123,7 @@ def make_tools(
         "send_elsewhere": SentElsewhere(),
         "broker_bytes": 256 * 1024 * 1024,
         "key_prefix": "concord:",
+        "home": HomeGuard("concord:", lambda: None),
     }
     return HandlerTools(
         webhook=webhook or WebhookSettings(),

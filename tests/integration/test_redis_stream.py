@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,9 +16,8 @@ from concord.adapters.other_brokers import OtherBrokers
 from concord.errors import HandlerError, HandlerRefusedError, QueueDownError
 from concord.handlers import HandlerTools
 from concord.handlers.celery_task import CeleryHandler, CeleryOptions
-from concord.handlers.own_redis import server_of
+from concord.handlers.own_redis import HomeGuard, OwnServer, server_of
 from concord.handlers.redis_stream import RedisStreamHandler, RedisStreamOptions
-from concord.handlers.tools import OwnServer
 from concord.settings import WebhookSettings
 from concord.wording import english
 from tests.fakes.handlers import make_consignment, make_event, make_tools
@@ -205,7 +205,7 @@ def home_tools(server: RedisServer) -> HandlerTools:
             return server_of(client)
 
     webhook = WebhookSettings(allow_networks=(ip_network("127.0.0.0/8"),))
-    return make_tools(webhook=webhook, send_elsewhere=OtherBrokers(webhook).send, own_server=own)
+    return make_tools(webhook=webhook, send_elsewhere=OtherBrokers(webhook).send, home=HomeGuard("concord:", own))
 
 
 @pytest.mark.parametrize("key", ["concord:beat::lock", "concord:unacked", "concord:email", "concord:canary.poll@here"])
@@ -244,3 +244,20 @@ def test_stream_at_concords_own_redis_is_taken_under_another_name(other_redis: R
     assert RedisStreamHandler(RedisStreamOptions(url=url, key=key), home_tools(other_redis), secret).deliver(
         make_consignment()
     )
+
+
+def test_nothing_is_sent_under_such_a_name_while_concords_own_redis_cannot_be_asked(other_redis: RedisServer) -> None:
+    """Else a restart of it would open the way."""
+
+    def away() -> OwnServer | None:
+        raise QueueDownError("no_answer")
+
+    url, secret = addresses(other_redis)
+    tools = replace(home_tools(other_redis), home=HomeGuard("concord:", away))
+    stream = RedisStreamHandler(RedisStreamOptions(url=url, key="concord:unacked"), tools, secret)
+
+    with pytest.raises(QueueDownError):
+        stream.deliver(make_consignment())
+
+    with other_redis.client() as client:
+        assert not client.exists("concord:unacked")
