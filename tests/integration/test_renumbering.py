@@ -23,7 +23,7 @@ from concord.bootstrap import Concord
 from concord.model.account import Account, StartKind, StartPoint, Tls
 from concord.settings import ArchiveSettings, DatabaseSettings, DispatchSettings, PollSettings, Settings
 from tests.boundaries import STOPPED, Kind, Tripwire, When, carry_on, forks, let_time_pass, run_until, watched
-from tests.factories import mail
+from tests.factories import mail, sealed_in
 from tests.servers.dovecot import Dovecot
 
 OLD = int(os.environ.get("RENUMBERED_MAILS", "160"))
@@ -55,17 +55,15 @@ class Place:
         dovecot.add_user(user)
         dovecot.fill(user, [mail(f"Old {number}") for number in range(OLD)])
         concord = Concord(self.settings)
-        concord.accounts.add(
-            Account(
-                name=user,
-                host="127.0.0.1",
-                port=dovecot.imap_port,
-                tls=Tls.NONE,
-                user=user,
-                secret=concord.vault.seal(dovecot.passwords[user]),
-                start=StartPoint(kind=StartKind.ALL),
-            )
+        account = Account(
+            name=user,
+            host="127.0.0.1",
+            port=dovecot.imap_port,
+            tls=Tls.NONE,
+            user=user,
+            start=StartPoint(kind=StartKind.ALL),
         )
+        concord.accounts.add(sealed_in(concord.vault, account, dovecot.passwords[user]))
         concord.engine.dispose()
 
     def carry_on(self) -> Counter[str | None]:

@@ -9,6 +9,7 @@ from concord.errors import ArchiveMissingError
 from concord.model.account import Account, StartKind, StartPoint
 from concord.model.message import Message, MessageState
 from concord.ports import MessageFilter
+from tests.factories import sealed_in
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
 
@@ -22,15 +23,8 @@ class Mails:
         self.queue = MemoryQueue()
         vars(parts).update(sources=self.mailboxes, queue=self.queue)
         self.mailboxes.add_user("sales")
-        self.account = parts.accounts.add(
-            Account(
-                name="sales",
-                host="mail.example.com",
-                user="sales",
-                secret=parts.vault.seal("sesame"),
-                start=StartPoint(kind=StartKind.ALL),
-            )
-        )
+        account = Account(name="sales", host="mail.example.com", user="sales", start=StartPoint(kind=StartKind.ALL))
+        self.account = parts.accounts.add(sealed_in(parts.vault, account, "sesame"))
 
     def arrive(self, *raws: bytes, processed: bool = True) -> list[Message]:
         """They come; in the order given."""

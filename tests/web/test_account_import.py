@@ -9,6 +9,7 @@ from concord.bootstrap import Concord
 from concord.model.account import Account
 from concord.model.binding import of_password
 from concord.services.importing import MOST_OCTETS
+from tests.factories import sealed_in
 from tests.fakes.queue import MemorySchedule
 from tests.web_world import Browser, csrf
 
@@ -21,8 +22,8 @@ WRONG = RIGHT + "eve,https://mail.example.org,eve,hunter2-eve,\n"
 @pytest.fixture(autouse=True)
 def bob_is_there(concord: Concord) -> None:
     vars(concord)["schedule"] = MemorySchedule()
-    secret = concord.vault.seal("sesame")
-    concord.accounts.add(Account(name="bob", host="mail.example.org", user="bob", secret=secret))
+    account = Account(name="bob", host="mail.example.org", user="bob")
+    concord.accounts.add(sealed_in(concord.vault, account, "sesame"))
 
 
 def send(browser: Browser, text: str) -> Response:

@@ -15,6 +15,7 @@ from concord.model.binding import of_password
 from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.user import Permission
 from concord.web import trials
+from tests.factories import sealed_in
 from tests.fakes.discovery import MemoryDiscoverer
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue, MemorySchedule
@@ -68,8 +69,8 @@ def mailboxes(concord: Concord) -> MemoryMailboxes:
 
 @pytest.fixture
 def kept(concord: Concord) -> Account:
-    secret = concord.vault.seal("s3same-street")
-    return concord.accounts.add(Account(name="ann", host="mail.example.org", user="ann@example.org", secret=secret))
+    account = Account(name="ann", host="mail.example.org", user="ann@example.org")
+    return concord.accounts.add(sealed_in(concord.vault, account, "s3same-street"))
 
 
 def password_of(concord: Concord, name: str = "ann") -> str:

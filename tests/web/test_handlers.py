@@ -19,6 +19,7 @@ from concord.model.binding import of_handler
 from concord.model.rule import HandlerSpec, Match, Rule
 from concord.model.user import Permission
 from concord.ports import RedisMemory
+from tests.factories import sealed_for
 from tests.fakes.handlers import SentTasks, public
 from tests.unit.handlers.installed import install
 from tests.web_world import Browser, token_of
@@ -56,9 +57,8 @@ def tasks(concord: Concord) -> SentTasks:
 def crm(concord: Concord) -> HandlerSpec:
     """A webhook with a secret and a header."""
     options = {"url": URL, "headers": {"X-Key": "open-sesame"}}
-    return concord.rulebook.save_handler(
-        HandlerSpec(name="crm", kind="webhook", options=options, secret=concord.vault.seal(SECRET))
-    )
+    handler = HandlerSpec(name="crm", kind="webhook", options=options)
+    return concord.rulebook.save_handler(sealed_for(concord.vault, handler, SECRET))
 
 
 def place(name: str, verb: str = "") -> str:

@@ -15,7 +15,7 @@ from concord.model.account import Account, Priority, StartKind, StartPoint
 from concord.model.listing import MessagesWanted
 from concord.model.rule import HandlerSpec, Match, Rule, WorkflowSpec, WorkflowStepSpec
 from concord.web.rule_form import FIELDS, WORDS, document_of, given_of
-from tests.factories import mail
+from tests.factories import mail, sealed_in
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
@@ -63,10 +63,8 @@ def mails(concord: Concord) -> None:
     vars(concord).update(sources=mailboxes, archive=archive, queue=MemoryQueue())
     for name, user, subjects in (("sales", "ann", ("Order 0", "Order 1", EVIL)), ("support", "ben", ("Help",))):
         mailboxes.add_user(user)
-        secret = concord.vault.seal("sesame")
-        box = Account(
-            name=name, host="mail.example.com", user=user, secret=secret, start=StartPoint(kind=StartKind.ALL)
-        )
+        plain = Account(name=name, host="mail.example.com", user=user, start=StartPoint(kind=StartKind.ALL))
+        box = sealed_in(concord.vault, plain, "sesame")
         for subject in subjects:
             mailboxes.deliver(user, mail(subject, List_Id="<news.example.com>"))
         poll_whole(concord, concord.accounts.add(box).id)

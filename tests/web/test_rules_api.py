@@ -10,7 +10,7 @@ from concord.bootstrap import Concord
 from concord.model.account import Account, Priority, StartKind, StartPoint
 from concord.model.rule import Match, Rule
 from concord.model.user import Permission
-from tests.factories import mail
+from tests.factories import mail, sealed_in
 from tests.fakes.archive import MemoryArchive
 from tests.fakes.mailbox import MemoryMailboxes
 from tests.fakes.queue import MemoryQueue
@@ -63,9 +63,8 @@ def mails(concord: Concord) -> None:
     mailboxes.add_user("ann")
     for subject in ("Order 1", "Help"):
         mailboxes.deliver("ann", mail(subject))
-    secret, start = concord.vault.seal("sesame"), StartPoint(kind=StartKind.ALL)
-    account = Account(name="sales", host="mail.example.com", user="ann", secret=secret, start=start)
-    poll_whole(concord, concord.accounts.add(account).id)
+    account = Account(name="sales", host="mail.example.com", user="ann", start=StartPoint(kind=StartKind.ALL))
+    poll_whole(concord, concord.accounts.add(sealed_in(concord.vault, account, "sesame")).id)
 
 
 def test_a_rule_is_added_read_changed_and_removed(program: Browser, headers: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from concord.adapters.sql.engine import transaction
 from concord.bootstrap import Concord
 from concord.errors import MailboxSecretError
 from concord.model.account import Account, AccountStatus, AuthKind
+from concord.model.binding import of_access_token, of_refresh_token
 from concord.model.oauth import OAuthClient, OAuthFlow, OAuthGrant, OAuthProvider
 from concord.model.rule import HandlerSpec
 from concord.pipeline import health
@@ -62,14 +63,15 @@ def places(concord: Concord) -> list[str]:
     account = accounts.add(concord, plain, MAILBOX, by=SHELL).account
     signed = Account(name="token", host="imap.example.com", user="token", auth=AuthKind.OAUTH2, oauth_client="office")
     other = accounts.add(concord, signed, by=SHELL).account
+    refresh, access = of_refresh_token(other, client), of_access_token(other, client)
     at = now()
     concord.oauth_grants.keep(
         OAuthGrant(
             account_id=other.id,
             client_id=client.id,
             flow=OAuthFlow.CODE,
-            refresh_token=concord.vault.seal(REFRESH),
-            access_token=concord.vault.seal(ACCESS),
+            refresh_token=concord.vault.seal(REFRESH, refresh),
+            access_token=concord.vault.seal(ACCESS, access),
             expires_at=at + timedelta(hours=1),
             granted_at=at,
             refreshed_at=at,

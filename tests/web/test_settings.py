@@ -18,6 +18,7 @@ from concord.model.discovery import DiscoverySource, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS
 from concord.ports import CheckStep
 from concord.web.providers import SAME_EVERYWHERE, WORDS
+from tests.factories import sealed_in
 from tests.fakes.discovery import MemoryDiscoverer
 from tests.fakes.queue import MemoryQueue, MemorySchedule
 from tests.waiting import eventually
@@ -82,10 +83,8 @@ def discoverer(concord: Concord) -> MemoryDiscoverer:
 @pytest.fixture
 def kept(concord: Concord) -> Account:
     """A mailbox that is there: its password is `sesame`."""
-    secret = concord.vault.seal("sesame")
-    return concord.accounts.add(
-        Account(name="ann", host="mail.example.org", user="ann@example.org", secret=secret, interval=30)
-    )
+    account = Account(name="ann", host="mail.example.org", user="ann@example.org", interval=30)
+    return concord.accounts.add(sealed_in(concord.vault, account, "sesame"))
 
 
 def send(browser: Browser, place: str, page: str = NEW, **changes: Any) -> Response:
