@@ -125,6 +125,7 @@ class KeySet:
 
     def unseal(self, sealed: bytes, where: Binding = b"") -> str:
         """With any of the keys. Raises SecretKeyError; SecretMovedError where it was sealed for another place."""
+        sealed = _octets(sealed)
         if sealed.startswith(_BOUND):
             return self._unseal_bound(sealed, where)
         try:
@@ -151,6 +152,7 @@ class KeySet:
 
     def is_newest(self, sealed: bytes, where: Binding = b"") -> bool:
         """Whether the key that seals now sealed this, for a place if it has one."""
+        sealed = _octets(sealed)
         if sealed.startswith(_BOUND):
             return sealed.startswith(_BOUND + self._sealing.encode() + b".")
         if where:
@@ -221,6 +223,7 @@ class FernetVault:
 
     def unseal(self, sealed: bytes, where: Binding = b"") -> str:
         """With any of the keys, those included that came while this process ran."""
+        sealed = _octets(sealed)
         try:
             return self._unseal(sealed, where)
         except SecretMovedError as error:
@@ -285,6 +288,11 @@ def _aead(key: str) -> AESGCM:
     """A key of its own, derived: one key is never used by two ciphers."""
     octets = base64.urlsafe_b64decode(key)
     return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=b"concord bound secret 2").derive(octets))
+
+
+def _octets(sealed: object) -> bytes:
+    """SQLite gives back the type that somebody wrote, whatever the column's is."""
+    return sealed if isinstance(sealed, bytes) else str(sealed).encode()
 
 
 def _bound(name: str, key: str, plain: str, where: Binding) -> bytes:

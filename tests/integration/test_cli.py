@@ -277,12 +277,12 @@ def test_rotation_killed_half_way_is_done_again(
         add(run, name)
     real, calls = KeySet.reseal, 0
 
-    def dying(keys: KeySet, secret: bytes) -> bytes:
+    def dying(keys: KeySet, secret: bytes, where: bytes) -> bytes:
         nonlocal calls
         calls += 1
         if calls > died_after:
             raise KeyboardInterrupt
-        return real(keys, secret)
+        return real(keys, secret, where)
 
     with monkeypatch.context() as patched:
         patched.setattr(KeySet, "reseal", dying)

@@ -288,7 +288,7 @@ def test_what_takes_no_secret_is_offered_none(bob: Browser) -> None:
 
 
 def test_a_page_is_there_when_the_key_is_not(bob: Browser, concord: Concord, crm: HandlerSpec) -> None:
-    def no_key(_sealed: bytes) -> str:
+    def no_key(_sealed: bytes, _where: bytes) -> str:
         raise SecretKeyError("none")
 
     vars(concord)["vault"] = type("Gone", (), {"unseal": staticmethod(no_key), "seal": staticmethod(no_key)})()

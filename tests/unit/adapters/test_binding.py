@@ -114,6 +114,13 @@ def test_changed_octet_is_refused(octet: int) -> None:
         keys.unseal(bytes(sealed), of_password(OFFICE))
 
 
+@pytest.mark.parametrize("written", ["c2.x", "gAAAAAnothing", 10**12, 1.5])
+def test_what_is_no_ciphertext_at_all_is_refused(written: Any) -> None:
+    """SQLite keeps what somebody writes past Concord, of any type."""
+    with pytest.raises(SecretKeyError):
+        vault_of(None).unseal(written, of_password(OFFICE))
+
+
 def test_wrong_key_is_no_moved_secret() -> None:
     sealed = KeySet.of([new_key()]).seal("hunter2", of_password(OFFICE))
 
