@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import time
 from collections import Counter
@@ -70,6 +71,31 @@ def test_plain_http_leads_to_tls(proxy: Proxy) -> None:
 
     assert answer.status_code in (301, 308)
     assert re.fullmatch(rf"https://{NAME}(:{proxy.port})?/admin\?a=b", answer.headers["location"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/tokens", "/api/v1/accounts?limit=1", "/admin/workers/sync-email-tasks"])
+def test_call_of_a_program_is_not_led_to_tls(proxy: Proxy, path: str) -> None:
+    """Its token went over the network in the clear, and nobody would notice."""
+    answer = httpx.get(f"http://127.0.0.1:{proxy.plain_port}{path}", headers={"Host": NAME})
+
+    assert (answer.status_code, answer.headers.get("location")) == (403, None)
+
+
+@pytest.mark.parametrize("suites", ["AES128-SHA256:AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA"])
+def test_weak_suites_of_tls_are_refused(proxy: Proxy, suites: str) -> None:
+    """Without authentication (CBC), or readable later by whoever gets the key (RSA)."""
+    context = ssl.create_default_context(cafile=str(proxy.certificates.ca_file))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def greeted() -> str | None:
+        line = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
+        with line, context.wrap_socket(line, server_hostname=NAME) as secured:
+            return secured.version()
+
+    assert greeted() == "TLSv1.2"
+    context.set_ciphers(suites)
+    with pytest.raises(ssl.SSLError):
+        greeted()
 
 
 def test_cookies_are_for_tls_alone(proxy: Proxy) -> None:
