@@ -89,6 +89,23 @@ def test_sensitive_form_asks_for_the_password_again(
     assert 'name="own_password"' not in alice.get("/admin/users").text
 
 
+def test_another_browser_is_signed_out_by_the_person_only(concord: Concord, alice: Browser) -> None:
+    """A session that somebody else got hold of does not put its owner out."""
+    owner = Browser(concord)
+    owner.bring_session("alice")
+    forget_proof(concord)
+    theirs = max(one.id for one in concord.sessions.of(concord.users.get("alice").id))
+    place = f"/admin/profile/sessions/{theirs}/end"
+    assert 'name="own_password"' in alice.get("/admin/profile").text
+
+    for given in ({}, {"own_password": "guess"}):
+        assert alice.submit(place, **given).status_code in (401, 403)
+        assert owner.get("/admin/profile").url.path == "/admin/profile"
+
+    assert alice.submit(place, own_password=PASSWORD).status_code == 200
+    assert owner.get("/admin/profile").url.path == "/admin/login"
+
+
 @pytest.mark.parametrize(
     ("method", "place", "wanted"),
     [

@@ -16,6 +16,7 @@ from concord.web.forms import Form
 from concord.web.i18n import N_
 from concord.web.pages.door import keep_known
 from concord.web.problem import status_of
+from concord.web.proof import NOT_PROVED, prove
 from concord.web.render import render
 from concord.web.visitor import Parts, Visitor, address_of, page
 
@@ -48,8 +49,12 @@ def change_password(request: Request, me: Me, parts: Parts, form: Form) -> Respo
 
 
 @router.post("/admin/profile/sessions/{session_id}/end")
-def end_session(request: Request, me: Me, parts: Parts, session_id: int) -> Response:
-    """Sign a browser out; only one's own can be named."""
+def end_session(request: Request, me: Me, parts: Parts, session_id: int, form: Form) -> Response:
+    """Sign a browser out; only one's own can be named, and only by the person."""
+    try:
+        prove(parts, me, form)
+    except NOT_PROVED as error:
+        return _shown(request, me, parts, error=error)
     if parts.sessions.end(session_id, user_id=me.user.id):
         return see_other(request, "/admin/profile", N_("That browser is signed out."))
     return see_other(request, "/admin/profile", N_("That browser was signed out already."), kind="warn")
