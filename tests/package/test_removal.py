@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.package.host import DAEMONS, TARGET, Host
+
+# The release matters little to this story: one will do.
+pytestmark = pytest.mark.parametrize("suite", ["trixie"], indirect=True, scope="session")
 
 EXTRA = "concord-worker@extra.service"
 RULE = "/etc/polkit-1/rules.d/50-concord.rules"
