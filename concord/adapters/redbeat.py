@@ -104,7 +104,7 @@ class ConcordScheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat ships
         except LeaseLostError:
             self._tell("beat.lease_lost")
         except (RedisError, OSError) as error:
-            self._tell("beat.redis_down", cause=str(error), remedy="Check that Redis runs; Beat goes on by itself")
+            self._tell("beat.redis_down", cause=str(error), remedy="Check that Redis runs; Beat resumes automatically")
         # Ticking is the proof, leading or not: a tick ends within Redis' time-outs, and one that sends much pings on.
         self._pinger.ping(self._status(wait))
         return wait

@@ -35,7 +35,7 @@ def tell_trouble(followed: Followed | None) -> None:
     if followed and followed.trouble:
         seconds = here().settings.upkeep.sync_interval
         warn(
-            f"{followed.trouble}, so the schedule is not changed yet. It follows by itself within "
+            f"{followed.trouble}, so the schedule is not changed yet. It follows automatically within "
             f"{amount(seconds, 'second')} once Redis answers and Beat runs."
         )
 

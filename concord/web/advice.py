@@ -20,7 +20,7 @@ class Advice:
 
 _OFF: Final = Advice(N_("This mailbox is switched off."), N_("Switch it on to have it polled"))
 _OAUTH: Final = Advice(
-    N_("The provider takes the sign-in no longer."), N_("Sign in again on this page; polling goes on by itself")
+    N_("The provider takes the sign-in no longer."), N_("Sign in again on this page; polling resumes automatically")
 )
 _ADVICE: Final[Mapping[AccountState, Advice]] = {
     AccountState.NEW: Advice(
@@ -44,7 +44,7 @@ _ADVICE: Final[Mapping[AccountState, Advice]] = {
     ),
     AccountState.UNREACHABLE: Advice(
         N_("The server does not answer."),
-        N_("Check host, port and the network between; Concord keeps trying by itself"),
+        N_("Check host, port and the network between; Concord keeps trying automatically"),
     ),
     AccountState.THROTTLED: Advice(
         N_("The server asks us to come back later."),

@@ -235,7 +235,7 @@ def _mailboxes(sight: Sight) -> Iterator[Finding]:
             values={"count": lost},
             remedy=N_(
                 "Concord asks the mail servers for them again at the next polls. Restore from a backup of the archive "
-                "what the servers have no more; work goes on by itself."
+                "what the servers have no more; work resumes automatically."
             ),
             place=MAILBOXES,
         )

@@ -249,7 +249,7 @@ def accounted(enabled: Mapping[str, AccountStatus]) -> Check:
             cause=", ".join(f"account {name}: {count}" for name, count in sorted(lost.items())),
             remedy=N_(
                 "Concord asks the mail servers for it again at the next polls; restore from a backup of the archive "
-                "what the servers have no more, and work goes on by itself"
+                "what the servers have no more, and work resumes automatically"
             ),
             figures=figures,
         )

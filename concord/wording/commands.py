@@ -150,7 +150,7 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "not_found.workflow": ("Did you mean '%(near)s'?", "See them with 'concord workflow list'"),
     "not_found.workflow_run": "See them with 'concord workflow list'",
     "not_synced": (
-        "Repair that; the schedule follows by itself within minutes, or at once with 'concord sync-email-tasks'"
+        "Repair that; the schedule follows automatically within minutes, or at once with 'concord sync-email-tasks'"
     ),
     "provider_down.no_https": (
         "Correct the issuer of the OAuth2 client with 'concord oauth client add NAME --replace'"

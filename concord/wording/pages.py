@@ -130,7 +130,7 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "not_found.worker": ("Did you mean '%(near)s'?", "See them at /admin/workers"),
     "not_found.workflow": ("Did you mean '%(near)s'?", "See them at /admin/settings/workflows"),
     "not_found.workflow_run": "See them at /admin/workflows",
-    "not_synced": "Repair that; the schedule follows by itself within minutes",
+    "not_synced": "Repair that; the schedule follows automatically within minutes",
     "provider_down.no_https": "Correct the issuer of the OAuth2 client at /admin/settings/oauth",
     "provider_down.no_issuer": (
         "Correct the issuer of the OAuth2 client at /admin/settings/oauth; it is the provider's own name"

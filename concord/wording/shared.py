@@ -7,38 +7,40 @@ from typing import Final
 
 REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "address_forbidden": "If it is meant to be on a private network, list that network in %(allow_in)s",
-    "after_not_archived": "Check the archive; Concord tries again by itself",
+    "after_not_archived": "Check the archive; Concord retries automatically",
     "after_size": "Compare the message on the server with the archived one; move or delete it there yourself",
     "archive_damaged": (
         "Concord asks the mail server for the message again at the next poll; where the server has it no"
-        " more, restore the object from a backup of the archive, and work goes on by itself"
+        " more, restore the object from a backup of the archive, and work resumes automatically"
     ),
     "archive_damaged.not_announced": "Nothing was stored; trying again reads the content again",
     "archive_damaged.other_bytes": "Compare it with a backup; if the stored one is damaged, move it away",
     "archive_damaged.two_contents": "",
-    "archive_down": "Check the archive's disk or bucket; polling goes on by itself once it answers",
+    "archive_down": "Check the archive's disk or bucket; polling resumes automatically once it answers",
     "archive_down.io.absent": "Mount the disk that holds archive.path, or correct the setting",
     "archive_down.io.disk_fails": (
-        "The disk fails: look at the kernel's log (journalctl -k) and replace it; work goes on by itself afterwards"
+        "The disk fails: look at the kernel's log (journalctl -k) and replace it; work resumes automatically afterwards"
     ),
     "archive_down.io.disk_full": (
-        "Free some space on the disk that holds archive.path; work goes on by itself afterwards"
+        "Free some space on the disk that holds archive.path; work resumes automatically afterwards"
     ),
     "archive_down.io.no_links": (
         "Put archive.path on a local file system that knows hard links, and give it to Concord's user"
     ),
     "archive_down.io.permission": (
-        "Give the user that runs Concord the directory archive.path, mode 0700; work goes on by itself afterwards"
+        "Give the user that runs Concord the directory archive.path, mode 0700; work resumes automatically afterwards"
     ),
-    "archive_down.io.quota": ("Raise the disk quota of the user that runs Concord; work goes on by itself afterwards"),
+    "archive_down.io.quota": (
+        "Raise the disk quota of the user that runs Concord; work resumes automatically afterwards"
+    ),
     "archive_down.io.read_only": (
-        "Mount the file system writable (it may have been remounted after a disk error); work goes on by"
-        " itself afterwards"
+        "Mount the file system writable (it may have been remounted after a disk error); work resumes"
+        " automatically afterwards"
     ),
     "archive_down.no_credentials": "Check archive.s3.access_key_id and archive.s3.secret_access_key",
     "archive_down.store_ca_file": "Put the certificate authority's file there, or correct archive.s3.ca_file",
     "archive_down.store_refuses": (
-        "Check archive.s3.endpoint_url, the network, and that the object store runs; work goes on by itself"
+        "Check archive.s3.endpoint_url, the network, and that the object store runs; work resumes automatically"
     ),
     "archive_down.store_refuses.bucket": (
         "Create the bucket, or correct archive.s3.bucket (and archive.s3.path_style, where the store knows one style)"
@@ -60,13 +62,13 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
         "whether a proxy changes the host name"
     ),
     "archive_down.store_silent": (
-        "Check archive.s3.endpoint_url, the network, and that the object store runs; work goes on by itself"
+        "Check archive.s3.endpoint_url, the network, and that the object store runs; work resumes automatically"
     ),
     "archive_down.store_tls": ("If the store has its own certificate authority, name its file in archive.s3.ca_file"),
     "archive_down.store_url": "Write archive.s3.endpoint_url as https://host or http://host:port",
     "archive_missing": (
         "Concord asks the mail server for the message again at the next poll; where the server has it no"
-        " more, restore the object from a backup of the archive, and work goes on by itself"
+        " more, restore the object from a backup of the archive, and work resumes automatically"
     ),
     "archive_missing.never_archived.retrying": (
         "Its bytes are asked for again while it is not fetched; its trace says why they are not here"
@@ -78,7 +80,7 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "before_start": "",
     "broker_crowded": (
         "Give the handler a Redis of its own (its option url), or have its stream or queue read and "
-        "trimmed; the delivery goes on by itself once there is room (dispatch.broker_bytes)"
+        "trimmed; the delivery resumes automatically once there is room (dispatch.broker_bytes)"
     ),
     "cannot_listen.admin": ("Stop what listens there ('ss -ltnp' names it), or correct admin.address and admin.port"),
     "cannot_listen.flower": (
@@ -135,7 +137,7 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "daemon_failed.workers_not_noted": "More of what it wrote: journalctl -u %(unit)s",
     "daemon_failed.workers_noted_late": "",
     "database_down": (
-        "Check that the database runs and that database.url is right; work goes on by itself once it answers"
+        "Check that the database runs and that database.url is right; work resumes automatically once it answers"
     ),
     "exists.oauth_client": "Take another name, or change that one",
     "exists.rule.rename": "Take another name",
@@ -293,7 +295,7 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "sign_in_refused.present_password": "Type the password you signed in with",
     "spool_down": (
         "Free some space there, and give the directory poll.spool_directory to Concord's user; polling "
-        "goes on by itself afterwards"
+        "resumes automatically afterwards"
     ),
     "supervisor_down": "Check that systemd's D-Bus (/run/dbus/system_bus_socket) or supervisord is there",
     "supervisor_down.none": "Install the package, or start supervisord; in a checkout: make run",

@@ -190,7 +190,7 @@ def test_schedule_that_cannot_follow_is_told_with_the_daemons_that_run(
 
     for told in ("The daemons run, but their schedule could not be made equal", "no such table", "What runs now"):
         assert told in over.words
-    assert "follows by itself within minutes" in over.words
+    assert "follows automatically within minutes" in over.words
     assert host.active(WORKERS) == [True, True, True]
     assert problem["type"] == "urn:concord:problem:not_synced"
     assert "no such table" in problem["facts"]["cause"]

@@ -334,7 +334,7 @@ def test_without_redis_it_is_stored_and_that_is_told(bob: Browser, concord: Conc
 
     answer = send(bob, f"{LIST}/accounts")
 
-    assert "the schedule follows by itself" in answer.text
+    assert "the schedule follows automatically" in answer.text
     assert concord.accounts.get("ann").host == "mail.example.org"
 
 

@@ -135,7 +135,9 @@ def told(request: Request, place: str, followed: Followed | None, sentence: str,
     """Go there next and say what was done; and where the schedule could not follow, that too."""
     if followed is None or followed.trouble is None:
         return see_other(request, place, sentence, name=name)
-    late = N_("'%(name)s' is stored so. Redis does not answer just now; the schedule follows by itself when it does.")
+    late = N_(
+        "'%(name)s' is stored so. Redis does not answer just now; the schedule follows automatically when it does."
+    )
     return see_other(request, place, late, kind="warn", name=name)
 
 

@@ -52,7 +52,7 @@ def test_account_is_stored_while_redis_is_away(run: Command, concord: MemoryConc
     answer = run(*ADD, stdin="x")
 
     assert answer.code == 0
-    assert "follows by itself" in answer.err
+    assert "follows automatically" in answer.err
     assert [account.name for account in concord.accounts.all()] == ["sales"]
 
 
