@@ -174,6 +174,7 @@ class PollSettings(_Group):
     batch_messages: int = Field(default=50, ge=1, le=500)
     chunk_bytes: int = Field(default=256 * 1024, ge=4096, le=16 * 1024 * 1024)
     max_message_bytes: int = Field(default=150 * 1024 * 1024, ge=1024)
+    authorities: Path = Path("/etc/concord/authorities")
     spool_directory: Path = Path("/var/lib/concord/spool")
     spool_max_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=0)
     connections_per_login: int = Field(default=8, ge=1, le=500)

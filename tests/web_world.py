@@ -27,7 +27,7 @@ from concord.bootstrap import Concord
 from concord.model.caller import Caller
 from concord.model.user import Permission, Role
 from concord.services.identity import Identity
-from concord.settings import ArchiveSettings, DatabaseSettings, RedisSettings, Settings
+from concord.settings import ArchiveSettings, DatabaseSettings, PollSettings, RedisSettings, Settings
 from concord.web.app import make_app
 from concord.web.pages.door import KNOWN_BROWSER
 
@@ -98,12 +98,14 @@ def web_concord(
 ) -> Iterator[Concord]:
     """Its parts, with everybody signed up. Redis is away unless one is given."""
     settings = Settings(
+        poll=PollSettings(authorities=folder / "authorities"),
         database=DatabaseSettings(url=SecretStr(database or f"sqlite:///{folder}/concord.db")),
         redis=RedisSettings(url=SecretStr(redis), connect_timeout=1),
         archive=ArchiveSettings(path=folder / "archive"),
         secret_key=SecretStr(Fernet.generate_key().decode()),
         **more,
     )
+    settings.poll.authorities.mkdir(exist_ok=True)
     concord = Concord(settings)
     concord.passwords = QUICK_PASSWORDS
     if database:

@@ -54,7 +54,7 @@ def details(account: Account, status: AccountStatus, counts: Counts, cursors: Ma
             "Name": account.name,
             "Server": server(account),
             **_login(account),
-            "CA file": account.ca_file,
+            "CA file": account.ca_file or ("pasted certificates" if account.ca_pem else None),
             "Folders": account.folders,
             "Start": account.start,
             "After": account.after,

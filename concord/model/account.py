@@ -129,7 +129,8 @@ class Account:
     auth: AuthKind = AuthKind.PASSWORD
     oauth_client: str | None = None  # the OAuth2 client's name
     secret: bytes = field(default=b"", repr=False)
-    ca_file: str | None = None
+    ca_file: str | None = None  # a path of the machine's
+    ca_pem: str | None = field(default=None, repr=False)  # certificates that somebody pasted, in its place
     folders: tuple[str, ...] = (INBOX,)  # "*" stands for every folder but All Mail, Drafts, Junk and Trash
     start: StartPoint = StartPoint()
     start_at: datetime | None = None  # when it was added: `start: new` takes mail from this moment on

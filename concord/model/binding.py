@@ -77,7 +77,8 @@ def of_list(user_id: int) -> Binding:
 
 
 def _server(account: Account) -> tuple[str | int | None, ...]:
-    return account.host.lower().rstrip("."), account.port, account.tls.value, account.ca_file
+    pasted = (sha256(account.ca_pem.encode()).hexdigest(),) if account.ca_pem else ()
+    return account.host.lower().rstrip("."), account.port, account.tls.value, account.ca_file, *pasted
 
 
 def _provider(client: OAuthClient) -> tuple[str | None, ...]:

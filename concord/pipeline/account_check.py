@@ -20,6 +20,7 @@ from concord.ports import Vault
 
 LONGEST_NAME: Final = 100
 MOST_PORT: Final = 65_535
+LONGEST_PEM: Final = 65_536  # some thirty certificates
 # As poll.interval: a second to a month.
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 1, 30 * 86_400
 # RFC 1123 section 2.1, and the underscore that some sites use; of the whole name, 253 characters.
@@ -54,6 +55,7 @@ def account_mistakes(account: Account, *, today: date) -> Iterator[Mistake]:
         ("user", _check_user),
         ("oauth_client", _check_oauth_client),
         ("ca_file", _check_ca_file),
+        ("ca_pem", _check_ca_pem),
         ("folders", _check_folders),
         ("after", _check_after),
         ("start", partial(_check_start, today=today)),
@@ -83,12 +85,12 @@ def check_password(account: str, password: str) -> None:
 
 
 def check_keeps_secret(before: Account, after: Account) -> None:
-    """Raise UsageError where a change alone would have the kept password or token told to another server.
+    """Raise UsageError where a change alone would send the kept password or token to another server or login.
 
-    A server is its host and port, and what proves it: the kind of TLS and the authority. Whoever may change a mailbox
-    must not thereby learn what opens it.
+    A server is its host and port, and what proves it: the kind of TLS and the authority. Permission to change a mailbox
+    must not reveal what opens it. A password is one login's; an OAuth2 sign-in may open a shared mailbox's.
     """
-    if of_password(before) == of_password(after):
+    if of_password(before) == of_password(after) and (after.auth.is_oauth or before.user == after.user):
         return
     if after.auth.is_oauth:
         raise UsageError("token_elsewhere", account=before.name, host=before.host)
@@ -214,6 +216,22 @@ def _check_ca_file(account: Account) -> None:
         raise _bad_ca_file(account, _SENTENCES["file"]) from None
     except OSError as error:
         raise _bad_ca_file(account, error.strerror or str(error)) from None
+
+
+def _check_ca_pem(account: Account) -> None:
+    """Of the text itself nothing is told: somebody may have pasted a key."""
+    if account.ca_pem is None:
+        return
+    if account.ca_file is not None:
+        raise UsageError("authority_twice", account=account.name)
+    if account.tls is Tls.NONE:
+        raise UsageError("ca_file_without_tls", account=account.name, cause="tls is none")
+    if len(account.ca_pem) > LONGEST_PEM:
+        raise UsageError("ca_pem", account=account.name, cause=f"it is longer than {LONGEST_PEM} characters")
+    try:
+        ssl.create_default_context(cadata=account.ca_pem)
+    except (ssl.SSLError, ValueError, TypeError):  # the last where it is not ASCII
+        raise UsageError("ca_pem", account=account.name, cause=_SENTENCES["pem"]) from None
 
 
 def _bad_ca_file(account: Account, cause: str) -> UsageError:

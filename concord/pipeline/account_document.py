@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -17,6 +18,7 @@ _REQUIRED: Final[Mapping[str, str]] = {
     "host": "account_no_host",
     "user": "account_no_user",
 }
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 Reader = Callable[[object], Any]
@@ -37,11 +39,18 @@ def read_account(document: Mapping[str, Any], *, base: Account | None = None) ->
     unread = {mistake.path[0] for mistake in mistakes}
     if base is None:
         mistakes += [_missing(key, values) for key in _REQUIRED if not values.get(key) and key not in unread]
-    account = replace(base or Account(name="", host="", user=""), **values)
+    account = replace(base or Account(name="", host="", user=""), **_one_authority(values))
     # The port follows the kind of connection, unless it is said or was chosen before.
     if "port" not in values and (base is None or ("tls" in values and base.port == PORTS[base.tls])):
         account = replace(account, port=PORTS[account.tls])
     return account, mistakes
+
+
+def _one_authority(values: dict[str, Any]) -> dict[str, Any]:
+    """A file takes the place of pasted certificates, and the other way round; so does none of either."""
+    if "ca_file" in values and "ca_pem" not in values:
+        return values | {"ca_pem": None}
+    return values | {"ca_file": None} if values.get("ca_pem") and "ca_file" not in values else values
 
 
 def take_mailbox(document: Mapping[str, Any]) -> tuple[dict[str, Any], Mailbox | None]:
@@ -70,6 +79,7 @@ def account_to_document(account: Account) -> dict[str, Any]:
         "auth": account.auth.value,
         "oauth_client": account.oauth_client,
         "ca_file": account.ca_file,
+        "ca_pem": account.ca_pem,
         "folders": list(account.folders),
         "start": str(account.start),
         "after": str(account.after),
@@ -116,6 +126,12 @@ def _text(written: object) -> str:
     if not isinstance(written, str):
         raise ValueError("it is text")  # noqa: TRY004 - one kind of refusal; the caller adds account and key
     return written.strip()
+
+
+def _certificates(written: object) -> str:
+    """The certificates alone: notes between them, and a key that was pasted along, are not kept."""
+    text = _text(written)
+    return "\n".join(_CERTIFICATE.findall(text)) or text
 
 
 def _whole(written: object) -> int:
@@ -165,6 +181,7 @@ _READERS: Final[dict[str, Reader]] = {
     "auth": _word(AuthKind),
     "oauth_client": _perhaps(_text),
     "ca_file": _perhaps(_text),
+    "ca_pem": _perhaps(_certificates),
     "folders": _folders,
     "start": lambda written: StartPoint.parse(_text(written)),
     "after": lambda written: AfterAction.parse(_text(written)),

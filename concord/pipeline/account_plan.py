@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from concord.errors import UsageError
+from concord.errors import Mistake, UsageError
 from concord.model.account import Account
 from concord.model.binding import of_password
 from concord.pipeline.account_check import begins_another, check_account, check_keeps_secret, check_secret, is_kept
@@ -20,7 +20,7 @@ from concord.pipeline.secret_source import SecretSource
 from concord.pipeline.wanted import wanted_account
 from concord.ports import Vault
 
-# It came from another machine: what it names is nothing of this one, but a CA file by its whole path.
+# It came from another machine: what it names is nothing of this one.
 _SOURCE: Final = SecretSource(
     word="password", folder=Path("/"), environ={}, allows_literal=True, allows_reference=False
 )
@@ -49,7 +49,13 @@ class PlannedRow:
     error: UsageError | None = None
 
 
-def plan_rows(entries: Iterable[Entry], *, known: Iterable[Account], vault: Vault, today: date) -> list[PlannedRow]:
+Resolve = Callable[[Mapping[str, Any], Account | None], tuple[Mapping[str, Any], Sequence[Mistake]]]
+"""Puts a file in the place of an authority's name, and says what must not be said from afar."""
+
+
+def plan_rows(
+    entries: Iterable[Entry], *, known: Iterable[Account], vault: Vault, today: date, resolve: Resolve
+) -> list[PlannedRow]:
     """Every row, right or wrong. Of an account that is there, what a row does not say stays as it is."""
     present = {account.name: account for account in known}
     seen: dict[str, int] = {}
@@ -58,7 +64,11 @@ def plan_rows(entries: Iterable[Entry], *, known: Iterable[Account], vault: Vaul
         name = str(entry.get("name", "")).strip()
         try:
             _refuse_twice(name, seen)
-            rows.append(_row(place, entry, present.get(name), vault, today))
+            before = present.get(name)
+            rest, refused = resolve(entry, before)
+            for mistake in refused:
+                raise mistake.error
+            rows.append(_row(place, rest, before, vault, today))
         except UsageError as error:
             rows.append(PlannedRow(place=place, name=name, verb=RowVerb.WRONG, error=error))
         seen.setdefault(name, place)

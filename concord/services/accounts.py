@@ -30,6 +30,7 @@ from concord.pipeline.account_document import account_from_document, account_to_
 from concord.pipeline.account_import import ImportRow
 from concord.pipeline.poll import PollOutcome, PollReport
 from concord.ports import CheckStep
+from concord.services import authorities
 from concord.services.differences import differing
 from concord.services.schedule import Followed, follow
 
@@ -52,12 +53,22 @@ def written(said: Mapping[str, Any], base: Account | None = None) -> Account:
     return account
 
 
-def read_form(said: Mapping[str, Any], base: Account | None = None) -> tuple[Account, list[Mistake]]:
-    """The same for a form, which shows every mistake at its field."""
-    account, mistakes = read_account(said, base=base)
+def read_form(parts: Concord, said: Mapping[str, Any], base: Account | None = None) -> tuple[Account, list[Mistake]]:
+    """An account as a page's form or a program says it, and every mistake with its field."""
+    rest, refused = authorities.resolve(parts, said, base)
+    account, mistakes = read_account(rest, base=base)
+    mistakes = [*refused, *mistakes]
     told = {mistake.path for mistake in mistakes}
     further = account_mistakes(account, today=datetime.now(UTC).date())
     return account, [*mistakes, *(mistake for mistake in further if mistake.path not in told)]
+
+
+def _from_afar(parts: Concord, said: Mapping[str, Any], base: Account) -> Mapping[str, Any]:
+    """What a page or a program says: at a shell of this machine alone, a file may be named by its path."""
+    rest, refused = authorities.resolve(parts, said, base)
+    for mistake in refused:
+        raise mistake.error
+    return rest
 
 
 def secret_mistakes(account: Account, password: str | None, base: Account | None = None) -> list[Mistake]:
@@ -131,7 +142,7 @@ def edit(
     begins now under a new one. Raises NotFoundError, UsageError, SecretKeyError.
     """
     before = parts.accounts.get(name)
-    after = written(said, before)
+    after = written(said if by.via == "cli" else _from_afar(parts, said, before), before)
     if before.auth.is_oauth and not after.auth.is_oauth:
         check_password(name, password or "")
     if password is not None:

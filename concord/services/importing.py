@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from concord.model.caller import Caller
 from concord.pipeline.account_plan import PlannedRow, RowVerb, plan_rows
 from concord.pipeline.account_rows import entries
 from concord.ports import Vault
+from concord.services import authorities
 from concord.services.differences import differing
 from concord.services.schedule import Followed, follow
 
@@ -73,7 +75,13 @@ def plan(parts: Concord, text: str) -> list[PlannedRow]:
         raise UsageError("list_too_many", limit=MOST_ROWS)
     if not found:
         raise UsageError("list_no_accounts")
-    return plan_rows(found, known=parts.accounts.all(), vault=parts.sealing(), today=datetime.now(UTC).date())
+    return plan_rows(
+        found,
+        known=parts.accounts.all(),
+        vault=parts.sealing(),
+        today=datetime.now(UTC).date(),
+        resolve=partial(authorities.resolve, parts),
+    )
 
 
 def carry_out(

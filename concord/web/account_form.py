@@ -13,6 +13,11 @@ from concord.web.forms import Posted
 Given = dict[str, str]
 """What stands in the form's fields; a box that is not ticked is not there."""
 
+# Choices of the field `authority`; empty: this machine's own.
+NAMED: Final = "named:"  # and a name of the folder
+PASTED: Final = "pasted"
+KEPT: Final = "kept"  # the file that was named at a shell
+
 BLANK: Final[Mapping[str, str]] = {
     "tls": Tls.IMPLICIT.value,
     "auth": AuthKind.PASSWORD.value,
@@ -37,7 +42,8 @@ def given_of(account: Account) -> Given:
         "user": account.user,
         "auth": account.auth.value,
         "oauth_client": account.oauth_client or "",
-        "ca_file": account.ca_file or "",
+        "authority": PASTED if account.ca_pem else KEPT if account.ca_file else "",
+        "ca_pem": account.ca_pem or "",
         "every_folder": "1" if every else "",
         "folders": "\n".join(named) or INBOX,
         "start": account.start.kind.value,
@@ -66,7 +72,7 @@ def said_by(given: Mapping[str, str], *, is_new: bool) -> dict[str, Any]:
     if "auth" in given:
         said["auth"] = given["auth"]
         said["oauth_client"] = given.get("oauth_client") if given["auth"] != AuthKind.PASSWORD else None
-    said["ca_file"] = given.get("ca_file") or None
+    said |= _authority(given)
     said["folders"] = _folders(given)
     said["start"] = _with("start", StartKind.SINCE, given, "since")
     said["after"] = _with("after", AfterKind.MOVE, given, "after_folder")
@@ -74,6 +80,18 @@ def said_by(given: Mapping[str, str], *, is_new: bool) -> dict[str, Any]:
     said["priority"] = given.get("priority", "normal")
     said["enabled"] = bool(given.get("enabled"))
     return said
+
+
+def _authority(given: Mapping[str, str]) -> dict[str, Any]:
+    """A path is no choice of the form; said all the same, it is refused."""
+    chosen = given.get("authority", "")
+    said: dict[str, Any] = {"ca_file": given["ca_file"]} if given.get("ca_file") else {}
+    if chosen == PASTED:
+        # Nothing at all would say "as it is".
+        return said | {"ca_pem": given.get("ca_pem", "").strip() or "none"}
+    if chosen == KEPT or "authority" not in given:
+        return said
+    return said | {"authority": chosen.removeprefix(NAMED) or None}
 
 
 def plain_mistake(account: Account, *, confirmed: bool) -> Mistake | None:

@@ -105,7 +105,7 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
         "If the server uses its own certificate authority, give its file as the mailbox's CA file; "
         "otherwise the certificate is expired, for another name, or not to be trusted"
     ),
-    "mailbox_tls.ca_file": "Give a readable PEM file of CA certificates on the mailbox's page",
+    "mailbox_tls.ca_file": "Choose another certificate authority on the mailbox's page, or paste its certificate there",
     "mailbox_tls.handshake.plain": ("Try STARTTLS (port 143), or the port the provider names for IMAP over TLS (993)"),
     "mailbox_tls.handshake.unknown": "Give the authority's file as the mailbox's CA file",
     "mailbox_tls.tls_required": "Set the mailbox to STARTTLS, or to implicit TLS with port 993",

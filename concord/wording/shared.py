@@ -344,6 +344,14 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "usage.admin_restart_only": "Nobody could start it again from here; at a shell: systemctl stop concord-admin",
     "usage.after_folder": "Move to another folder, or take this one out of the folders",
     "usage.ca_file": "Give a file that Concord may read, with the authority's certificate in PEM form",
+    "usage.ca_file_from_afar": "Choose an authority by its name, or paste its certificates in PEM form",
+    "usage.ca_pem": "Paste the authority's certificates in PEM form: -----BEGIN CERTIFICATE----- and what follows",
+    "usage.authority_twice": "Give the name of an authority, or certificates in PEM form, not both",
+    "usage.authority_unknown": (
+        "Did you mean '%(near)s'?",
+        "The authorities are %(known)s",
+        "Put its certificate as %(authority)s.pem into %(folder)s, or paste the certificate",
+    ),
     "usage.ca_file_without_tls": "Leave the CA file out, or choose tls implicit or starttls",
     "usage.callback_address": "Copy all of it from the browser's address line: it has code=… and state=… in it",
     "usage.choice": "Choose one of the list",
@@ -423,7 +431,9 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     ),
     "usage.options_no_object": 'Write them in braces, as {"colour": "green"}',
     "usage.pair": "Write concurrency=4",
-    "usage.password_elsewhere": "Give the password again, together with the other server or kind of connection",
+    "usage.password_elsewhere": (
+        "Enter the password again, together with the other server, login, kind of connection or certificate authority"
+    ),
     "usage.password_empty": "Give the mailbox's password, or an app password",
     "usage.password_lines": "Give the password alone; only one line end after it is taken off",
     "usage.password_missing": "Name a file that holds it with password_file, or a variable with password_env",

@@ -151,7 +151,7 @@ def _add_mailboxes(ask: Program, dovecot: Dovecot, user: str) -> None:
         "name": "sales",
         "host": "localhost",
         "port": dovecot.imaps_port,
-        "ca_file": dovecot.ca_file,
+        "ca_pem": Path(dovecot.ca_file).read_text(encoding="ascii"),
         "user": user,
         "start": "all",
     }

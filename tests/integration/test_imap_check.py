@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from concord.model.account import Account, Tls
 from concord.ports import CheckStep
 from concord.wording import english
-from tests.servers.certificates import Fault
+from tests.servers.certificates import Fault, authority_pem
 from tests.servers.dovecot import Dovecot
 from tests.servers.hostile_imap import HostileImap
 from tests.servers.imap_accounts import VAULT, Polls, account_at, account_on
@@ -77,6 +78,8 @@ def test_an_expired_certificate_is_shown(polls: Polls) -> None:
         ({"host": "no-such-host.invalid"}, "dns", ""),
         ({"port": free_port()}, "tcp", "connection refused"),
         ({"ca_file": None}, "tls", "unknown authority"),
+        ({"ca_file": None, "ca_pem": authority_pem()}, "tls", "unknown authority"),
+        ({"ca_file": None, "ca_pem": "damaged"}, "tls", ""),
         ({"secret": VAULT.seal("wrong-horse")}, "login", "AUTHENTICATIONFAILED"),
         ({"secret": b"garbage"}, "login", ""),
         ({"folders": ("INBOX", "Nirgends")}, "folders", "Nirgends"),
@@ -95,6 +98,14 @@ def test_the_first_failure_is_the_last_step(
     assert last.error
     assert english.remedy(last.error)
     assert "wrong-horse" not in repr(last)
+
+
+def test_pasted_authority_proves_the_server(polls: Polls, dovecot: Dovecot, mailbox_user: str) -> None:
+    pem = Path(dovecot.ca_file).read_text(encoding="ascii")
+
+    found = steps(polls, account_on(dovecot, mailbox_user, ca_file=None, ca_pem=pem))
+
+    assert all(step.ok for step in found.values())
 
 
 def test_no_password_goes_to_a_server_that_wants_none(polls: Polls) -> None:

@@ -40,6 +40,7 @@ FULL = Account(
     user="büro@example.com",
     secret=b"\x00\xff sealed",
     ca_file="/etc/ssl/own.pem",
+    ca_pem="-----BEGIN CERTIFICATE-----",
     folders=("INBOX", "Entwürfe", "收件箱"),
     start=StartPoint(kind=StartKind.SINCE, since=date(2026, 1, 31)),
     after=AfterAction(kind=AfterKind.MOVE, folder="Archiv"),

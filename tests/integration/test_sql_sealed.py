@@ -281,6 +281,7 @@ ATTACKS = {
     "port": "UPDATE accounts SET port = 1 WHERE name = 'sales'",
     "TLS": "UPDATE accounts SET tls = 'none' WHERE name = 'sales'",
     "authority": "UPDATE accounts SET ca_file = '/var/lib/concord/evil.pem' WHERE name = 'sales'",
+    "pasted authority": "UPDATE accounts SET ca_pem = 'evil' WHERE name = 'sales'",
     "another row": "UPDATE accounts SET secret = (SELECT secret FROM handlers) WHERE name = 'sales'",
     "swap": "UPDATE accounts SET secret = (SELECT secret FROM accounts WHERE name = 'other') WHERE name = 'sales'",
     "token": "UPDATE accounts SET secret = (SELECT refresh_token FROM oauth_grants) WHERE name = 'sales'",

@@ -41,6 +41,11 @@ class Certificates:
         )
 
 
+def authority_pem() -> str:
+    """The certificate of an authority, as people paste it."""
+    return _pem(_authority(ec.generate_private_key(ec.SECP256R1()))).decode()
+
+
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     usage = x509.KeyUsage(
         digital_signature=True,

@@ -201,13 +201,13 @@ def test_another_server_is_not_told_the_kept_password(ask: Program, concord: Con
 
 def test_a_changed_host_or_user_is_asked_about(ask: Program, concord: Concord, kept: Account) -> None:
     """P24: the same mailbox, moved, or another one: never guessed."""
-    for change in ({"user": "eve"}, {"host": "imap.example.org", "password": "s3same-new"}):
+    for change in ({"user": "eve", "password": "x"}, {"host": "imap.example.org", "password": "s3same-new"}):
         assert pointers(ask("PATCH", f"{API}/ann", 422, json=change)) == ["/mailbox"]
     ask("PATCH", f"{API}/ann", 422, json={"user": "eve", "mailbox": "perhaps"})
     assert concord.accounts.get("ann") == kept
 
-    moved = ask("PATCH", f"{API}/ann", json={"user": "anna", "mailbox": "same"})
-    other = ask("PATCH", f"{API}/ann", json={"user": "eve", "mailbox": "another"})
+    moved = ask("PATCH", f"{API}/ann", json={"user": "anna", "password": "x", "mailbox": "same"})
+    other = ask("PATCH", f"{API}/ann", json={"user": "eve", "password": "x", "mailbox": "another"})
 
     assert moved["account"]["id"] == kept.id
     assert (other["account"]["id"], other["account"]["user"]) != (kept.id, "anna")

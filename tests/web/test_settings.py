@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from concord.web.providers import SAME_EVERYWHERE, WORDS
 from tests.factories import sealed_in
 from tests.fakes.discovery import MemoryDiscoverer
 from tests.fakes.queue import MemoryQueue, MemorySchedule
+from tests.servers.certificates import authority_pem
 from tests.waiting import eventually
 from tests.web_world import Browser
 
@@ -38,6 +40,7 @@ FORM = {
 }
 LIST = "/admin/settings"
 NEW = "/admin/settings/form"
+PEM = authority_pem()
 
 
 class ScriptedSources:
@@ -358,7 +361,7 @@ def test_another_server_wants_the_password_again(bob: Browser, concord: Concord,
 
     refused = send(bob, edited, edited, host="evil.example", password="")
     assert refused.status_code == 422
-    assert "The password is for the server it was given for" in refused.text
+    assert "The password is for the server and the login it was given for" in refused.text
     assert concord.accounts.get("ann").host == "mail.example.org"
 
     send(bob, edited, edited, host="new.example.org", password="another", mailbox="same")
@@ -370,15 +373,15 @@ def test_a_changed_host_or_user_is_asked_about(bob: Browser, concord: Concord, k
     edited = place_of(kept, "/edit")
     assert 'name="mailbox"' not in bob.get(edited).text
 
-    asked = send(bob, edited, edited, user="eve", password="")
+    asked = send(bob, edited, edited, user="eve", password="sesame")
     assert asked.status_code == 422
     assert "the same mailbox, moved, or another one?" in asked.text
     assert 'name="mailbox"' in asked.text
     assert concord.accounts.get("ann") == kept
 
-    send(bob, edited, edited, user="anna", password="", mailbox="same")
+    send(bob, edited, edited, user="anna", password="sesame", mailbox="same")
     assert concord.accounts.get("ann").id == kept.id
-    answer = send(bob, edited, edited, user="eve", password="", mailbox="another")
+    answer = send(bob, edited, edited, user="eve", password="sesame", mailbox="another")
     other = concord.accounts.get("ann")
     assert (other.user, other.id != kept.id, other.key != kept.key) == ("eve", True, True)
     assert answer.url.path.endswith(f"/accounts/{other.id}")
@@ -498,7 +501,7 @@ def test_a_kept_password_is_tested_on_its_own_server_only(
     assert refused.status_code == 422
     assert sources.tested == []
 
-    send(bob, place_of(kept, "/try"), edited, password="", user="ann")
+    send(bob, place_of(kept, "/try"), edited, password="", user="ann@example.org")
     assert eventually(lambda: bool(sources.tested))
     assert concord.vault.unseal(sources.tested[0].secret, of_password(sources.tested[0])) == "sesame"
 
@@ -550,3 +553,43 @@ def finished(browser: Browser, trial: str) -> str:
     """The test's page, once all steps have ended."""
     assert eventually(lambda: 'http-equiv="refresh"' not in browser.get(trial).text)
     return browser.get(trial).text
+
+
+# Certificate authorities (A6).
+
+
+def test_authority_is_chosen_on_the_form_or_pasted(bob: Browser, concord: Concord, kept: Account) -> None:
+    (concord.settings.poll.authorities / "corp.pem").write_text(PEM, encoding="ascii")
+    edited = place_of(kept, "/edit")
+    assert '<option value="named:corp"' in bob.get(edited).text
+
+    refused = send(bob, edited, edited, authority="named:corp", password="")
+    assert (refused.status_code, concord.accounts.get("ann")) == (422, kept)
+    assert "The password is for the server and the login" in refused.text
+    send(bob, edited, edited, authority="named:corp", password="sesame")
+    assert concord.accounts.get("ann").ca_file == str(concord.settings.poll.authorities / "corp.pem")
+    assert '<option value="named:corp" selected' in bob.get(edited).text
+
+    send(bob, edited, edited, authority="pasted", ca_pem=f"\r\n{PEM}", password="sesame")
+    assert (concord.accounts.get("ann").ca_file, concord.accounts.get("ann").ca_pem) == (None, PEM.strip())
+    send(bob, edited, edited, authority="pasted", ca_pem=PEM, interval="90", password="")
+    assert concord.accounts.get("ann").interval == 90  # the same certificates need no password
+    assert "pasted certificates" in bob.get(place_of(kept)).text
+
+    for wrong in ({"ca_pem": ""}, {"ca_pem": "x"}, {"authority": "named:../corp"}, {"ca_file": "/etc/passwd"}):
+        fields = {"authority": "pasted", "ca_pem": PEM, "password": "sesame"} | wrong
+        assert send(bob, edited, edited, **fields).status_code == 422, wrong
+    send(bob, edited, edited, authority="", password="sesame")
+    assert (concord.accounts.get("ann").ca_file, concord.accounts.get("ann").ca_pem) == (None, None)
+
+
+def test_file_that_was_named_at_a_shell_stays(bob: Browser, concord: Concord, kept: Account, tmp_path: Path) -> None:
+    file = tmp_path / "own.pem"
+    file.write_text(PEM, encoding="ascii")
+    own = concord.accounts.save(sealed_in(concord.vault, replace(kept, ca_file=str(file)), "sesame"))
+    edited = place_of(own, "/edit")
+
+    assert '<option value="kept" selected' in bob.get(edited).text
+    send(bob, edited, edited, authority="kept", interval="90", password="")
+
+    assert (concord.accounts.get("ann").ca_file, concord.accounts.get("ann").interval) == (str(file), 90)

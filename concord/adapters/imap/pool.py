@@ -26,6 +26,7 @@ def key_of(account: Account) -> Key:
         account.secret,
         account.tls,
         account.ca_file,
+        account.ca_pem,
     )
 
 

@@ -209,7 +209,7 @@ def reach(account: Account, addresses: list[tuple[Any, ...]], *, timeout: float)
 def secure(account: Account, line: socket.socket) -> ssl.SSLSocket:
     """TLS from the first byte, the certificate checked against the host name. Raises MailboxTlsError."""
     try:
-        return context_for(account.ca_file).wrap_socket(line, server_hostname=account.host)
+        return context_for(account.ca_file, account.ca_pem).wrap_socket(line, server_hostname=account.host)
     except MailboxTlsError:
         line.close()
         raise
@@ -242,7 +242,7 @@ def _no_greeting(error: Exception, account: Account) -> MailboxError:
 
 def start_tls(account: Account, client: Client) -> None:
     """TLS on a connection that began in clear. The password is not sent before this has worked."""
-    context = context_for(account.ca_file)
+    context = context_for(account.ca_file, account.ca_pem)
     if "STARTTLS" not in client.wire.capabilities:
         raise MailboxTlsError("no_starttls", **facts_of(account))
     try:

@@ -82,6 +82,7 @@ def _account(row: Row[Any, Any, Any]) -> Account:
         tls=Tls(row.accounts_tls),
         user="",
         ca_file=row.accounts_ca_file,
+        ca_pem=row.accounts_ca_pem,
     )
 
 
@@ -99,7 +100,7 @@ def _handler(row: Row[Any, Any, Any]) -> HandlerSpec:
     return HandlerSpec(name=row.name, kind=row.handlers_kind, options=row.handlers_options)
 
 
-_SERVER: Final = (accounts.c.host, accounts.c.port, accounts.c.tls, accounts.c.ca_file)
+_SERVER: Final = (accounts.c.host, accounts.c.port, accounts.c.tls, accounts.c.ca_file, accounts.c.ca_pem)
 _PROVIDER: Final = (oauth_clients.c.provider, oauth_clients.c.client_id, oauth_clients.c.issuer)
 _ACCOUNTS: Final = _Place(
     accounts.c.secret, accounts.c.id, accounts.c.name, _SERVER, lambda row: binding.of_password(_account(row))

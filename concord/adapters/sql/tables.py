@@ -70,6 +70,7 @@ accounts: Final = Table(
     Column("oauth_client", String),  # its name
     Column("secret", LargeBinary, nullable=False),
     Column("ca_file", String),
+    Column("ca_pem", String),
     Column("folders", CleanJson, nullable=False),
     Column("start", String, nullable=False),
     Column("after", String, nullable=False),

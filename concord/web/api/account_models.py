@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 
 from concord.model.account import Account, AccountNote, AccountState, AccountStatus, AuthKind, Mailbox, Priority, Tls
 from concord.model.provider import provider_of
+from concord.pipeline.account_check import LONGEST_PEM
 from concord.pipeline.account_document import account_to_document
 from concord.services.accounts import AccountChange
 from concord.web.advice import advice_on, notes_on
@@ -22,7 +23,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Interval = Annotated[int, Field(ge=1, le=30 * 86_400)]
 Folders = Annotated[list[Text], Field(min_length=1, max_length=1000)]
 # Null is a value of these; of the others it says nothing.
-_MAY_BE_NULL: Final = ("oauth_client", "ca_file", "interval")
+_MAY_BE_NULL: Final = ("oauth_client", "authority", "ca_file", "ca_pem", "interval")
 
 
 class AdviceOut(Model):
@@ -52,7 +53,8 @@ class AccountOut(Model):
     auth: AuthKind
     oauth_client: str | None
     password: Literal["set", "missing", "none"] = Field(description="`none`: OAuth2 takes its place.")
-    ca_file: str | None
+    ca_file: str | None = Field(description="Null: this machine's authorities, or those of `ca_pem`.")
+    ca_pem: str | None
     folders: list[str]
     start: str
     after: str
@@ -136,7 +138,15 @@ class AccountPatch(Model):
     auth: AuthKind | None = None
     oauth_client: Text | None = Field(default=None, description="By name, for `oauth2` and `oauth2-app`.")
     password: Annotated[SecretStr, Field(max_length=4096)] | None = None
-    ca_file: Text | None = Field(default=None, description="A PEM file of Concord's machine.")
+    authority: Text | None = Field(
+        default=None, description="A certificate authority of the folder `poll.authorities`, by its file's name."
+    )
+    ca_pem: Annotated[str, Field(max_length=LONGEST_PEM)] | None = Field(
+        default=None, description="The certificates of an authority, in PEM form, in place of `authority`."
+    )
+    ca_file: Text | None = Field(
+        default=None, description="A path, which only the command line may set; here it may be repeated or null."
+    )
     folders: Folders | None = Field(
         default=None,
         description="`*` is every folder but All Mail, Drafts, Junk and Trash; name these to have them polled.",

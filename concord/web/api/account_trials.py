@@ -62,7 +62,7 @@ class TrialOut(Model):
 @router.post("/test", openapi_extra=needs(Permission.CONFIGURE))
 def test_unsaved(wanted: AccountIn, me: Configurer, parts: Parts) -> TrialOut:
     """Test a mailbox that is not kept yet: the same body as for adding it. Nothing is kept."""
-    account = checked(wanted)
+    account = checked(parts, wanted)
     accounts.check_client(parts, account)
     return _tried(parts, me, _opened(parts, account, wanted))
 
@@ -77,7 +77,7 @@ def test_account(name: Name, me: Operator, parts: Parts) -> TrialOut:
 def test_changed(name: Name, wanted: AccountPatch, me: Configurer, parts: Parts) -> TrialOut:
     """Test a mailbox as it would be after this change. Nothing is kept."""
     before = parts.accounts.get(name)
-    account = checked(wanted, before)
+    account = checked(parts, wanted, before)
     accounts.check_client(parts, account)
     return _tried(parts, me, replace(_opened(parts, account, wanted), id=before.id))
 

@@ -69,7 +69,7 @@ def list_accounts(  # noqa: PLR0913, PLR0917 - a filter of many fields, filled i
 @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=needs(Permission.CONFIGURE))
 def add_account(wanted: AccountIn, me: Configurer, parts: Parts, answer: Response) -> AccountChanged:
     """Add a mailbox, its password sealed. With OAuth2, a sign-in opens it (`/sign-ins`)."""
-    account = checked(wanted)
+    account = checked(parts, wanted)
     done = accounts.add(parts, account, wanted.opened, by=me.caller)
     answer.headers["Location"] = f"{ROOT}/accounts/{quote(account.name, safe='')}"
     return AccountChanged.of(done, parts.accounts.status(done.account.id))
@@ -94,7 +94,7 @@ def change_account(name: Name, wanted: AccountPatch, me: Configurer, parts: Part
     A changed host or user wants `mailbox`, too.
     """
     before = parts.accounts.get(name)
-    account = checked(wanted, before)
+    account = checked(parts, wanted, before)
     if asked := accounts.mailbox_mistakes(before, account, wanted.mailbox):
         raise MistakesError("account", mistakes=tuple(asked))
     done = accounts.edit(parts, name, wanted.said, password=wanted.opened, mailbox=wanted.mailbox, by=me.caller)
@@ -150,9 +150,9 @@ def list_turns(name: Name, _me: Reader, parts: Parts) -> Page[TurnOut]:
     )
 
 
-def checked(wanted: AccountPatch, before: Account | None = None) -> Account:
+def checked(parts: Concord, wanted: AccountPatch, before: Account | None = None) -> Account:
     """The account as it would be. Raises MistakesError with every mistake at its field."""
-    account, mistakes = accounts.read_form(wanted.said, before)
+    account, mistakes = accounts.read_form(parts, wanted.said, before)
     mistakes += accounts.secret_mistakes(account, wanted.opened, before)
     mistakes += _clear_mistakes(account, wanted, before)
     if mistakes:

@@ -14,9 +14,9 @@ from concord.model.account import Account, AuthKind, Mailbox
 from concord.model.binding import of_password
 from concord.model.discovery import Discovery, FoundServer
 from concord.model.provider import GENERIC, PROVIDERS, Provider, provider_named, provider_of
-from concord.services import accounts
+from concord.services import accounts, authorities
 from concord.services.discovery import discover
-from concord.web.account_form import BLANK, Given, given_by, given_of, plain_mistake, said_by, told
+from concord.web.account_form import BLANK, NAMED, Given, given_by, given_of, plain_mistake, said_by, told
 from concord.web.error_text import in_words
 from concord.web.flash import see_other
 from concord.web.forms import Form, Posted
@@ -84,7 +84,10 @@ def add(request: Request, me: Configurer, parts: Parts, form: Form) -> Response:
 def edit_form(request: Request, _me: Configurer, parts: Parts, account_id: AccountId) -> Response:
     """As it is."""
     account = parts.accounts.get(account_id)
-    return _form(request, parts, _Sheet(given=given_of(account), before=account))
+    given = given_of(account)
+    if name := authorities.name_of(parts, account):
+        given["authority"] = f"{NAMED}{name}"
+    return _form(request, parts, _Sheet(given=given, before=account))
 
 
 @router.post("/accounts/{account_id}/edit")
@@ -139,7 +142,7 @@ class _Reading:
         self.request, self.me, self.parts, self.before = request, me, parts, before
         self.given = given_by(form)
         self.said = said_by(self.given, is_new=before is None)
-        self.account, self.mistakes = accounts.read_form(self.said, before)
+        self.account, self.mistakes = accounts.read_form(parts, self.said, before)
         answer = self.given.get("mailbox")
         self.mailbox = Mailbox(answer) if answer in list(Mailbox) else None
         self.typed = form.raw("password")
@@ -227,8 +230,8 @@ def _begin(request: Request, *, address: str = "", error: str = "") -> Response:
 
 
 _FIELDS: Final = (
-    *("name", "host", "port", "tls", "plain", "user", "auth", "oauth_client", "ca_file", "every_folder", "folders"),
-    *("start", "since", "after", "after_folder", "interval", "priority", "enabled", "trial", "mailbox"),
+    *("name", "host", "port", "tls", "plain", "user", "auth", "oauth_client", "authority", "every_folder", "folders"),
+    *("start", "since", "after", "after_folder", "interval", "priority", "enabled", "trial", "mailbox", "ca_pem"),
 )
 
 
@@ -251,7 +254,9 @@ def _form(request: Request, parts: Parts, sheet: _Sheet) -> Response:
         "settings/form.html",
         status=_WRONG if errors else 200,
         given={name: sheet.given.get(name, "") for name in _FIELDS},
-        errors={name: errors.get(name, "") for name in (*_FIELDS, "password", "")},
+        errors={name: errors.get(name, "") for name in (*_FIELDS, "password", "ca_file", "")},
+        authorities=authorities.names(parts),
+        authorities_folder=parts.settings.poll.authorities,
         wrong=bool(errors),
         before=sheet.before,
         provider=provider,

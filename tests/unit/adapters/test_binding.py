@@ -47,6 +47,7 @@ MOVES: dict[str, Callable[[], bytes]] = {
     "no TLS": lambda: of_password(replace(OFFICE, tls=Tls.NONE)),
     "STARTTLS": lambda: of_password(replace(OFFICE, tls=Tls.STARTTLS)),
     "another authority": lambda: of_password(replace(OFFICE, ca_file="/tmp/evil.pem")),  # noqa: S108 - never opened
+    "a pasted authority": lambda: of_password(replace(OFFICE, ca_pem="evil")),
     "another row": lambda: of_password(replace(OFFICE, name="mallory")),
     "another purpose": lambda: of_handler(replace(HOOK, name="office")),
     "a token": lambda: of_access_token(OFFICE, CLIENT),

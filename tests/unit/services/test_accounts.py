@@ -13,8 +13,10 @@ from concord.model.binding import of_password
 from concord.model.caller import Caller
 from concord.services import accounts
 from tests.fakes.command import MemoryConcord
+from tests.servers.certificates import authority_pem
 
 BY = Caller(actor="olga", via="admin", address="127.0.0.1")
+AUTHORITY = authority_pem()
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_what_is_not_there_is_not_polled(parts: MemoryConcord) -> None:
 
 
 def test_a_form_shows_each_mistake_once(parts: MemoryConcord) -> None:
-    _, mistakes = accounts.read_form({"name": "", "host": "a b", "user": "x", "port": "many"})
+    _, mistakes = accounts.read_form(parts, {"name": "", "host": "a b", "user": "x", "port": "many"})
 
     assert [mistake.path for mistake in mistakes] == [("port",), ("name",), ("host",)]
 
@@ -62,10 +64,12 @@ def test_a_form_shows_each_mistake_once(parts: MemoryConcord) -> None:
         {"port": 1993},
         {"tls": "none"},
         {"tls": "starttls"},
+        {"user": "robert"},
+        {"ca_pem": AUTHORITY},
     ],
 )
 def test_a_kept_password_goes_to_no_other_server(parts: MemoryConcord, said: dict[str, Any]) -> None:
-    """Whoever may change a mailbox must not learn its password that way."""
+    """Permission to change a mailbox does not reveal its password."""
     with pytest.raises(UsageError, match="The password is for the server"):
         accounts.edit(parts, "bob", said, by=BY)
     assert parts.accounts.get("bob").host == "mail.example.org"
@@ -81,14 +85,14 @@ def test_a_kept_token_goes_to_no_other_server_at_all(parts: MemoryConcord) -> No
         accounts.edit(parts, "bob", {"host": "evil.example"}, by=BY)
 
 
-@pytest.mark.parametrize("said", [{"host": "MAIL.example.org"}, {"user": "robert"}, {"folders": ["INBOX", "Jobs"]}])
+@pytest.mark.parametrize("said", [{"host": "MAIL.example.org"}, {"interval": 90}, {"folders": ["INBOX", "Jobs"]}])
 def test_what_stays_on_the_same_server_keeps_its_password(parts: MemoryConcord, said: dict[str, Any]) -> None:
     changed = accounts.edit(parts, "bob", said, mailbox=Mailbox.SAME, by=BY)
 
     assert parts.vault.unseal(changed.account.secret, of_password(changed.account)) == "sesame"
 
 
-@pytest.mark.parametrize("said", [{"host": "new.example.org"}, {"port": 1993}, {"tls": "starttls"}])
+@pytest.mark.parametrize("said", [{"host": "new.example.org"}, {"port": 1993}, {"tls": "starttls"}, {"user": "robert"}])
 def test_a_password_does_not_move_along_at_a_shell_either(parts: MemoryConcord, said: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="The password is for the server"):
         accounts.edit(parts, "bob", said, mailbox=Mailbox.SAME, by=ROOT)
@@ -122,7 +126,7 @@ def test_another_way_to_the_same_mailbox_is_not_asked_about(parts: MemoryConcord
 def test_the_answer_says_whether_the_identity_stays(parts: MemoryConcord, answer: Mailbox) -> None:
     before = parts.accounts.get("bob")
 
-    after = accounts.edit(parts, "bob", {"user": "robert"}, mailbox=answer, by=ROOT).account
+    after = accounts.edit(parts, "bob", {"user": "robert"}, password="sesame", mailbox=answer, by=ROOT).account
 
     is_same = answer is Mailbox.SAME
     assert (after.id == before.id, after.key == before.key) == (is_same, is_same)

@@ -50,7 +50,9 @@ def test_a_preview_says_what_each_row_would_change_and_changes_nothing(parts: Me
 
 
 def test_what_a_row_does_not_say_stays_as_it_is(parts: MemoryConcord) -> None:
-    (row,) = importing.plan(parts, "name,host,user,priority,mailbox\nbob,mail.example.org,robert,high,same\n")
+    (row,) = importing.plan(
+        parts, "name,host,user,password,priority,mailbox\nbob,mail.example.org,robert,sesame,high,same\n"
+    )
 
     assert row.verb is RowVerb.CHANGE
     assert [one.field for one in row.differences] == ["user", "priority"]
@@ -60,10 +62,10 @@ def test_what_a_row_does_not_say_stays_as_it_is(parts: MemoryConcord) -> None:
 
 def test_a_changed_user_is_asked_about(parts: MemoryConcord) -> None:
     """P24: never guessed."""
-    header = "name,host,user,mailbox\n"
-    (asked,) = importing.plan(parts, header + "bob,mail.example.org,robert,\n")
-    (wrong,) = importing.plan(parts, header + "bob,mail.example.org,robert,perhaps\n")
-    (other,) = importing.plan(parts, header + "bob,mail.example.org,robert,another\n")
+    header = "name,host,user,password,mailbox\n"
+    (asked,) = importing.plan(parts, header + "bob,mail.example.org,robert,sesame,\n")
+    (wrong,) = importing.plan(parts, header + "bob,mail.example.org,robert,sesame,perhaps\n")
+    (other,) = importing.plan(parts, header + "bob,mail.example.org,robert,sesame,another\n")
     before = parts.accounts.get("bob")
 
     importing.carry_out(parts, [asked, wrong], by=BY)
@@ -208,4 +210,4 @@ def test_a_kept_password_goes_to_no_other_server(parts: MemoryConcord) -> None:
     (row,) = importing.plan(parts, "name,host,user\nbob,evil.example,bob\n")
 
     assert row.error
-    assert str(row.error) == "The password is for the server it was given for"
+    assert str(row.error) == "The password is for the server and the login it was given for"
