@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 
@@ -21,6 +24,7 @@ from concord.bootstrap import Concord
 from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError
 from concord.model.throttle import Lane, Pauses
 from concord.services.identity import FREE_HERE, MOST_GUESSES_AN_HOUR, Identity, SignedIn
+from concord.web.app import make_app
 from tests.web_world import PASSWORD, Browser
 
 SECOND = timedelta(seconds=1)
@@ -234,6 +238,38 @@ def test_guesses_fill_no_place_of_those_who_try_for_the_first_time(concord: Conc
 
     assert not turned_away
     assert signing_in.result().url.path == "/admin/profile"
+
+
+@pytest.mark.parametrize("cookie", ["", "junk"])
+def test_a_crowd_that_signs_in_takes_no_thread_of_the_pages(
+    concord: Concord, monkeypatch: pytest.MonkeyPatch, cookie: str
+) -> None:
+    """Sixty wait until their passwords are checked; a page answers meanwhile."""
+    go_on = Event()
+
+    def waits(*_arguments: object, **_options: object) -> SignedIn:
+        go_on.wait(60)
+        raise SignInRefusedError("wrong")
+
+    async def story() -> int:
+        transport = httpx.ASGITransport(app=make_app(concord))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
+            found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/admin/login")).text)
+            assert found
+            fields = {"csrf": found[1], "name": "bob", "password": WRONG, "next": "/admin"}
+            client.cookies.set("concord_browser", cookie)
+            crowd = [asyncio.create_task(client.post("/admin/login", data=fields)) for _ in range(60)]
+            try:
+                await asyncio.sleep(0.5)
+                page = await asyncio.wait_for(client.get("/admin/login"), 20)
+            finally:
+                go_on.set()
+                await asyncio.gather(*crowd)
+        return page.status_code
+
+    monkeypatch.setattr(Identity, "sign_in", waits)
+
+    assert asyncio.run(story()) == 200
 
 
 def test_a_hash_takes_one_processor() -> None:

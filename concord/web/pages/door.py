@@ -8,8 +8,8 @@ import re
 import secrets
 from typing import Annotated, Final
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError
@@ -32,6 +32,10 @@ HOME: Final = "/admin"
 _BEFORE: Final = "concord_door"
 KNOWN_BROWSER: Final = "concord_browser"
 _YEAR: Final = 365 * 86_400
+# Sign-ins have threads of their own: a crowd that waits for its passwords to be checked takes none of the pages', and
+# strangers take none of those who bring a browser's cookie.
+_RETURNING: Final = CapacityLimiter(10)
+_STRANGERS: Final = CapacityLimiter(16)
 # A place on our own pages, and nothing that a browser may read as another site's address.
 _OURS: Final = re.compile(r"/(admin|api/docs)(?:[/?][\x21-\x5b\x5d-\x7e]*)?")
 
@@ -46,7 +50,8 @@ def door(request: Request, parts: Parts, next: str = HOME) -> Response:  # noqa:
 async def come_in(request: Request, form: Form, parts: Parts) -> Response:
     """A session for whoever knows the password."""
     await refuse_forged(request, _csrf(cookies.value_of(request, _BEFORE)))
-    return await run_in_threadpool(_signed_in, request, form, parts)
+    lane = _RETURNING if cookies.value_of(request, KNOWN_BROWSER) else _STRANGERS
+    return await to_thread.run_sync(_signed_in, request, form, parts, limiter=lane)
 
 
 def _signed_in(request: Request, form: Form, parts: Parts) -> Response:
