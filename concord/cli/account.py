@@ -12,7 +12,7 @@ from concord.cli.account_discover import discover_server
 from concord.cli.account_import import import_accounts
 from concord.cli.identity import caller
 from concord.cli.options import AccountName, Json
-from concord.cli.output import emit, say, verdict, warn
+from concord.cli.output import emit, say, shown, verdict, warn
 from concord.cli.session import here, is_watched
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
@@ -204,7 +204,7 @@ def remove(
     """Forget a mailbox and its password. Its messages and events stay, and nothing changes on the server."""
     here().accounts.get(name)
     if not yes and is_watched():
-        typer.confirm(f"Forget the account '{name}' and its password?", abort=True, err=True)
+        typer.confirm(f"Forget the account '{shown(name)}' and its password?", abort=True, err=True)
     tell_trouble(accounts.remove(here(), name, by=caller()))
     say(f"Account '{name}' is removed. Its messages stay: concord message list --account {name}")
 

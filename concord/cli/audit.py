@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from concord.cli.identity import caller
 from concord.cli.options import Before, Json, Limit, Since, Until, window
-from concord.cli.output import amount, emit, say, table
+from concord.cli.output import amount, emit, pour, say, table
 from concord.cli.session import here
 from concord.model.audit import AuditFilter
 from concord.model.fault import in_english
@@ -104,4 +103,4 @@ def export(
         actor=actor, action=action, subject=subject, outcome=outcome, via=via, since=begin, until=end
     )
     for piece in service.export(here(), narrowed, form=form, by=caller()):
-        sys.stdout.write(piece)
+        pour(piece)

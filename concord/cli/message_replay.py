@@ -91,4 +91,4 @@ def _tell(done: Sequence[Replayed], failed: Sequence[tuple[int, ConcordError]], 
         if again:
             say(f"{amount(again, 'message')} had no event yet, and will be processed like new mail.")
     for message_id, error in failed:
-        typer.echo(f"Message {message_id}: {shown(english.explain(error))}", err=True)
+        typer.echo(f"Message {shown(message_id)}: {shown(english.explain(error))}", err=True)

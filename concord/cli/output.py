@@ -90,6 +90,13 @@ def shown(value: object) -> str:
     return text if text.isprintable() else "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
+def pour(piece: str) -> None:
+    """Write a piece of a file: as it is, but onto a terminal without what that obeys."""
+    lines = [line.removesuffix("\r") for line in piece.split("\n")]
+    told = "\n".join(shown(line) if line else line for line in lines)
+    sys.stdout.write(told if sys.stdout.isatty() else piece)
+
+
 def local(moment: datetime) -> str:
     """The time on this machine's clock; JSON has it in UTC."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -113,7 +120,7 @@ def aside(sentence: str) -> None:
 def verdict(name: str, *, ok: bool, detail: str, cause: str = "", remedy: str = "") -> None:
     """A check's line, and what to do where it failed."""
     sign = typer.style("✓", fg="green") if ok else typer.style("✗", fg="red")
-    typer.echo(f"{sign} {name}: {shown(detail)}")
+    typer.echo(f"{sign} {shown(name)}: {shown(detail)}")
     if not ok:
         for word, text in (("cause", cause), ("what to do", remedy)):
             if text:

@@ -6,13 +6,16 @@ import sys
 
 import typer
 
+from concord.cli.output import shown
 from concord.errors import UsageError
 
 
 def take(noun: str, owner: str, *, from_stdin: bool) -> str:
     """The password or secret: what stdin says without its last line end, or what a person types unseen."""
     if sys.stdin.isatty():
-        return str(typer.prompt(f"{noun.capitalize()} of {owner}", hide_input=True, default="", show_default=False))
+        return str(
+            typer.prompt(f"{noun.capitalize()} of {shown(owner)}", hide_input=True, default="", show_default=False)
+        )
     if not from_stdin:
         raise UsageError("secret_missing", name=owner, noun=noun)
     try:

@@ -9,7 +9,7 @@ import typer
 
 from concord.cli.identity import caller
 from concord.cli.options import Json
-from concord.cli.output import amount, aside, emit, facts, say, table, warn
+from concord.cli.output import amount, aside, emit, facts, say, shown, table, warn
 from concord.cli.session import here, is_watched
 from concord.cli.sync import tell_trouble
 from concord.errors import UsageError
@@ -131,7 +131,7 @@ def _nothing(_names: list[str]) -> None:
 def _ask_to_forget(names: list[str]) -> None:
     if not is_watched():
         raise UsageError("forget_unconfirmed", of=", ".join(names))
-    typer.confirm(f"Drop the secrets of {', '.join(names)} for good?", abort=True, err=True)
+    typer.confirm(f"Drop the secrets of {shown(names)} for good?", abort=True, err=True)
 
 
 def _tell(rotated: Rotated, *, json: bool) -> None:

@@ -104,7 +104,7 @@ def logs(
         return
     for name, said in found.items():
         if len(found) > 1:
-            typer.echo(typer.style(f"── {name}", bold=True))
+            typer.echo(typer.style(f"── {shown(name)}", bold=True))
         typer.echo("\n".join(shown(line) for line in said) if said else "(nothing)")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from concord.cli.border import problem
-from concord.cli.output import amount, plain, shown, verdict
+from concord.cli.output import amount, plain, say, shown, verdict
 from concord.manager.status import DaemonRow, Status, Verdict
 from concord.model.daemon import ADMIN, BEAT, Activity, Verb
 from concord.wording import english
@@ -60,7 +60,7 @@ def show(status: Status) -> None:
             cause=", ".join(f"{name} {value}" for name, value in english.facts(error).items()),
             remedy=english.remedy(error),
         )
-    print(summary(status))
+    say(summary(status))
 
 
 def summary(status: Status) -> str:

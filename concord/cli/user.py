@@ -9,7 +9,7 @@ import typer
 from concord.cli import password
 from concord.cli.identity import caller
 from concord.cli.options import Json
-from concord.cli.output import emit, plain, say, table
+from concord.cli.output import emit, plain, say, shown, table
 from concord.cli.session import here, is_watched
 from concord.model.user import Role
 
@@ -92,7 +92,7 @@ def remove(
 
     here().users.get(name)
     if not yes and is_watched():
-        typer.confirm(f"Remove the user '{name}' and all tokens?", abort=True, err=True)
+        typer.confirm(f"Remove the user '{shown(name)}' and all tokens?", abort=True, err=True)
     Identity(here()).remove_user(name, by=caller())
     say(f"User '{name}' is removed.")
 

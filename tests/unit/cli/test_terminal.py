@@ -7,6 +7,7 @@ import json
 import pytest
 
 from concord.cli.border import tell, told_lines
+from concord.cli.output import pour
 from concord.cli.progress import telling
 from concord.cli.session import Session
 from concord.errors import MailboxFolderError
@@ -41,3 +42,18 @@ def test_progress_is_told_without_the_terminals_commands(capsys: pytest.CaptureF
         tell_progress("Reading %(folder)s", folder=name)
 
     assert not COMMANDS & set(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("watched", [True, False])
+def test_export_obeys_nothing_on_a_terminal_and_is_whole_in_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, *, watched: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: watched)
+
+    pour(f"1,{name}\r\n")
+
+    written = capsys.readouterr().out
+    assert (written == f"1,{name}\r\n") is not watched
+    assert bool(COMMANDS & set(written)) is not watched
+    assert written.endswith("\n")
