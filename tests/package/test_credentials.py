@@ -1,13 +1,15 @@
-"""Each daemon holds its own secrets and no others: looked for inside the booted units (issue 10, 16)."""
+"""Each daemon is locked in with its own secrets and no others: looked for inside the booted units (issue 10, 16)."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from concord.settings import NOT_GIVEN, SECRETS_OF
-from tests.package.host import ADMIN, DAEMONS, TARGET, Host
+from tests.figures import Note
+from tests.package.host import ADMIN, DAEMONS, MIGRATE, SETTLE, TARGET, Host
 
 FOLDER = "/etc/concord/credentials"
 DROP_IN = "/etc/systemd/system/concord-.service.d/more-credentials.conf"
@@ -17,6 +19,7 @@ ADDED = {
     "archive__s3__access_key_id": "s3-name-secret",
     "archive__s3__secret_access_key": "s3-key-secret",
 }
+SANDBOX_LIMIT = 1.3
 AS_CONCORD = "setpriv --reuid=concord --regid=concord --clear-groups"
 
 
@@ -82,6 +85,17 @@ def test_unit_cannot_look_into_another_units_process(host: Host, kept: dict[str,
     assert machine.ok(f"{enter} cat /proc/{pid}/environ")
     assert not machine.ok(f"{enter} cat /proc/{theirs}/environ")
     assert not machine.ok(f"{enter} ls /proc/{theirs}/root/run/credentials")
+
+
+@pytest.mark.parametrize("unit", [MIGRATE, SETTLE, *DAEMONS])
+def test_unit_is_locked_in(host: Host, unit: str, note: Note) -> None:
+    """D2: on each release, since the older systemd lacks some of the locks."""
+    said = host.machine.output(f"systemd-analyze security --no-pager {unit}")
+
+    score = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert score
+    note(f"systemd-analyze security, {unit.removesuffix('.service')}", score[1])
+    assert float(score[1]) <= SANDBOX_LIMIT, said
 
 
 def test_upgrade_keeps_what_lay_among_the_secrets(host: Host, kept: dict[str, str], deb: Path) -> None:

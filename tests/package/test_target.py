@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 
 import pytest
 
 from tests.figures import Note
-from tests.package.host import ADMIN, DAEMONS, MEMBERS, MIGRATE, SETTLE, TARGET, WORKERS, Host
+from tests.package.host import ADMIN, DAEMONS, MEMBERS, TARGET, WORKERS, Host
 
 # The release matters little to this story: one will do.
 pytestmark = pytest.mark.parametrize("suite", ["bookworm"], indirect=True, scope="session")
-
-SANDBOX_LIMIT = 1.3
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +90,6 @@ def test_lines_of_an_account_are_found_by_its_field(host: Host, mailbox: str) ->
     }
 
     assert set(WORKERS) <= units
-
-
-@pytest.mark.parametrize("unit", [MIGRATE, SETTLE, *DAEMONS])
-def test_unit_is_locked_in(host: Host, unit: str, note: Note) -> None:
-    """D2."""
-    said = host.machine.output(f"systemd-analyze security --no-pager {unit}")
-
-    score = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    assert score
-    note(f"systemd-analyze security, {unit.removesuffix('.service')}", score[1])
-    assert float(score[1]) <= SANDBOX_LIMIT, said
 
 
 def test_unit_files_have_nothing_to_complain_about(host: Host) -> None:
