@@ -164,11 +164,15 @@ class KeySet:
         return True
 
     def _is_older_check(self, check: bytes | None) -> bool:
-        """Whether the database's check value is of a version that bound nothing; no other one makes such a value."""
+        """Whether the database's check value is of a version that bound nothing; no other one makes such a value.
+
+        Keys of the ring do not count: the old key stays in the ring after a rotation, or is written back into it.
+        """
         if not check or check.startswith(_BOUND):
             return False
+        own = MultiFernet([Fernet(self._keys[name]) for name in self.own])
         try:
-            return self._opener.decrypt(check).decode() == PLAIN_CHECK
+            return own.decrypt(check).decode() == PLAIN_CHECK
         except InvalidToken:
             return False
 

@@ -87,6 +87,7 @@ def status(json: Json = False) -> None:
             "rotation": f"to {found.new}: {found.phase}" if found.phase else "none so far",
             "sealed with an older key": found.older_secrets,
             "the old key still opens": found.old_key_opens,
+            "unbound secrets": "open until 'concord secrets rotate'" if found.unbound_open else "refused",
         }
     )
     rows = [

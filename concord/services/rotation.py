@@ -68,6 +68,7 @@ class KeyStatus:
     new: str | None
     older_secrets: int  # sealed with another key than the newest
     old_key_opens: bool
+    unbound_open: bool  # what an older version sealed for no place; until a rotation has sealed all of it again
     daemons: tuple[DaemonKeys, ...]
 
 
@@ -228,6 +229,7 @@ def status(parts: Concord) -> KeyStatus:
         new=ring.rotation.new if ring.rotation else None,
         older_secrets=sealed.older(parts.engine, keys),
         old_key_opens=_old_key_opens(ring),
+        unbound_open=not keys.strict,
         daemons=tuple(_daemon(report, keys.sealing, ring, at) for report in parts.key_ring.reports()),
     )
 

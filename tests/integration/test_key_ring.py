@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from concord.adapters.key_watch import KeyWatch, tidy
 from concord.adapters.sql.accounts import SqlAccounts
+from concord.adapters.sql.engine import transaction
 from concord.adapters.sql.key_ring import SqlKeyRing
 from concord.adapters.sql.key_tables import key_reports, key_ring, key_rotations
 from concord.adapters.sql.rulebook import SqlRulebook
@@ -299,6 +300,34 @@ def test_status_names_what_still_needs_the_old_key(running: Site) -> None:
     assert found.old_key_opens
     [daemon] = found.daemons
     assert (daemon.daemon, daemon.running, daemon.opens, daemon.restarted) == ("mail@here", True, True, False)
+
+
+def test_rotation_binds_what_an_older_version_sealed(running: Site) -> None:
+    """A3: until then it opens, or no mail would flow after an upgrade; from then on no copy of it does."""
+    keys, daemon = KeySet.of([OLD]), running.daemon(OLD)
+    copy = {"check": keys.seal("concord").decode(), "password": keys.seal("hunter2"), "secret": keys.seal("whsec")}
+
+    def write_back() -> None:
+        with transaction(running.engine) as connection:
+            connection.execute(text("UPDATE meta SET value = :check WHERE key = 'vault_check'"), copy)
+            connection.execute(text("UPDATE accounts SET secret = :password"), copy)
+            connection.execute(text("UPDATE handlers SET secret = :secret"), copy)
+
+    write_back()
+    assert running.opens(daemon)
+    assert rotation.status(running.parts).unbound_open
+
+    done = running.rotate()
+
+    assert (done.done.accounts, done.done.handlers, done.done.unopened) == (1, 1, ())
+    assert running.opens(daemon)
+    assert not rotation.status(running.parts).unbound_open
+    with transaction(running.engine) as connection:
+        connection.execute(text("UPDATE accounts SET secret = :password"), copy)
+    assert not running.opens(daemon)
+    assert not running.opens(running.restarted())
+    write_back()
+    assert not running.opens(running.restarted())
 
 
 def test_lost_key_of_a_rotation_is_forgotten_with_what_it_sealed(running: Site) -> None:
