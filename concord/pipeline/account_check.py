@@ -219,7 +219,7 @@ def _check_ca_file(account: Account) -> None:
 
 
 def _check_ca_pem(account: Account) -> None:
-    """Of the text itself nothing is told: somebody may have pasted a key."""
+    """Raise UsageError, which never repeats the text: somebody may have pasted a key."""
     if account.ca_pem is None:
         return
     if account.ca_file is not None:
