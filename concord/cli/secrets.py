@@ -125,6 +125,29 @@ def forget(
         say(f"  handler {name}: give it its secret and enable it again (concord apply FILE)")
 
 
+@app.command("protect-redis")
+def protect_redis(
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Also where others keep keys in this Redis; they need the password then.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Give the Redis of this machine a password, and write its address with the password to the credential file.
+
+    Without one, every user and program of this machine can read and change Concord's tasks. Redis writes the password
+    to its own configuration file. Restart the daemons afterwards: what they send meanwhile waits. Killed at any point,
+    run it again.
+    """
+    from concord.services import redis_password
+
+    file = redis_password.protect(here(), shared=shared, by=caller())
+    if json:
+        emit({"file": str(file)})
+        return
+    say(f"Redis asks for a password now; {file} has it. Now restart what connects without it:")
+    say("  systemctl restart concord-celery.target concord-admin")
+
+
 def _nothing(_names: list[str]) -> None:
     """It is agreed already."""
 

@@ -53,12 +53,21 @@ def create(path: Path, key: str) -> None:
     """A new file. Raises ExistsError where there is one."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, [key])
+        write(path, [key])
         _give_to_owner_of_folder(path)
     except FileExistsError:
         raise ExistsError("key", file=path) from None
     except OSError as error:
         raise UsageError("key_file_not_made", file=path, cause=error.strerror) from None
+
+
+def write(path: Path, lines: Sequence[str]) -> None:
+    """A new file for its owner only, durable before anything relies on it. Raises OSError, FileExistsError."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "w", encoding="ascii") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+    _keep(path.parent)
 
 
 def _give_to_owner_of_folder(path: Path) -> None:
@@ -90,7 +99,7 @@ def replace(path: Path, lines: Sequence[str]) -> None:
     try:
         before = path.stat()
         fresh.unlink(missing_ok=True)
-        _write(fresh, lines)
+        write(fresh, lines)
         fresh.chmod(stat.S_IMODE(before.st_mode))
         if os.geteuid() == 0:
             os.chown(fresh, before.st_uid, before.st_gid)
@@ -98,15 +107,6 @@ def replace(path: Path, lines: Sequence[str]) -> None:
         _keep(path.parent)
     except OSError as error:
         raise UsageError("key_file_unchanged", file=path, cause=error.strerror) from None
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    """Durable before anything is sealed with it."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "w", encoding="ascii") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-        file.flush()
-        os.fsync(file.fileno())
-    _keep(path.parent)
 
 
 def _keep(folder: Path) -> None:

@@ -66,6 +66,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "archive.adopt": N_("archive adopted"),
     "secrets.rotate": N_("key changed"),
     "secrets.forget": N_("closed secrets dropped"),
+    "secrets.protect_redis": N_("Redis given a password"),
     "secrets.refused": N_("moved secret refused"),
     "audit.export": N_("audit exported"),
     "db.upgrade": N_("database upgraded"),

@@ -51,8 +51,8 @@ OPEN_REDIS: Final = Check(
     ok=True,
     detail=N_("It answers, and to everybody without a password"),
     remedy=N_(
-        "Give Redis a password ('requirepass') and write its address with the password to the credential file "
-        "'redis__url', or use a socket that only Concord can open; then restart Concord"
+        "Give it one: 'concord secrets protect-redis' where it runs on this machine; else set 'requirepass' and write "
+        "its address with the password to the credential file 'redis__url'. Then restart Concord"
     ),
 )
 

@@ -449,6 +449,21 @@ REMEDIES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "usage.port": "Usually it is 993 with implicit TLS, 143 with STARTTLS",
     "usage.program_file": "Run it as root or as the user 'concord'",
     "usage.programs_not_taken": "",
+    "usage.redis_elsewhere": (
+        "Set 'requirepass' there, and write the address with the password to the credential file 'redis__url'"
+    ),
+    "usage.redis_forgets": (
+        "Start Redis with a configuration file that it may write, or set 'requirepass' there yourself and write the "
+        "address with the password to the credential file 'redis__url'"
+    ),
+    "usage.redis_has_password": "",
+    "usage.redis_named": "Take %(variable)s out of the environment, then run the command again",
+    "usage.redis_no_folder": (
+        "Make /etc/concord/credentials (mode 0700, of Concord's user), or name a directory in CONCORD_CREDENTIALS"
+    ),
+    "usage.redis_shared": (
+        "Give Concord a Redis of its own, or repeat the command with --shared and give them the password"
+    ),
     "usage.redis_secret": (
         "Give the same address as in the option url, with user and password: redis://:PASSWORD@HOST:6379/0"
     ),
