@@ -113,6 +113,7 @@ def test_repeated_parameter_is_no_failure(concord: Concord, alice: Browser) -> N
     assert crossed.status_code in (200, 422)
 
 
+_SECRET: Final = re.compile(r'name="(?:\w*password|secret|before|after|again)"')
 SCRIPTS: Final = sorted((Path(__file__).parents[2] / "concord/web/static").glob("*.js"))
 
 
@@ -132,3 +133,19 @@ def test_no_script_takes_names_from_outside(script: Path) -> None:
     assert not re.search(
         r"__proto__|Object\.assign|innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", text
     )
+
+
+def test_field_of_a_secret_hides_what_is_typed_and_takes_what_a_password_manager_pastes(
+    concord: Concord, alice: Browser
+) -> None:
+    places = ("/admin/profile", "/admin/users", "/admin/users/bob", "/admin/settings/form?preset=gmail")
+    places += tuple(f"/admin/settings/handlers?add={kind}" for kind in ("webhook", "redis-stream"))
+    pages = [Browser(concord).get("/admin/login").text, *(alice.get(place).text for place in places)]
+    fields = [field for page in pages for field in re.findall(r"<input[^>]*>", page) if _SECRET.search(field)]
+
+    assert len(fields) >= 8
+    for field in fields:
+        assert 'type="password"' in field
+        assert re.search(r'autocomplete="(current|new)-password"', field), field
+        assert "onpaste" not in field
+    assert [script.name for script in SCRIPTS if "paste" in script.read_text(encoding="utf-8")] == []
