@@ -12,13 +12,16 @@ from coverage import Coverage
 from xdist.scheduler import LoadScopeScheduling
 
 FOLDERS: Final = ("acceptance", "browser", "package")
+# What others cover too, and whose processes would spend a third of their time on being measured.
+_UNMEASURED: Final = ("integration/test_boundaries", "integration/test_worker_health", "integration/test_locked_tables")
 # Modules that take minutes: started last, they would keep everybody waiting. The first stories need no package: those
 # are being built meanwhile.
 LONGEST_FIRST: Final = (
     "acceptance/test_demo", "acceptance/test_soak", "acceptance/test_supervisor_stack", "package/test_upgrade",
     "package/test_supervisord", "package/test_stop_matrix", "package/test_redis_away", "package/test_redis_silent",
-    "package/test_removal", "package/test_workers", "package/test_admin_site", "package/test_target",
-    "package/test_admin_troubles", "package/test_watchdog", "package/test_install", "acceptance/test_service",
+    "package/test_credentials", "package/test_upgrade_workers", "package/test_removal", "package/test_workers",
+    "package/test_admin_site", "package/test_target", "package/test_admin_troubles", "package/test_watchdog",
+    "package/test_install", "acceptance/test_service",
     "browser/test_pages", "acceptance/test_key_rotation", "browser/test_story", "acceptance/test_blame",
     "integration/test_boundaries", "integration/test_worker_health", "integration/test_celery_app",
     "integration/test_locked_tables", "integration/test_hostile_imap", "integration/test_sql_claims",
@@ -51,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Stories are not measured: that takes a third of the time, and all others cover what is asked of the suite."""
-    measuring = Coverage.current() if _folder(item.nodeid) in FOLDERS else None
+    measuring = None if _is_measured(item) else Coverage.current()
     if measuring is None:
         return (yield)
     measuring.stop()
@@ -82,6 +85,11 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
         fitting = (scope for scope in self.workqueue if (_folder(scope) in FOLDERS) is takes_stories)
         self.workqueue.move_to_end(next(fitting, next(iter(self.workqueue))), last=False)
         super()._assign_work_unit(node)
+
+
+def _is_measured(item: pytest.Item) -> bool:
+    folder = _folder(item.nodeid)
+    return folder not in FOLDERS and f"{folder}/{item.path.stem}" not in _UNMEASURED
 
 
 def _folder(nodeid: str) -> str:

@@ -26,7 +26,7 @@ def pause_of_upgrade(host: Host, *packages: Path) -> float:
         sleep_through(4, "mail before the upgrade")
         began = float(host.machine.output("date +%s"))
         host.machine.install(*packages)
-        sleep_through(8, "mail after it")
+        sleep_through(4, "mail after it")
     host.wait_for_events(within=90)
     return host.longest_pause("office", since=began - 3)
 
