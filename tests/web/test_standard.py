@@ -138,8 +138,8 @@ def test_no_script_takes_names_from_outside(script: Path) -> None:
 def test_field_of_a_secret_hides_what_is_typed_and_takes_what_a_password_manager_pastes(
     concord: Concord, alice: Browser
 ) -> None:
-    places = ("/admin/profile", "/admin/users", "/admin/users/bob", "/admin/settings/form?preset=gmail")
-    places += tuple(f"/admin/settings/handlers?add={kind}" for kind in ("webhook", "redis-stream"))
+    places = ["/admin/profile", "/admin/users", "/admin/users/bob", "/admin/settings/form?preset=gmail"]
+    places += [f"/admin/settings/handlers?add={kind}" for kind in ("webhook", "redis-stream")]
     pages = [Browser(concord).get("/admin/login").text, *(alice.get(place).text for place in places)]
     fields = [field for page in pages for field in re.findall(r"<input[^>]*>", page) if _SECRET.search(field)]
 
