@@ -3,8 +3,8 @@
 BIN := .venv/bin
 REPORTS := .run/reports
 # Of so many processes, STORIES take first what mostly waits (tests/lanes.py).
-PROCESSES := 6
-STORIES := 4
+PROCESSES := 5
+STORIES := 3
 FUZZ := 100
 MEASURED := --cov --cov-report= --cov-fail-under=0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url

@@ -137,9 +137,10 @@ def test_what_a_killed_pool_process_held_goes_on_at_once(tmp_path: Path, redis_u
         assert eventually(lambda: deadly.message(held).state is MessageState.PROCESSING, within=120), stack.log("mail")
 
         pool = children(stack.pid("mail"))
-        deadly.alive.unlink()
         for pid in pool:
             os.kill(pid, signal.SIGKILL)
+        # Only now: it would end well before it is killed.
+        deadly.alive.unlink()
 
         assert eventually(lambda: deadly.message(held).state is MessageState.PROCESSED, within=60), stack.log("mail")
         assert (deadly.message(held).failures, deadly.message(held).attempts) == (0, 2)
