@@ -1110,7 +1110,7 @@ class Vault(Protocol):
         ...
 
     def reseal(self, sealed: bytes, where: Binding = b"") -> bytes:
-        """The same secret under the newest key, bound to its place."""
+        """Return the secret sealed with the newest key, bound to its place."""
         ...
 
 

@@ -36,24 +36,26 @@ def protect(parts: Concord, *, shared: bool, by: Caller) -> Path:
     settings = parts.settings.redis
     url = settings.url.get_secret_value()
     file = _place(url)
-    begun = file.with_name(f".{file.name}.new")
+    pending = file.with_name(f".{file.name}.new")
     with audited(parts.audit, by, "secrets.protect_redis"):
-        address = _begun(begun, url)
+        address = _pending(pending, url)
         # Where there is no password, Redis takes any.
         if address and not redis.is_open(settings) and redis.opens(settings, address):
             redis.keep(settings, address)
         else:
-            if not shared and (others := redis.other_databases(settings)):
+            # Asked in any case: a Redis that has another password refuses here, before the pending one is removed.
+            others = redis.other_databases(settings)
+            if others and not shared:
                 raise UsageError("redis_shared", databases=", ".join(map(str, others)))
-            begun.unlink(missing_ok=True)
+            pending.unlink(missing_ok=True)
             password = secrets.token_urlsafe(_OCTETS)
-            write(begun, [redis.with_password(url, password)])
+            write(pending, [redis.with_password(url, password)])
             try:
                 redis.set_password(settings, password)
             except UsageError:
-                begun.unlink()
+                pending.unlink()
                 raise
-        begun.replace(file)
+        pending.replace(file)
     return file
 
 
@@ -71,7 +73,7 @@ def _place(url: str) -> Path:
     return folder / f"{credential_prefix(folder)}{_NAME}"
 
 
-def _begun(file: Path, url: str) -> str:
+def _pending(file: Path, url: str) -> str:
     """The address that a killed run meant to give to Redis at this one; empty where there was none."""
     try:
         address = file.read_text(encoding="ascii").strip()

@@ -14,4 +14,4 @@ class Check:
     detail: str
     cause: str = ""
     remedy: str = ""
-    figures: Mapping[str, int] = field(default_factory=dict)  # told at the top of the answer, for whoever watches
+    figures: Mapping[str, int] = field(default_factory=dict)  # shown at the top of the answer, for monitoring

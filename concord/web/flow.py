@@ -7,8 +7,9 @@ Without a mailbox that is switched on there is nothing to send, and silence is w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import Final
 
 from concord.bootstrap import Concord
@@ -29,45 +30,48 @@ _REDIS_SAYS: Final = "Whether mail flows, Redis must say"
 _DATABASE_SAYS: Final = "Whether mail flows, the database must say"
 
 
+def _where_they_answer(look: Callable[[Concord], str | Check]) -> Callable[[Concord], str | Check]:
+    """A look that finds nothing wrong where Redis or the database is away: they have checks of their own."""
+
+    @wraps(look)
+    def guarded(concord: Concord) -> str | Check:
+        try:
+            return look(concord)
+        except QueueDownError:
+            return _REDIS_SAYS
+        except (InfrastructureError, SchemaError):
+            return _DATABASE_SAYS
+
+    return guarded
+
+
+@_where_they_answer
 def schedule(concord: Concord) -> str | Check:
     """Beat looks at the schedule, and sends what is due."""
-    try:
-        if not concord.accounts.all(enabled_only=True):
-            return _IDLE
-        pulse = concord.pulse
-        lease = f"{concord.settings.redis.key_prefix}beat::lock"
-        return sent(
-            pulse.last_tick(),
-            pulse.last_send(),
-            now=concord.clock(),
-            patience=beat_patience(concord.settings),
-            lease=lease,
-        )
-    except QueueDownError:
-        return _REDIS_SAYS
-    except (InfrastructureError, SchemaError):
-        return _DATABASE_SAYS
+    if not concord.accounts.all(enabled_only=True):
+        return _IDLE
+    return sent(
+        concord.pulse.last_tick(),
+        concord.pulse.last_send(),
+        now=concord.clock(),
+        patience=beat_patience(concord.settings),
+        lease=f"{concord.settings.redis.key_prefix}beat::lock",
+    )
 
 
+@_where_they_answer
 def workers(concord: Concord) -> str | Check:
     """A canary comes back from every worker."""
-    try:
-        if not concord.accounts.all(enabled_only=True):
-            return _IDLE
-        return taken(concord.pulse.workers(), now=concord.clock(), patience=worker_patience(concord.settings))
-    except QueueDownError:
-        return _REDIS_SAYS
-    except (InfrastructureError, SchemaError):
-        return _DATABASE_SAYS
+    if not concord.accounts.all(enabled_only=True):
+        return _IDLE
+    return taken(concord.pulse.workers(), now=concord.clock(), patience=worker_patience(concord.settings))
 
 
+@_where_they_answer
 def polls(concord: Concord) -> str | Check:
     """Polls end, whether they went well or not."""
-    try:
-        accounts, statuses = concord.accounts.all(enabled_only=True), concord.accounts.statuses()
-        return ended(accounts, statuses, now=concord.clock(), default_interval=concord.poll_interval)
-    except (InfrastructureError, SchemaError):
-        return _DATABASE_SAYS
+    accounts, statuses = concord.accounts.all(enabled_only=True), concord.accounts.statuses()
+    return ended(accounts, statuses, now=concord.clock(), default_interval=concord.poll_interval)
 
 
 def sent(

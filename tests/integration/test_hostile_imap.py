@@ -269,7 +269,7 @@ def test_an_ok_without_an_answer_costs_no_mail(lab: Callable[..., Lab], verb: st
         endure(lab(server), {verb: Talk.done}, {"", "mailbox_protocol"})
 
 
-# Each command that a session or a connection test sends, and what its answer is told by.
+# Each command that a session or a connection test sends, and the untagged response that carries its answer.
 COMMANDS: Final[Mapping[str, bytes]] = {
     "GREETING": b"* OK",
     "CAPABILITY": b"* CAPABILITY",

@@ -105,12 +105,12 @@ def test_killed_run_is_completed_by_the_next_with_the_same_password(
             patch.setattr(redis.Redis, "config_rewrite", counted)
         run("secrets", "protect-redis")
     assert not (credentials / "redis__url").exists()
-    begun = (credentials / ".redis__url.new").read_text(encoding="ascii")
+    pending = (credentials / ".redis__url.new").read_text(encoding="ascii")
 
     protect(run)
 
-    assert (credentials / "redis__url").read_text(encoding="ascii") == begun
-    assert written_password(server) in begun
+    assert (credentials / "redis__url").read_text(encoding="ascii") == pending
+    assert written_password(server) in pending
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -123,6 +123,21 @@ def test_run_killed_before_redis_was_asked_starts_again(
     protect(run)
 
     assert "never-set" not in (credentials / "redis__url").read_text(encoding="ascii")
+
+
+@pytest.mark.parametrize("more", [[], ["--shared"]])
+def test_password_of_a_killed_run_is_kept_where_redis_asks_for_another(
+    run: Command, server: RedisServer, credentials: Path, more: list[str]
+) -> None:
+    pending = credentials / ".redis__url.new"
+    pending.write_text(server.url.replace("://", "://:first@"), encoding="ascii")
+    with server.client() as client:
+        client.config_set("requirepass", "another")
+
+    refused = run("secrets", "protect-redis", *more)
+
+    assert refused.code == 1
+    assert ":first@" in pending.read_text(encoding="ascii")
 
 
 def test_others_are_not_shut_out_unasked(run: Command, server: RedisServer) -> None:

@@ -83,7 +83,7 @@ def test_call_of_a_program_is_not_led_to_tls(proxy: Proxy, path: str) -> None:
 
 @pytest.mark.parametrize("suites", ["AES128-SHA256:AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA"])
 def test_weak_suites_of_tls_are_refused(proxy: Proxy, suites: str) -> None:
-    """Without authentication (CBC), or readable later by whoever gets the key (RSA)."""
+    """Without authentication (CBC), or readable later with the server's key (RSA)."""
     context = ssl.create_default_context(cafile=str(proxy.certificates.ca_file))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
 

@@ -147,7 +147,7 @@ def test_admin_service_restarts_itself_and_knows_whose_wish_that_was(host: Host,
     )
     page = bob.get(job)
     assert page.status == 404
-    assert "started anew since" in page.words
+    assert "has restarted since" in page.words
     assert ("service.restart", "admin", "done", "127.0.0.1") in audited(host, via="admin", actor="bob")
     assert "timeout graceful shutdown exceeded" not in host.machine.journal(ADMIN)
 

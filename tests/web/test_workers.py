@@ -214,7 +214,7 @@ def test_a_job_of_another_life_is_told_honestly(host: MemoryHost, bob: Browser) 
     page = bob.get(f"{LIST}/jobs/gone-with-the-process")
 
     assert page.status_code == 404
-    assert "started anew since" in page.text
+    assert "has restarted since" in page.text
     assert "What runs now" in page.text
 
 
