@@ -23,6 +23,8 @@ _THREADS: Final = 1
 # Each that waits holds one of the service's forty threads.
 _WAITING: Final = {Lane.KNOWN: 6, Lane.FIRST: 6, Lane.AGAIN: 3}
 _BUSY_SECONDS: Final = 2
+# How many threads wait or hash at most, in all queues.
+MOST_HELD: Final = sum(_WAITING.values()) + 1 + 2 * _AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,45 @@ def test_a_crowd_that_signs_in_takes_no_thread_of_the_pages(
     assert asyncio.run(story()) == 200
 
 
+def test_crowd_with_forged_cookies_keeps_no_thread_of_those_who_return(
+    concord: Concord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All places where strangers' passwords wait are taken, by visitors who claim to be known browsers."""
+    go_on, matches = Event(), Argon2._matches
+
+    def slow(hasher: Argon2, kept: str | None, password: str) -> bool:
+        if password == WRONG:
+            go_on.wait(60)
+        return matches(hasher, kept, password)
+
+    async def sign_in(client: httpx.AsyncClient, name: str, password: str) -> httpx.Response:
+        found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/admin/login")).text)
+        assert found
+        fields = {"csrf": found[1], "name": name, "password": password, "next": "/admin"}
+        return await client.post("/admin/login", data=fields)
+
+    async def story() -> int:
+        visit = {"transport": httpx.ASGITransport(app=make_app(concord)), "base_url": "http://localhost:3000"}
+        async with httpx.AsyncClient(**visit) as first, httpx.AsyncClient(**visit) as again:  # type: ignore[arg-type]  # words
+            await sign_in(first, "bob", PASSWORD)
+            again.cookies.set("concord_browser", first.cookies["concord_browser"])
+            async with httpx.AsyncClient(**visit) as stranger:  # type: ignore[arg-type]  # the same
+                stranger.cookies.set("concord_browser", "forged")
+                await stranger.get("/admin/login")
+                crowd = [asyncio.create_task(sign_in(stranger, f"nobody{number % 8}", WRONG)) for number in range(60)]
+                try:
+                    await asyncio.sleep(1)
+                    answer = await asyncio.wait_for(sign_in(again, "bob", PASSWORD), 20)
+                finally:
+                    go_on.set()
+                    await asyncio.gather(*crowd)
+        return answer.status_code
+
+    monkeypatch.setattr(Argon2, "_matches", slow)
+
+    assert asyncio.run(story()) == 303
+
+
 def test_a_hash_takes_one_processor() -> None:
     """Argon2 with threads of its own keeps all of them busy, and every page waits."""
     assert "p=1$" in Argon2().hash(PASSWORD)

@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
+from concord.adapters.passwords import MOST_HELD
 from concord.errors import ConcordError, PasswordsBusyError, SignInRefusedError, TooManyAttemptsError
 from concord.services.identity import Identity
 from concord.web import cookies
@@ -34,7 +35,8 @@ KNOWN_BROWSER: Final = "concord_browser"
 _YEAR: Final = 365 * 86_400
 # Sign-ins have threads of their own: a crowd that waits for its passwords to be checked takes none of the pages', and
 # strangers take none of those who bring a browser's cookie.
-_RETURNING: Final = CapacityLimiter(10)
+# Strangers may claim to be such a browser: even if they take all places where passwords wait, some threads are left.
+_RETURNING: Final = CapacityLimiter(MOST_HELD + 4)
 _STRANGERS: Final = CapacityLimiter(16)
 # A place on our own pages, and nothing that a browser may read as another site's address.
 _OURS: Final = re.compile(r"/(admin|api/docs)(?:[/?][\x21-\x5b\x5d-\x7e]*)?")
